@@ -1,0 +1,148 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+)
+
+// joiner pairs invocations with completions, event by event in the order of the
+// history, and rejects what no recorder can have seen.
+type joiner struct {
+	h *History
+	// loose is for the files of other tools, where the order of the lines is the
+	// truth: times that are missing, equal or contradict it are moved up by as
+	// little as makes them agree.
+	loose bool
+
+	open    [256]int32        // of small processes: 1 + index into h.Ops, 0 if none
+	others  map[Process]int32 // the same for the rest
+	last    Time
+	seen    bool
+	nextIdx int64
+}
+
+// eventError is what is wrong with an event, and which of its fields shows it.
+type eventError struct {
+	field string
+	msg   string
+}
+
+func (e *eventError) Error() string { return e.msg }
+
+func badEvent(field, format string, args ...any) error {
+	return &eventError{field: field, msg: fmt.Sprintf(format, args...)}
+}
+
+func newJoiner(source string, ops int) *joiner {
+	h := &History{Source: source}
+	if ops > 0 {
+		h.Ops = make([]Operation, 0, ops)
+	}
+	return &joiner{h: h, others: make(map[Process]int32)}
+}
+
+// hasTime and hasIndex say whether the event came with them.
+func (j *joiner) add(e *Event, hasTime, hasIndex bool) error {
+	if err := j.order(e, hasTime, hasIndex); err != nil {
+		return err
+	}
+	switch {
+	case e.Process == Nemesis:
+		if e.Type != Invoke && e.Type != Info && !j.loose {
+			return badEvent("type", "the nemesis reports %v: want invoke or info", e.Type)
+		}
+		j.h.Nemesis = append(j.h.Nemesis, *e)
+		return nil
+	case e.Type == Invoke:
+		return j.invoke(e)
+	default:
+		return j.complete(e)
+	}
+}
+
+// order checks, or repairs, time and index.
+func (j *joiner) order(e *Event, hasTime, hasIndex bool) error {
+	switch {
+	case j.loose && j.seen && (!hasTime || e.Time <= j.last):
+		e.Time = j.last + 1
+	case !j.loose && !hasTime:
+		return badEvent("", `an event without "time"`)
+	case j.seen && e.Time < j.last:
+		return badEvent("time", "time goes back from %d to %d", j.last, e.Time)
+	}
+	switch {
+	case !hasIndex, j.loose && e.Index < j.nextIdx:
+		e.Index = j.nextIdx
+	case e.Index < j.nextIdx:
+		return badEvent("index", "index %d comes after index %d", e.Index, j.nextIdx-1)
+	}
+	j.last, j.nextIdx, j.seen = e.Time, e.Index+1, true
+	return nil
+}
+
+func (j *joiner) invoke(e *Event) error {
+	if at := j.opened(e.Process); at > 0 {
+		return badEvent("process", "process %d invokes %s while its %s of index %d is open",
+			e.Process, e.F, j.h.Ops[at-1].F, j.h.Ops[at-1].Index)
+	}
+	j.h.Ops = append(j.h.Ops, Operation{
+		Index:   e.Index,
+		Call:    e.Time,
+		Return:  Never,
+		Ended:   Never,
+		Process: e.Process,
+		F:       e.F,
+		Key:     e.Key,
+		In:      e.Value,
+		Type:    Info,
+	})
+	j.setOpened(e.Process, int32(len(j.h.Ops)))
+	return nil
+}
+
+func (j *joiner) complete(e *Event) error {
+	at := j.opened(e.Process)
+	if at == 0 {
+		return badEvent("process", "process %d completes %s without an invocation",
+			e.Process, e.F)
+	}
+	op := &j.h.Ops[at-1]
+	if e.F != op.F && !j.loose {
+		return badEvent("f", "process %d completes %s but invoked %s at index %d",
+			e.Process, e.F, op.F, op.Index)
+	}
+	if op.Ended = e.Time; e.Type != Info {
+		op.Return = e.Time
+	}
+	op.Type, op.Out, op.Error = e.Type, e.Value, e.Error
+	j.setOpened(e.Process, 0)
+	return nil
+}
+
+func (j *joiner) opened(p Process) int32 {
+	if p >= 0 && p < Process(len(j.open)) {
+		return j.open[p]
+	}
+	return j.others[p]
+}
+
+func (j *joiner) setOpened(p Process, at int32) {
+	switch {
+	case p >= 0 && p < Process(len(j.open)):
+		j.open[p] = at
+	case at == 0:
+		delete(j.others, p)
+	default:
+		j.others[p] = at
+	}
+}
+
+// history ends the joining.
+func (j *joiner) history() *History {
+	h := j.h
+	h.end = j.last
+	if n := len(h.Ops); cap(h.Ops)-n > n/64 {
+		h.Ops = slices.Clone(h.Ops[:n:n])
+	}
+	return h
+}
