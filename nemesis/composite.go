@@ -1,0 +1,185 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// killSeqFault kills a node and then the one that takes over from it.
+type killSeqFault struct {
+	*processFault
+	gap       time.Duration
+	nodes     []Node
+	primaries func(context.Context) ([]Node, error)
+	successor Node // the second victim, once it is known
+}
+
+func buildKillSeq(j job) (prepared, error) {
+	f := &killSeqFault{
+		processFault: newProcessFault(j), nodes: j.nodes,
+		gap: min(j.set.duration("gap"), j.step.For/2), primaries: j.env.Primaries,
+	}
+	var undo []string
+	for _, n := range j.nodes {
+		undo = append(undo, "start "+string(n))
+	}
+	return prepared{
+		fault: f, nodes: j.hit, undo: undo,
+		what: "kill " + nodeNames(j.hit) + ", then the successor",
+	}, nil
+}
+
+// Inject kills the first and waits for the successor in the background.
+func (f *killSeqFault) Inject(ctx context.Context) (Evidence, error) {
+	f.world.claimAll(f.id, f.hit, false)
+	err := together(f.hit, func(n Node) error { return f.kill(ctx, n) })
+	if err != nil {
+		return Evidence{}, err
+	}
+	e, err := f.killed()
+	if err == nil {
+		f.loop.start(ctx, f.follow)
+	}
+	return e, err
+}
+
+// follow kills the first node that leads after the first victims, or any node.
+func (f *killSeqFault) follow(ctx context.Context) error {
+	rest := others(f.nodes, f.hit)
+	if len(rest) == 0 {
+		return nil
+	}
+	next, ok := f.heir(ctx, rest)
+	if !ok {
+		return nil
+	}
+	f.successor = next
+	f.hit = append(slices.Clone(f.hit), next)
+	if err := f.kill(ctx, next); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("kill the successor: %w", err)
+	}
+	return nil
+}
+
+// heir waits until one of rest leads; when the gap is over it is any of them.
+// False means that the fault ended first.
+func (f *killSeqFault) heir(ctx context.Context, rest []Node) (Node, bool) {
+	gap, cancel := context.WithTimeout(ctx, f.gap)
+	defer cancel()
+	for f.primaries != nil {
+		known, err := f.primaries(gap)
+		for _, n := range known {
+			if err == nil && slices.Contains(rest, n) {
+				return n, ctx.Err() == nil
+			}
+		}
+		if !sleep(gap, 50*time.Millisecond) {
+			break
+		}
+	}
+	if f.primaries == nil {
+		sleep(gap, f.gap)
+	}
+	return rest[f.rng.IntN(len(rest))], ctx.Err() == nil
+}
+
+// Observe says who was killed.
+func (f *killSeqFault) Observe(context.Context) (Evidence, error) {
+	loopErr := f.loop.stop()
+	e, err := f.killed()
+	if f.successor == "" {
+		e.Why += "; the fault ended before a successor was killed"
+	}
+	return e, errors.Join(loopErr, err)
+}
+
+// Heal starts all victims.
+func (f *killSeqFault) Heal(ctx context.Context) (Evidence, error) {
+	loopErr := f.loop.stop()
+	e, err := f.startAll(ctx, 0)
+	if err == nil && loopErr != nil {
+		e.Why += "; in the meantime: " + loopErr.Error()
+	}
+	return e, err
+}
+
+// isolateKillFault cuts nodes from their peers and kills them while they are cut
+// off. They start again before they are connected again.
+type isolateKillFault struct {
+	*processFault
+	cut   *netFault
+	after time.Duration
+}
+
+func buildIsolateKill(j job) (prepared, error) {
+	grudge, err := NewGrudge(ShapeIsolate, j.nodes, j.hit, j.rng)
+	if err != nil {
+		return prepared{}, err
+	}
+	rules := make(map[Link]Rule, len(grudge))
+	for _, l := range grudge {
+		rules[l] = Rule{Cut: true}
+	}
+	f := &isolateKillFault{
+		processFault: newProcessFault(j), cut: newNetFault(j, rules),
+		after: min(j.set.duration("after"), j.step.For/2),
+	}
+	return prepared{
+		fault: f, nodes: j.hit, undo: append(f.cut.undo(), f.undo("start")...),
+		what: grudge.describe(ShapeIsolate, j.nodes, j.hit) +
+			", then kill " + nodeNames(j.hit),
+	}, nil
+}
+
+// Inject cuts the targets off and kills them a little later.
+func (f *isolateKillFault) Inject(ctx context.Context) (Evidence, error) {
+	e, err := f.cut.Inject(ctx)
+	if err != nil {
+		return e, err
+	}
+	f.loop.start(ctx, func(ctx context.Context) error {
+		if !sleep(ctx, f.after) {
+			return nil
+		}
+		f.world.claimAll(f.id, f.hit, false)
+		err := together(f.hit, func(n Node) error { return f.kill(ctx, n) })
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		return nil
+	})
+	return e, nil
+}
+
+// Observe wants to have seen both the cut and the kill.
+func (f *isolateKillFault) Observe(ctx context.Context) (Evidence, error) {
+	loopErr := f.loop.stop()
+	cut, cutErr := f.cut.Observe(ctx)
+	kill, killErr := f.killed()
+	for name, n := range kill.Facts {
+		cut.add(name, n)
+	}
+	cut.Bit = cut.Bit && kill.Bit
+	cut.Why += "; " + kill.Why
+	return cut, errors.Join(loopErr, cutErr, killErr)
+}
+
+// Heal starts the victims while they are still cut off, then connects them. What
+// fails in the first does not prevent the second.
+func (f *isolateKillFault) Heal(ctx context.Context) (Evidence, error) {
+	loopErr := f.loop.stop()
+	started, startErr := f.startAll(ctx, 0)
+	e, err := f.cut.Heal(ctx)
+	for name, n := range started.Facts {
+		e.add(name, n)
+	}
+	e.Bit = e.Bit && started.Bit
+	e.Why = started.Why + "; " + e.Why
+	if loopErr != nil {
+		e.Why += "; in the meantime: " + loopErr.Error()
+	}
+	return e, errors.Join(startErr, err)
+}

@@ -1,0 +1,227 @@
+package nemesis
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strconv"
+)
+
+// families returns what users can choose. Those with a weight are part of "all".
+func families() []family {
+	return slices.Concat(broadFamilies(), narrowFamilies())
+}
+
+func broadFamilies() []family {
+	return []family{
+		{
+			name: "partition", weight: 2, core: true, flavors: partitionFlavors(),
+			doc: "nodes do not hear each other: all shapes, half of them aimed at leaders",
+		},
+		{
+			name: "messages", weight: 2, core: true,
+			doc: "messages between all nodes are lost, doubled, reordered, late, corrupted",
+			flavors: []flavor{
+				{kind: "messages", params: mixedMessages, weight: 3},
+				{kind: "messages", params: lossyMessages},
+				{kind: "messages", params: lateMessages, long: true},
+				{kind: "messages", params: garbledMessages},
+			},
+		},
+		{
+			name: "kill", weight: 2, core: true, flavors: killFlavors(),
+			doc: "SIGKILL: one, some, all, leaders and their successors; restarts soon or late",
+		},
+		{
+			name: "pause", weight: 1, core: true,
+			doc: "SIGSTOP: leaders, one, some, all",
+			flavors: []flavor{
+				{kind: "pause", target: TargetPrimaries, weight: 2},
+				{kind: "pause", target: TargetPrimaries, long: true},
+				{kind: "pause", target: TargetOne},
+				{kind: "pause", target: TargetMinority},
+				{kind: "pause", target: TargetMajority},
+				{kind: "pause", target: TargetAll},
+			},
+		},
+		{
+			name: "restart", weight: 1,
+			doc: "processes are restarted, one after the other or wildly",
+			flavors: []flavor{
+				{kind: "rolling-restart", target: TargetAll},
+				{kind: "restart-storm", target: TargetSome},
+				{kind: "restart-storm", target: TargetPrimaries},
+			},
+		},
+		{
+			name: "clients", weight: 1,
+			doc: "clients are cut from nodes, both ways or one",
+			flavors: []flavor{
+				{kind: "clients", shape: ShapeClients, target: TargetOne},
+				{kind: "clients", shape: ShapeClients, target: TargetPrimaries},
+				{kind: "clients", shape: ShapeRequests, target: TargetOne},
+				{kind: "clients", shape: ShapeReplies, target: TargetPrimaries},
+				{kind: "clients", shape: ShapeReplies, target: TargetOne},
+			},
+		},
+	}
+}
+
+// partitionFlavors aims at leaders with 5 of 11 cards; the leader that is deaf comes
+// more often than its card, because the planner wants one in each minute.
+func partitionFlavors() []flavor {
+	return []flavor{
+		{kind: "partition", shape: ShapeIsolate, target: TargetPrimaries, weight: 2},
+		{kind: "partition", shape: ShapeDeaf, target: TargetPrimaries, long: true},
+		{kind: "partition", shape: ShapeMute, target: TargetPrimaries},
+		{kind: "flapping", shape: ShapeIsolate, target: TargetPrimaries},
+		{kind: "partition", shape: ShapeIsolate, target: TargetOne},
+		{kind: "partition", shape: ShapeGroup, target: TargetMinority},
+		{kind: "partition", shape: ShapeHalves},
+		{kind: "partition", shape: ShapeRing},
+		{kind: "partition", shape: ShapeBridge},
+		{kind: "partition", shape: ShapeMute, target: TargetOne},
+	}
+}
+
+func killFlavors() []flavor {
+	return []flavor{
+		{kind: "kill", target: TargetOne, weight: 2},
+		{kind: "kill", target: TargetPrimaries, quick: true, weight: 2},
+		{kind: "kill", target: TargetPrimaries},
+		{kind: "kill", target: TargetMinority, quick: true},
+		{kind: "kill", target: TargetMajority},
+		{kind: "kill-all", target: TargetAll, weight: 2},
+		{kind: "kill-seq", target: TargetPrimaries},
+		{kind: "isolate-kill", target: TargetPrimaries},
+	}
+}
+
+// narrowFamilies are single faults, chosen by name only.
+func narrowFamilies() []family {
+	both := func(name string, v flavor) []flavor {
+		one, primaries := v, v
+		one.kind, one.target = name, TargetOne
+		primaries.kind, primaries.target = name, TargetPrimaries
+		return []flavor{one, primaries}
+	}
+	out := []family{
+		{
+			name: "one-way", doc: "a node hears nobody, or nobody hears it",
+			flavors: slices.Concat(
+				both("one-way", flavor{shape: ShapeDeaf, long: true}),
+				both("one-way", flavor{shape: ShapeMute})),
+		},
+		{
+			name: "flapping", doc: "a node is cut off and back several times a second",
+			flavors: both("flapping", flavor{shape: ShapeIsolate}),
+		},
+		{
+			name: "kill-all", doc: "all processes are killed at once",
+			flavors: []flavor{{kind: "kill-all", target: TargetAll}},
+		},
+		{
+			name: "kill-seq", doc: "a leader is killed, then its successor",
+			flavors: []flavor{{kind: "kill-seq", target: TargetPrimaries}},
+		},
+		{
+			name: "isolate-kill", doc: "a leader is cut off, then killed",
+			flavors: []flavor{{kind: "isolate-kill", target: TargetPrimaries}},
+		},
+		{
+			name: "restart-storm", doc: "processes are killed and started over and over",
+			flavors: []flavor{{kind: "restart-storm", target: TargetSome}},
+		},
+		{
+			name: "rolling-restart", doc: "processes are restarted one after the other",
+			flavors: []flavor{{kind: "rolling-restart", target: TargetAll}},
+		},
+	}
+	for _, m := range singleMessages() {
+		out = append(out, family{
+			name: m.name, doc: m.doc, flavors: []flavor{{kind: m.name, params: m.params}},
+		})
+	}
+	return out
+}
+
+// singleMessage is one effect on messages, by itself.
+type singleMessage struct {
+	name, doc string
+	params    func(*rand.Rand) Params
+}
+
+func singleMessages() []singleMessage {
+	share := func(name string, a, b int) func(*rand.Rand) Params {
+		return func(rng *rand.Rand) Params { return Params{name: percent(rng, a, b)} }
+	}
+	return []singleMessage{
+		{"loss", "messages are lost", share("loss", 10, 40)},
+		{"duplicate", "messages arrive twice", share("duplicate", 10, 40)},
+		{"reorder", "messages overtake each other", share("reorder", 15, 50)},
+		{"corrupt", "messages arrive with a flipped bit", share("corrupt", 2, 15)},
+		{"replay", "copies of messages arrive seconds later", share("replay", 10, 40)},
+		{"delay", "messages take long", func(rng *rand.Rand) Params {
+			return Params{"delay": millis(rng, 20, 150), "jitter": millis(rng, 10, 100)}
+		}},
+		{"rate", "links are slow", func(rng *rand.Rand) Params {
+			return Params{"rate": strconv.Itoa(4096 << rng.IntN(4))}
+		}},
+	}
+}
+
+// noMessages turns off what "messages" does by default.
+func noMessages() Params {
+	p := Params{}
+	for _, k := range messageKinds() {
+		for _, param := range k.Params {
+			switch {
+			case k.Name != "messages" || param.Default == "0" || param.Default == "0s":
+			case param.Unit == UnitDuration:
+				p[param.Name] = "0s"
+			default:
+				p[param.Name] = "0"
+			}
+		}
+	}
+	return p
+}
+
+// mixedMessages loses 10 to 40 % and does everything else, too.
+func mixedMessages(rng *rand.Rand) Params {
+	p := noMessages()
+	p["loss"] = percent(rng, 10, 40)
+	p["duplicate"] = percent(rng, 5, 30)
+	p["reorder"] = percent(rng, 10, 40)
+	p["delay"], p["jitter"] = millis(rng, 5, 60), millis(rng, 5, 60)
+	p["replay"] = percent(rng, 2, 15)
+	p["replay_min"], p["replay_max"] = millis(rng, 200, 1000), millis(rng, 1500, 5000)
+	return p
+}
+
+// lossyMessages only loses.
+func lossyMessages(rng *rand.Rand) Params {
+	p := noMessages()
+	p["loss"] = percent(rng, 15, 40)
+	return p
+}
+
+// lateMessages delays all and replays many seconds later.
+func lateMessages(rng *rand.Rand) Params {
+	p := noMessages()
+	p["loss"] = percent(rng, 10, 25)
+	p["delay"], p["jitter"] = millis(rng, 20, 120), millis(rng, 20, 120)
+	p["replay"] = percent(rng, 10, 40)
+	p["replay_min"], p["replay_max"] = millis(rng, 500, 2000), millis(rng, 3000, 8000)
+	return p
+}
+
+// garbledMessages doubles, reorders and corrupts.
+func garbledMessages(rng *rand.Rand) Params {
+	p := noMessages()
+	p["loss"] = percent(rng, 10, 25)
+	p["duplicate"] = percent(rng, 20, 50)
+	p["reorder"] = percent(rng, 20, 50)
+	p["jitter"] = millis(rng, 10, 80)
+	p["corrupt"] = percent(rng, 1, 8)
+	return p
+}

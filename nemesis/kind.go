@@ -1,0 +1,238 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Fault is one thing that goes wrong. Heal must be idempotent; it is called on a
+// context that outlives the test, also after an Inject that failed half-way.
+type Fault interface {
+	// Inject makes it happen and says what could be seen of it at once.
+	Inject(ctx context.Context) (Evidence, error)
+	// Observe, called once just before Heal, says what the fault has done.
+	Observe(ctx context.Context) (Evidence, error)
+	// Heal takes it back and returns nil only when that was verified; the
+	// evidence says how.
+	Heal(ctx context.Context) (Evidence, error)
+}
+
+// Unit is what a parameter is measured in.
+type Unit string
+
+// The units of parameters.
+const (
+	UnitShare    Unit = "share"   // of messages, from 0 to 1
+	UnitDuration Unit = "time"    // as in "50ms"
+	UnitRate     Unit = "bytes/s" // per link and direction
+)
+
+// Param is a parameter of a kind of fault.
+type Param struct {
+	Name    string
+	Unit    Unit
+	Default string
+	Doc     string
+}
+
+// check returns an error when text is no value of the parameter.
+func (p Param) check(text string) error {
+	var ok bool
+	switch p.Unit {
+	case UnitShare:
+		f, err := strconv.ParseFloat(text, 64)
+		ok = err == nil && f >= 0 && f <= 1
+	case UnitDuration:
+		d, err := time.ParseDuration(text)
+		ok = err == nil && d >= 0
+	case UnitRate:
+		n, err := strconv.Atoi(text)
+		ok = err == nil && n >= 0
+	}
+	if !ok {
+		return fmt.Errorf("parameter %s: %q is no %s", p.Name, text, p.Unit)
+	}
+	return nil
+}
+
+// Kind is a kind of fault in the catalog.
+type Kind struct {
+	Name string
+	Doc  string
+	// Shapes are the shapes that it knows, the default first; nil: it has none.
+	Shapes []Shape
+	// Target is its default target; empty means that it concerns all links
+	// unless a step names a target.
+	Target Target
+	Params []Param
+	// Proof says what evidence it has to leave.
+	Proof string
+	// UsesNetwork and UsesProcesses say through what it acts.
+	UsesNetwork, UsesProcesses bool
+
+	build func(job) (prepared, error)
+}
+
+// job is all that is needed to make a fault of a step.
+type job struct {
+	step  Step
+	nodes []Node // of the cluster
+	hit   []Node
+	set   settings
+	rng   *rand.Rand
+	env   *Env
+	world *world
+}
+
+// handle names the rules of the job's fault.
+func (j job) handle() Handle { return Handle("fault-" + strconv.FormatInt(j.step.ID, 10)) }
+
+// prepared is a fault that is ready to be injected.
+type prepared struct {
+	fault Fault
+	nodes []Node
+	what  string
+	undo  []string
+}
+
+// settings are the parameters of a step, defaults filled in.
+type settings map[string]string
+
+// share returns a parameter in UnitShare; it was checked before.
+func (s settings) share(name string) float64 {
+	f, _ := strconv.ParseFloat(s[name], 64)
+	return f
+}
+
+// duration returns a parameter in UnitDuration.
+func (s settings) duration(name string) time.Duration {
+	d, _ := time.ParseDuration(s[name])
+	return d
+}
+
+// rate returns a parameter in UnitRate.
+func (s settings) rate(name string) int {
+	n, _ := strconv.Atoi(s[name])
+	return n
+}
+
+// settings fills in the defaults and checks the values.
+func (k Kind) settings(p Params) (settings, error) {
+	s := settings{}
+	for _, param := range k.Params {
+		s[param.Name] = param.Default
+	}
+	var errs []error
+	for name, text := range p {
+		i := slices.IndexFunc(k.Params, func(q Param) bool { return q.Name == name })
+		if i < 0 {
+			errs = append(errs, fmt.Errorf("%s has no parameter %q", k.Name, name))
+			continue
+		}
+		errs = append(errs, k.Params[i].check(text))
+		s[name] = text
+	}
+	return s, errors.Join(errs...)
+}
+
+// kindNamed returns the kind with this name.
+func kindNamed(name string) (Kind, error) {
+	kinds := Kinds()
+	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == name })
+	if i < 0 {
+		names := make([]string, len(kinds))
+		for i, k := range kinds {
+			names[i] = k.Name
+		}
+		return Kind{}, fmt.Errorf("fault %q does not exist; there are %s",
+			name, strings.Join(names, ", "))
+	}
+	return kinds[i], nil
+}
+
+// target returns the step's target, or what follows from the rest of the step.
+func (s Step) target(k Kind) Target {
+	switch {
+	case s.Target != "":
+		return s.Target
+	case len(s.Nodes) > 0:
+		return TargetNodes
+	case len(k.Shapes) > 0 && !s.shape(k).aimed():
+		return ""
+	default:
+		return k.Target
+	}
+}
+
+// shape returns the step's shape or the kind's default.
+func (s Step) shape(k Kind) Shape {
+	if s.Shape == "" && len(k.Shapes) > 0 {
+		return k.Shapes[0]
+	}
+	return s.Shape
+}
+
+// Validate reports every mistake in the step that can be seen without knowing
+// the cluster.
+func (s Step) Validate() error {
+	k, err := kindNamed(s.Fault)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	_, err = k.settings(s.Params)
+	errs = append(errs, err)
+	if s.ID < 1 {
+		errs = append(errs, fmt.Errorf("id %d: want at least 1", s.ID))
+	}
+	if s.At < 0 || s.For <= 0 {
+		errs = append(errs, fmt.Errorf("at %v for %v: want at >= 0 and for > 0", s.At, s.For))
+	}
+	if s.Shape != "" && !slices.Contains(k.Shapes, s.Shape) {
+		errs = append(errs, fmt.Errorf("%s has no shape %q; it has %v", k.Name, s.Shape, k.Shapes))
+	}
+	if s.Target != "" && !slices.Contains(Targets(), s.Target) {
+		errs = append(errs, fmt.Errorf("target %q does not exist", s.Target))
+	}
+	if s.Target == TargetNodes && len(s.Nodes) == 0 {
+		errs = append(errs, fmt.Errorf("target %s needs a list of nodes", s.Target))
+	}
+	return errors.Join(errs...)
+}
+
+// validateIn reports the step's mistakes, also those that depend on the cluster.
+func (s Step) validateIn(env *Env) error {
+	if err := s.Validate(); err != nil {
+		return fmt.Errorf("step %d: %w", s.ID, err)
+	}
+	k, err := kindNamed(s.Fault)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, n := range slices.Concat(s.Nodes, s.Else) {
+		if !slices.Contains(env.Nodes, n) {
+			errs = append(errs, fmt.Errorf("step %d: there is no node %q", s.ID, n))
+		}
+	}
+	if k.UsesNetwork && env.Network == nil {
+		errs = append(errs, fmt.Errorf("step %d: %s needs a network that can be disturbed",
+			s.ID, s.Fault))
+	}
+	if k.UsesProcesses && env.Processes == nil {
+		errs = append(errs, fmt.Errorf("step %d: %s needs processes that can be killed",
+			s.ID, s.Fault))
+	}
+	if len(k.Shapes) > 0 {
+		if err := s.shape(k).fits(len(env.Nodes)); err != nil {
+			errs = append(errs, fmt.Errorf("step %d: %w", s.ID, err))
+		}
+	}
+	return errors.Join(errs...)
+}

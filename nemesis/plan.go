@@ -1,0 +1,494 @@
+package nemesis
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// PlanConfig says what a random schedule is to be like.
+type PlanConfig struct {
+	// Seed decides everything: the same configuration gives the same schedule.
+	Seed  uint64
+	Nodes []Node
+	// Faults are names of families ("partition", "kill") or "all"; none, or
+	// "none", gives an empty schedule.
+	Faults []string
+	// Duration is the length of the main phase.
+	Duration time.Duration
+	// Interval is the mean time between the starts of two faults; 0: 5 s.
+	Interval time.Duration
+	// MinFor and MaxFor bound how long an ordinary fault lasts; 0: 2 s and 5 s.
+	// About one in five lasts from 8 to 12 s instead when there is time.
+	MinFor, MaxFor time.Duration
+	// Overlap is the share of faults that begin while another is in force;
+	// 0: 0.25, negative: none.
+	Overlap float64
+	// Grace is the time without faults at the start and at the end; 0: 2 s, or a
+	// tenth of a duration under 20 s.
+	Grace time.Duration
+	// NoPrimaries says that the system never has any, so that nothing is aimed
+	// at them.
+	NoPrimaries bool
+	// Logger hears what is left out and why. Nil: nobody does.
+	Logger *slog.Logger
+}
+
+const (
+	longMin = 8 * time.Second
+	longMax = 12 * time.Second
+	// deafEvery is how often a partition is made in which a leader hears nobody.
+	// Such a leader is still heard, so that the others have no reason to replace
+	// it: it takes much longer than a clean cut until something goes wrong.
+	deafEvery = time.Minute
+	// leastFor is the shortest fault that a crowded plan may have.
+	leastFor = 500 * time.Millisecond
+	// cardMin is the time that is kept for each card of the first deck when a
+	// long fault comes before it.
+	cardMin = 3500 * time.Millisecond
+	// crowdSize is the greatest number of faults between two clean gaps.
+	crowdSize = 3
+)
+
+// family is a group of faults that users choose by one name.
+type family struct {
+	name string
+	doc  string
+	// weight is how many cards it has in the deck of families.
+	weight int
+	// core families come first in short tests.
+	core    bool
+	flavors []flavor
+}
+
+// flavor is one way in which a family hurts.
+type flavor struct {
+	kind   string
+	shape  Shape
+	target Target
+	weight int // cards in the family's deck; 0 counts as 1
+	long   bool
+	quick  bool // lasts less than a second
+	params func(*rand.Rand) Params
+}
+
+// Family describes a name that users can choose.
+type Family struct {
+	Name, Doc string
+	// InAll is true when "all" includes it.
+	InAll bool
+}
+
+// Families returns all names that PlanConfig.Faults takes, but for all and none.
+func Families() []Family {
+	var out []Family
+	for _, f := range families() {
+		out = append(out, Family{Name: f.name, Doc: f.doc, InAll: f.weight > 0})
+	}
+	return out
+}
+
+// Plan makes a random schedule.
+//
+// Families are dealt from a shuffled deck rather than drawn one by one, so that
+// each occurs in any test that is long enough; first come one card of each, the
+// core families (partition, messages, kill, pause) before the others. Each family
+// deals its own flavors in the same way. Faults come in small crowds of up to
+// three that overlap, with a clean gap after each, in which the system has to
+// recover. A family that is chosen by name but impossible with these nodes is an
+// error; of "all" it is left out.
+func Plan(c PlanConfig) ([]Step, error) {
+	chosen, err := c.fill()
+	if err != nil || len(chosen) == 0 {
+		return nil, err
+	}
+	p := &planner{
+		PlanConfig: c, rng: rand.New(rand.NewPCG(c.Seed, 0x6e656d65736973)), families: chosen,
+		flavors: map[int][]int{}, end: c.Duration - c.Grace, crowdEnd: c.Grace,
+	}
+	for p.deal() {
+	}
+	if len(p.steps) == 0 {
+		return nil, fmt.Errorf("plan faults: %v is too short for any", c.Duration)
+	}
+	return p.steps, nil
+}
+
+// fill sets the defaults and returns the chosen families with those flavors that
+// are possible.
+func (c *PlanConfig) fill() ([]family, error) {
+	c.Interval = cmp.Or(c.Interval, 5*time.Second)
+	c.MinFor = cmp.Or(c.MinFor, 2*time.Second)
+	c.MaxFor = max(c.MinFor, cmp.Or(c.MaxFor, 5*time.Second))
+	c.Overlap = cmp.Or(c.Overlap, 0.25)
+	c.Grace = cmp.Or(c.Grace, min(2*time.Second, c.Duration/10))
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	var errs []error
+	if len(c.Nodes) == 0 {
+		errs = append(errs, errors.New("plan faults: there are no nodes"))
+	}
+	if c.Duration <= 0 {
+		errs = append(errs, fmt.Errorf("plan faults: duration %v: want more than 0", c.Duration))
+	}
+	var out []family
+	for _, f := range families() {
+		named := slices.Contains(c.Faults, f.name)
+		if !named && !(f.weight > 0 && slices.Contains(c.Faults, "all")) {
+			continue
+		}
+		f.weight = max(f.weight, 1)
+		var reason error
+		f.flavors, reason = c.possible(f)
+		switch {
+		case len(f.flavors) > 0:
+			out = append(out, f)
+		case named:
+			errs = append(errs, fmt.Errorf("plan faults: %s: %w", f.name, reason))
+		default:
+			c.Logger.Info("fault left out", "fault", f.name, "reason", reason)
+		}
+	}
+	if err := ValidateFaults(c.Faults); err != nil {
+		errs = append(errs, fmt.Errorf("plan faults: %w", err))
+	}
+	return out, errors.Join(errs...)
+}
+
+// ValidateFaults reports every name that PlanConfig.Faults does not take.
+func ValidateFaults(names []string) error {
+	known := []string{"all", "none"}
+	for _, f := range families() {
+		known = append(known, f.name)
+	}
+	var errs []error
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			errs = append(errs, fmt.Errorf("there is no fault %q; there are %s",
+				name, strings.Join(known, ", ")))
+		}
+	}
+	if len(names) > 1 && slices.Contains(names, "none") {
+		errs = append(errs, errors.New("none excludes all other faults"))
+	}
+	return errors.Join(errs...)
+}
+
+// possible returns the flavors that can hit somebody among the nodes, and why
+// others cannot.
+func (c *PlanConfig) possible(f family) ([]flavor, error) {
+	var out []flavor
+	var reasons []error
+	for _, v := range f.flavors {
+		if v.target == TargetPrimaries && c.NoPrimaries {
+			v.target = TargetOne
+		}
+		if err := v.fits(len(c.Nodes)); err != nil {
+			reasons = append(reasons, err)
+			c.Logger.Debug("way to hurt left out", "fault", f.name, "reason", err)
+			continue
+		}
+		out = append(out, v)
+	}
+	return out, errors.Join(reasons...)
+}
+
+// fits says whether the flavor can do anything among n nodes.
+func (v flavor) fits(n int) error {
+	if v.shape != "" {
+		if err := v.shape.fits(n); err != nil {
+			return err
+		}
+	}
+	switch {
+	case v.target == TargetMinority && n < 3, v.target == TargetMinorityThird && n < 4:
+		return fmt.Errorf("%s of %d nodes is no node at all", v.target, n)
+	case v.params != nil && n < 2:
+		return errors.New("one node has no links to others")
+	case v.kind == "isolate-kill" && n < 2:
+		return errors.New("one node has no peers")
+	default:
+		return nil
+	}
+}
+
+// planner makes one schedule.
+type planner struct {
+	PlanConfig
+	rng      *rand.Rand
+	families []family
+	end      time.Duration // no fault is in force after it
+
+	deck    []int         // families to come, the next one last
+	first   int           // cards of the first deck that are still to come
+	decks   int           // decks begun
+	flavors map[int][]int // of each family: flavors to come, the next one last
+
+	steps    []Step
+	crowded  int           // steps since the last clean gap
+	crowdEnd time.Duration // when the last of them ends
+	deaf     time.Duration // start of the minute that has its deaf leader, plus 1
+}
+
+// deal adds one step and reports whether there is time for more.
+func (p *planner) deal() bool {
+	fam := p.nextFamily()
+	v := p.nextFlavor(fam)
+	at, crowd := p.place(v)
+	at = at.Round(time.Millisecond)
+	dur := p.length(v, at)
+	if at+dur > p.end {
+		dur = p.end - at
+	}
+	if dur < p.least(v) {
+		return false
+	}
+	s := p.resolve(v)
+	s.ID, s.At, s.For = int64(len(p.steps)+1), at, dur.Round(time.Millisecond)
+	if !crowd {
+		p.crowded, p.crowdEnd = 0, 0
+	}
+	p.crowded++
+	p.crowdEnd = max(p.crowdEnd, s.At+s.For+p.healing(s))
+	if s.Shape == ShapeDeaf && s.For >= longMin {
+		p.deaf = s.At.Truncate(deafEvery) + 1
+	}
+	p.first = max(0, p.first-1)
+	p.steps = append(p.steps, s)
+	return true
+}
+
+// healing is how much longer than usual it takes to heal a step.
+func (p *planner) healing(s Step) time.Duration {
+	k, err := kindNamed(s.Fault)
+	if err != nil {
+		panic(fmt.Sprintf("nemesis: planned a fault that does not exist: %v", err))
+	}
+	set, err := k.settings(s.Params)
+	if err != nil {
+		panic(fmt.Sprintf("nemesis: planned %s: %v", s.Fault, err))
+	}
+	return set.duration("stagger") * time.Duration(len(p.Nodes)-1) * 2 / 3
+}
+
+// least is how short a step of the flavor may become at the end of the plan.
+func (p *planner) least(v flavor) time.Duration {
+	if v.quick {
+		return 50 * time.Millisecond
+	}
+	return min(p.MinFor, leastFor)
+}
+
+// wantsDeaf reports whether the minute at which the next step would begin still
+// lacks its deaf leader and time is getting short, or a partition comes anyway.
+func (p *planner) wantsDeaf(partition bool) bool {
+	at := p.crowdEnd
+	minute := at.Truncate(deafEvery)
+	if p.deaf == minute+1 || p.end-at < longMin+2*time.Second || p.Duration < 40*time.Second {
+		return false
+	}
+	late := min(deafEvery, p.Duration) * 2 / 5
+	return at-minute > late || partition && p.rng.IntN(2) == 0
+}
+
+// nextFamily takes the next card of the deck of families.
+func (p *planner) nextFamily() int {
+	if len(p.deck) == 0 {
+		p.shuffle()
+	}
+	i := slices.IndexFunc(p.families, func(f family) bool { return f.name == "partition" })
+	if i >= 0 && p.first == 0 && p.wantsDeaf(false) {
+		return i
+	}
+	fam := p.deck[len(p.deck)-1]
+	p.deck = p.deck[:len(p.deck)-1]
+	return fam
+}
+
+// shuffle makes a new deck. The first has one card of each family, the core
+// families on top; the others have each as often as its weight.
+func (p *planner) shuffle() {
+	var rest, core []int
+	for i, f := range p.families {
+		switch {
+		case p.decks > 0:
+			for range f.weight {
+				rest = append(rest, i)
+			}
+		case f.core:
+			core = append(core, i)
+		default:
+			rest = append(rest, i)
+		}
+	}
+	swap := func(s []int) func(i, j int) { return func(i, j int) { s[i], s[j] = s[j], s[i] } }
+	p.rng.Shuffle(len(rest), swap(rest))
+	p.rng.Shuffle(len(core), swap(core))
+	if p.decks == 0 {
+		p.first = len(rest) + len(core)
+		if p.Duration < 45*time.Second && len(core) > 0 {
+			p.first = len(core)
+		}
+	}
+	p.decks++
+	p.deck = append(rest, core...)
+}
+
+// nextFlavor takes the next card of a family's deck of flavors.
+func (p *planner) nextFlavor(fam int) flavor {
+	all := p.families[fam].flavors
+	if p.families[fam].name == "partition" && p.wantsDeaf(true) {
+		deaf := slices.IndexFunc(all, func(v flavor) bool { return v.shape == ShapeDeaf })
+		if at := slices.Index(p.flavors[fam], deaf); at >= 0 {
+			p.flavors[fam] = slices.Delete(p.flavors[fam], at, at+1)
+		}
+		return all[deaf]
+	}
+	deck := p.flavors[fam]
+	if len(deck) == 0 {
+		for i, v := range all {
+			for range max(1, v.weight) {
+				deck = append(deck, i)
+			}
+		}
+		p.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+	}
+	p.flavors[fam] = deck[:len(deck)-1]
+	return all[deck[len(deck)-1]]
+}
+
+// share is the time that each card of the first deck may take; false: those are
+// dealt, and there is no limit.
+func (p *planner) share(at time.Duration) (time.Duration, bool) {
+	if p.first == 0 {
+		return 0, false
+	}
+	return (p.end - at) / time.Duration(p.first), true
+}
+
+// place finds the start of the next step: inside the last one, or after a clean
+// gap. Crowd reports the former.
+func (p *planner) place(v flavor) (at time.Duration, crowd bool) {
+	// Some crowds are full, and some faults do not mix: aim higher.
+	overlap := p.rng.Float64() < 1.4*p.Overlap
+	if n := len(p.steps); overlap && n > 0 && p.crowded < crowdSize && p.mixes(v) {
+		last := p.steps[n-1]
+		return last.At + time.Duration((0.1+0.8*p.rng.Float64())*float64(last.For)), true
+	}
+	if len(p.steps) == 0 {
+		return p.crowdEnd, false
+	}
+	busy := (p.MinFor+p.MaxFor)/2 + time.Second // the long ones count, too
+	gap := max(p.Interval-busy, time.Second)
+	gap = time.Duration((0.8 + 0.6*p.rng.Float64()) * float64(gap))
+	if share, limited := p.share(p.crowdEnd); limited {
+		gap = min(gap, share*3/10)
+	}
+	return p.crowdEnd + gap, false
+}
+
+// mixes says whether the flavor can overlap all steps of the present crowd so
+// that each still leaves evidence of its own.
+func (p *planner) mixes(v flavor) bool {
+	for _, s := range p.steps[len(p.steps)-p.crowded:] {
+		before, now := sortOf(s.Fault), sortOf(v.kind)
+		many := func(t Target) bool { return t == TargetAll || t == TargetMajority }
+		switch {
+		case before == "cycle" && (now == "kill" || now == "pause" || now == "cycle"),
+			now == "cycle" && (before == "kill" || before == "pause"),
+			before == "kill" && (now == "pause" || now == "kill"):
+			return false // they would want the same process
+		case before != "net" && many(s.Target) && now != "net",
+			now != "net" && many(v.target) && before != "net":
+			return false // nobody would be left
+		case len(p.Nodes) < 3 && before == "net" && now == "messages",
+			len(p.Nodes) < 3 && before == "messages" && now == "net":
+			return false // no message would be left
+		}
+	}
+	return true
+}
+
+// sortOf tells in coarse terms what a kind of fault acts on.
+func sortOf(kind string) string {
+	switch kind {
+	case "partition", "one-way", "clients", "flapping":
+		return "net"
+	case "kill", "kill-all", "kill-seq", "isolate-kill":
+		return "kill"
+	case "pause":
+		return "pause"
+	case "restart-storm", "rolling-restart":
+		return "cycle"
+	default:
+		return "messages"
+	}
+}
+
+// length draws how long a step lasts that begins at the given time.
+func (p *planner) length(v flavor, at time.Duration) time.Duration {
+	between := func(a, b time.Duration) time.Duration {
+		return a + time.Duration(p.rng.Int64N(int64(b-a)+1))
+	}
+	if v.quick {
+		return between(50*time.Millisecond, time.Second)
+	}
+	share, limited := p.share(at)
+	left := p.end - at - time.Duration(max(0, p.first-1))*cardMin
+	long := p.rng.IntN(8) == 0 // with those that are long by nature about one in five
+	if v.long && left >= longMin {
+		return between(longMin, min(longMax, left))
+	}
+	if long && left >= longMax {
+		return between(longMin, longMax)
+	}
+	d := between(p.MinFor, p.MaxFor)
+	if limited {
+		d = max(min(d, share*7/10), leastFor)
+	}
+	return d
+}
+
+// resolve decides all of a step but its time.
+func (p *planner) resolve(v flavor) Step {
+	s := Step{
+		Fault: v.kind, Shape: v.shape, Target: v.target, Seed: uint64(p.rng.Uint32()) + 1,
+	}
+	if v.params != nil {
+		s.Params = v.params(p.rng)
+	}
+	if v.target == "" {
+		return s
+	}
+	aim := v.target
+	if aim == TargetPrimaries {
+		aim = TargetOne
+	}
+	hit, err := aim.Pick(p.Nodes, nil, p.rng)
+	if err != nil {
+		panic(fmt.Sprintf("nemesis: flavor %+v of %d nodes: %v", v, len(p.Nodes), err))
+	}
+	if v.target == TargetPrimaries {
+		s.Else = hit
+	} else {
+		s.Nodes = hit
+	}
+	return s
+}
+
+// percent draws a share between a and b percent.
+func percent(rng *rand.Rand, a, b int) string {
+	return strconv.FormatFloat(float64(a+rng.IntN(b-a+1))/100, 'g', -1, 64)
+}
+
+// millis draws a duration between a and b milliseconds.
+func millis(rng *rand.Rand, a, b int) string {
+	return (time.Duration(a+rng.IntN(b-a+1)) * time.Millisecond).String()
+}

@@ -1,0 +1,468 @@
+package nemesis
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// EventLog is where the nemesis writes what it does; a *history.Log is one.
+type EventLog interface {
+	Record(e history.Event) history.Time
+}
+
+// Clock tells the test's time; a *history.Recorder is one.
+type Clock interface {
+	Now() history.Time
+}
+
+// Env is what a nemesis needs of the world.
+type Env struct {
+	// Nodes are all nodes of the cluster, in its order.
+	Nodes []Node
+	// Network and Processes act on the cluster. Either may be nil when no step
+	// needs it.
+	Network   Network
+	Processes Processes
+	// Primaries says who leads, as the system reports it; several goroutines may
+	// ask at the same time. Nil: nobody does.
+	Primaries func(ctx context.Context) ([]Node, error)
+	// Ledger gets every intent before its act.
+	Ledger *Ledger
+	// Log gets the nemesis's events of the history.
+	Log EventLog
+	// BumpEpoch, if not nil, is called at the end of every fault; of faults that
+	// overlap, from several goroutines.
+	BumpEpoch func()
+	// Logger tells a person what goes on. Nil: nobody.
+	Logger *slog.Logger
+	Clock  Clock
+	// InjectTimeout and HealTimeout bound one injection and one fault's healing
+	// with all its attempts; 0 means 15 and 40 seconds.
+	InjectTimeout, HealTimeout time.Duration
+}
+
+// fill validates the environment and sets the defaults.
+func (e *Env) fill() error {
+	var errs []error
+	if len(e.Nodes) == 0 {
+		errs = append(errs, errors.New("nemesis: there are no nodes"))
+	}
+	if e.Ledger == nil {
+		errs = append(errs, errors.New("nemesis: there is no ledger"))
+	}
+	if e.Log == nil {
+		errs = append(errs, errors.New("nemesis: there is no log for the history"))
+	}
+	if e.Clock == nil {
+		errs = append(errs, errors.New("nemesis: there is no clock"))
+	}
+	if e.Logger == nil {
+		e.Logger = slog.New(slog.DiscardHandler)
+	}
+	e.InjectTimeout = cmp.Or(e.InjectTimeout, 15*time.Second)
+	e.HealTimeout = cmp.Or(e.HealTimeout, 40*time.Second)
+	return errors.Join(errs...)
+}
+
+const (
+	// healAttempts is how often the healing of a fault is tried in a row.
+	healAttempts = 4
+	// healAgain is the wait after the first failed attempt; it doubles.
+	healAgain = 250 * time.Millisecond
+	// primariesFor is how long a step waits for somebody to lead.
+	primariesFor = 2 * time.Second
+	// askAgain is the time between two questions who leads.
+	askAgain = 100 * time.Millisecond
+)
+
+// ActiveFault is a fault that is in force.
+type ActiveFault struct {
+	ID    int64
+	Fault string
+	What  string
+}
+
+// Runner carries out one schedule.
+type Runner struct {
+	env   Env
+	steps []Step
+	world *world
+	// leaderless is true when nobody led at the last look, however long; then
+	// the next look is short, because there may never be leaders.
+	leaderless atomic.Bool
+
+	mu       sync.Mutex
+	active   []ActiveFault
+	unhealed []*running
+	errs     []error
+}
+
+// running is a fault on its way from intent to healed.
+type running struct {
+	step Step
+	hold time.Duration // how long it lasts once it is injected
+	prepared
+}
+
+// NewRunner checks the environment and the steps; the error lists all mistakes.
+func NewRunner(env Env, steps []Step) (*Runner, error) {
+	errs := []error{env.fill()}
+	ids := map[int64]bool{}
+	for _, s := range steps {
+		errs = append(errs, s.validateIn(&env))
+		if ids[s.ID] {
+			errs = append(errs, fmt.Errorf("step %d: there are two with this id", s.ID))
+		}
+		ids[s.ID] = true
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	r := &Runner{env: env, steps: steps}
+	r.world = newWorld(env.Nodes, env.Processes, r.topology)
+	return r, nil
+}
+
+// Run carries out the schedule: NewRunner and Runner.Run in one.
+func Run(ctx context.Context, env Env, steps []Step) (Summary, error) {
+	r, err := NewRunner(env, steps)
+	if err != nil {
+		return Summary{}, err
+	}
+	return r.Run(ctx)
+}
+
+// Active returns the faults in force, oldest first.
+func (r *Runner) Active() []ActiveFault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.active)
+}
+
+// Run does each step at its time after now, lets them overlap, and heals each one
+// after its time. When ctx ends, everything is healed at once, on contexts of its
+// own. It returns when all is healed, or given up; a fault that could not be
+// injected or healed is in the summary and not an error. An error means that the
+// ledger could not be written.
+func (r *Runner) Run(ctx context.Context) (Summary, error) {
+	start := r.env.Clock.Now()
+	r.append(Entry{Type: EntryPlan, Steps: r.steps})
+	r.world.announce()
+	if len(r.steps) > 0 {
+		r.verify(ctx, EntryBaseline)
+	}
+	var wg sync.WaitGroup
+	for _, s := range r.steps {
+		wg.Go(func() { r.step(ctx, start, s) })
+	}
+	wg.Wait()
+	if len(r.steps) > 0 {
+		r.healLate(ctx)
+		r.verify(context.WithoutCancel(ctx), EntryFinal)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return summarize(r.env.Ledger.Entries()), errors.Join(r.errs...)
+}
+
+// append writes to the ledger and reports whether that worked.
+func (r *Runner) append(e Entry) bool {
+	e.At = r.env.Clock.Now()
+	err := r.env.Ledger.Append(e)
+	if err != nil {
+		r.env.Logger.Error("the ledger cannot be written", "err", err)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.errs) == 0 {
+			r.errs = append(r.errs, err)
+		}
+	}
+	return err == nil
+}
+
+// step waits for the step's time, finds out who is hit, and does it.
+func (r *Runner) step(ctx context.Context, start history.Time, s Step) {
+	at := time.Duration(start-r.env.Clock.Now()) + s.At
+	if !sleep(ctx, at) {
+		r.skip(s, errors.New("the test ended before its time"), true)
+		return
+	}
+	k, err := kindNamed(s.Fault)
+	if err != nil {
+		r.skip(s, err, false)
+		return
+	}
+	rng := rand.New(rand.NewPCG(s.Seed, uint64(s.ID)))
+	hit, err := r.resolve(ctx, k, s, rng)
+	if err != nil {
+		r.skip(s, err, ctx.Err() != nil)
+		return
+	}
+	set, err := k.settings(s.Params)
+	if err != nil {
+		r.skip(s, err, false)
+		return
+	}
+	p, err := k.build(job{
+		step: s, nodes: r.env.Nodes, hit: hit, set: set, rng: rng, env: &r.env, world: r.world,
+	})
+	if err != nil {
+		r.skip(s, err, false)
+		return
+	}
+	// Waiting for somebody to lead must not move the end of the fault into the
+	// next one; it took half of the time at most.
+	end := start + history.Time(s.At+s.For)
+	hold := min(s.For, max(s.For/2, time.Duration(end-r.env.Clock.Now())))
+	r.execute(ctx, &running{step: s, hold: hold, prepared: p})
+}
+
+// resolve finds out who is hit. Nobody means all links.
+func (r *Runner) resolve(ctx context.Context, k Kind, s Step, rng *rand.Rand) ([]Node, error) {
+	target := s.target(k)
+	switch {
+	case len(s.Nodes) > 0:
+		return s.Nodes, nil
+	case target == "":
+		return nil, nil
+	case target != TargetPrimaries:
+		return target.Pick(r.env.Nodes, nil, rng)
+	}
+	limit := min(primariesFor, s.For/2)
+	if r.leaderless.Load() {
+		limit = min(limit, 2*askAgain)
+	}
+	known, err := r.awaitPrimaries(ctx, limit)
+	r.leaderless.Store(err != nil)
+	if err == nil {
+		return target.Pick(r.env.Nodes, known, rng)
+	}
+	if len(s.Else) > 0 && ctx.Err() == nil {
+		r.env.Logger.Info("nobody leads, the fault hits others instead",
+			"id", s.ID, "fault", s.Fault, "nodes", nodeNames(s.Else))
+		return s.Else, nil
+	}
+	return nil, err
+}
+
+// awaitPrimaries asks who leads until there is an answer.
+func (r *Runner) awaitPrimaries(ctx context.Context, limit time.Duration) ([]Node, error) {
+	if r.env.Primaries == nil {
+		return nil, ErrNoPrimaries
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		known, err := r.env.Primaries(ctx)
+		known = slices.DeleteFunc(slices.Clone(known), func(n Node) bool {
+			return !slices.Contains(r.env.Nodes, n)
+		})
+		if err == nil && len(known) > 0 {
+			return known, nil
+		}
+		if !sleep(ctx, askAgain) {
+			return nil, errors.Join(ErrNoPrimaries, err)
+		}
+	}
+}
+
+// skip records a step that was not done.
+func (r *Runner) skip(s Step, reason error, interrupted bool) {
+	r.env.Logger.Warn("fault skipped", "id", s.ID, "fault", s.Fault, "reason", reason)
+	r.append(Entry{
+		Type: EntrySkipped, Fault: s.ID, Error: reason.Error(), Interrupted: interrupted,
+	})
+}
+
+// execute injects the fault, waits, and heals it.
+func (r *Runner) execute(ctx context.Context, f *running) {
+	intent := &Intent{Step: f.step, Nodes: f.nodes, What: f.what, Undo: f.undo}
+	if !r.append(Entry{Type: EntryIntent, Fault: f.step.ID, Intent: intent}) {
+		return // what is not written down is not done
+	}
+	r.setActive(f, true)
+	defer r.setActive(f, false)
+	r.env.Logger.Info("fault starts", "id", f.step.ID, "fault", f.step.Fault, "what", f.what)
+	r.event("start", history.Invoke, f, nil, nil)
+	limited, cancel := context.WithTimeout(ctx, r.env.InjectTimeout)
+	evidence, err := f.fault.Inject(limited)
+	cancel()
+	r.append(Entry{
+		Type: EntryDone, Fault: f.step.ID, Evidence: &evidence, Error: text(err),
+	})
+	r.event("start", history.Info, f, &evidence, err)
+	interrupted := false
+	if err == nil {
+		interrupted = !sleep(ctx, f.hold)
+	}
+	var nothing errNothingToDo
+	if err != nil && !errors.As(err, &nothing) {
+		r.env.Logger.Error("fault failed", "id", f.step.ID, "fault", f.step.Fault, "err", err)
+		interrupted = ctx.Err() != nil
+	}
+	r.heal(ctx, f, err != nil, interrupted)
+	if nothing.reason != "" {
+		r.skip(f.step, nothing, interrupted)
+	}
+	if r.env.BumpEpoch != nil {
+		r.env.BumpEpoch()
+	}
+}
+
+// heal looks once more at what the fault does and takes it back, on a context
+// that the end of the test does not cancel.
+func (r *Runner) heal(ctx context.Context, f *running, failed, interrupted bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.env.HealTimeout)
+	defer cancel()
+	entry := Entry{Type: EntryHealing, Fault: f.step.ID, Interrupted: interrupted}
+	if !failed {
+		evidence, err := f.fault.Observe(ctx)
+		entry.Evidence, entry.Error = &evidence, text(err)
+	}
+	r.append(entry)
+	r.event("stop", history.Invoke, f, entry.Evidence, nil)
+	wait := healAgain
+	for attempt := 1; ; attempt++ {
+		err := r.healOnce(ctx, f)
+		if err == nil {
+			return
+		}
+		r.env.Logger.Error("heal failed", "id", f.step.ID, "fault", f.step.Fault,
+			"attempt", attempt, "err", err)
+		if attempt == healAttempts || !sleep(ctx, wait) {
+			break
+		}
+		wait *= 2
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unhealed = append(r.unhealed, f)
+}
+
+// healOnce tries to heal and records the outcome. The fault's window in the
+// history ends only with a verified heal.
+func (r *Runner) healOnce(ctx context.Context, f *running) error {
+	evidence, err := f.fault.Heal(ctx)
+	r.append(Entry{
+		Type: EntryHealed, Fault: f.step.ID, Evidence: &evidence, Error: text(err),
+	})
+	if err != nil {
+		return err
+	}
+	r.event("stop", history.Info, f, &evidence, nil)
+	r.world.release(f.step.ID)
+	r.env.Logger.Info("fault healed", "id", f.step.ID, "fault", f.step.Fault)
+	return nil
+}
+
+// healLate tries once more, when all else is over, what could not be healed.
+func (r *Runner) healLate(ctx context.Context) {
+	r.mu.Lock()
+	late := r.unhealed
+	r.unhealed = nil
+	r.mu.Unlock()
+	for _, f := range late {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.env.HealTimeout)
+		if err := r.healOnce(ctx, f); err != nil {
+			r.env.Logger.Error("fault is not healed", "id", f.step.ID, "err", err)
+		}
+		cancel()
+	}
+}
+
+// verify looks whether every link delivers and every process runs.
+func (r *Runner) verify(ctx context.Context, entry EntryType) {
+	ctx, cancel := context.WithTimeout(ctx, r.env.HealTimeout)
+	defer cancel()
+	evidence := Evidence{Bit: true}
+	var errs []error
+	if r.env.Network != nil {
+		links := append(peerLinks(r.env.Nodes), clientLinks(r.env.Nodes)...)
+		e, err := probeUntilClean(ctx, r.env.Network, func() []Link { return links })
+		evidence, errs = e, append(errs, err)
+	}
+	if r.env.Processes != nil {
+		err := together(r.env.Nodes, func(n Node) error {
+			_, err := r.world.await(ctx, n, func(s ProcessState) bool {
+				return s.PID != 0 && !s.Stopped
+			})
+			return err
+		})
+		errs = append(errs, err)
+	}
+	err := errors.Join(errs...)
+	if entry == EntryBaseline && ctx.Err() != nil {
+		return // the test has ended already; that proves nothing
+	}
+	evidence.Bit, evidence.Why = err == nil, "every link delivers and every process runs"
+	if err != nil {
+		evidence.Why = err.Error()
+	}
+	r.append(Entry{Type: entry, Evidence: &evidence, Error: text(err)})
+}
+
+// setActive keeps the list of faults in force.
+func (r *Runner) setActive(f *running, on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if on {
+		r.active = append(r.active, ActiveFault{
+			ID: f.step.ID, Fault: f.step.Fault, What: f.what,
+		})
+		return
+	}
+	r.active = slices.DeleteFunc(r.active, func(a ActiveFault) bool {
+		return a.ID == f.step.ID
+	})
+}
+
+// event records what the nemesis does in the history.
+func (r *Runner) event(f history.F, t history.Type, run *running, e *Evidence, err error) {
+	fields := []history.Field{
+		{Name: "id", Value: history.Int(run.step.ID)},
+		{Name: "fault", Value: history.Str(run.step.Fault)},
+		{Name: "what", Value: history.Str(run.what)},
+		{Name: "nodes", Value: nodesValue(run.nodes)},
+	}
+	if e != nil {
+		fields = append(fields, history.Field{Name: "evidence", Value: e.value()})
+	}
+	r.env.Log.Record(history.Event{
+		Process: history.Nemesis, Type: t, F: f, Value: history.Map(fields...), Error: text(err),
+	})
+}
+
+// topology records which nodes are healthy now.
+func (r *Runner) topology(healthy []Node) {
+	r.env.Log.Record(history.Event{
+		Process: history.Nemesis, Type: history.Info, F: "topology",
+		Value: history.Map(history.Field{Name: "healthy", Value: nodesValue(healthy)}),
+	})
+}
+
+// nodesValue returns a list of node names.
+func nodesValue(nodes []Node) history.Value {
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		names[i] = string(n)
+	}
+	return history.Strings(names...)
+}
+
+// text returns the error's text, or nothing for nil.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
