@@ -1,0 +1,145 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/nemesis"
+)
+
+// Config says what cluster to run.
+type Config struct {
+	// Nodes are the nodes' names. A name becomes a directory.
+	Nodes []nemesis.Node
+	// Command returns the argument vector that starts a node. It must contain
+	// NodeSpec.DataDir, by which the node's process is known again after a crash
+	// of the harness. It is called once for each start.
+	Command func(NodeSpec) []string
+	// Dir is the store directory of the run: node n gets Dir/nodes/n with its
+	// log node.log, its directory data, and small files of the harness.
+	Dir string
+	// Logger hears of starts, stops and surprises; nil discards them.
+	Logger *slog.Logger
+	// StartTimeout bounds the time from a node's start to its ready file; 0
+	// means 10 s.
+	StartTimeout time.Duration
+	// Grace is how long Close waits for a node between SIGTERM and SIGKILL; 0
+	// means 1 s.
+	Grace time.Duration
+	// Seed decides the random choices of the relays and the nodes' seeds.
+	Seed uint64
+	// BasePort, if not 0, makes all ports fixed: with n nodes, n client endpoints
+	// from BasePort on, then n HTTP ports, n peer ports and n*n relays.
+	BasePort int
+	// Ledger records every process; nil records nothing.
+	Ledger ProcessLog
+	// OnExit, if not nil, is called when a node has exited that nobody killed. It
+	// must not block, and not call Close.
+	OnExit func(Exit)
+}
+
+// NodeSpec is what a node's command line is made of.
+type NodeSpec struct {
+	Name nemesis.Node
+	// DataDir is absolute, exists, and is the same after a restart.
+	DataDir string
+	// Bind and PeerBind are the host:port for clients (TCP) and for peers (UDP);
+	// port 0 means any.
+	Bind, PeerBind string
+	// Peers gives for each other node the host:port (a relay of the harness) to
+	// which this node must send what is meant for it.
+	Peers map[nemesis.Node]string
+	// ReadyFile is where the node reports its addresses once it serves, written
+	// atomically: {"http":"host:port","peer":"host:port","pid":123}. It does not
+	// exist when the node starts.
+	ReadyFile string
+	// Seed is the node's own, derived from the cluster's.
+	Seed uint64
+	// ClockFile is where a clock fault can be set. Nobody creates it here.
+	ClockFile string
+}
+
+// ProcessLog records the processes that a cluster starts, durably before each
+// call returns, so that Heal can find and end them after the harness itself was
+// killed. *nemesis.Ledger is one.
+type ProcessLog interface {
+	// ProcessStarting is called before a process is started. Marker is a string
+	// that will stand on its command line and on that of no other program.
+	ProcessStarting(node nemesis.Node, marker string) error
+	ProcessStarted(nemesis.ProcessRecord) error
+	// ProcessEnded is called when the process is gone; with PID 0 when it never
+	// came to be.
+	ProcessEnded(nemesis.ProcessRecord) error
+}
+
+// Validate says everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf(format, args...))
+	}
+	if len(c.Nodes) == 0 {
+		bad("no nodes")
+	}
+	seen := make(map[nemesis.Node]bool)
+	for _, n := range c.Nodes {
+		switch {
+		case n == "" || n == "." || n == ".." || strings.ContainsAny(string(n), "/\\\x00 "):
+			bad("node name %q cannot be a directory name", n)
+		case n == nemesis.Clients:
+			bad("node name %q is reserved", n)
+		case seen[n]:
+			bad("node %s is named twice", n)
+		}
+		seen[n] = true
+	}
+	if c.Command == nil {
+		bad("no command to start a node")
+	}
+	if c.Dir == "" {
+		bad("no directory")
+	}
+	if c.StartTimeout < 0 || c.Grace < 0 {
+		bad("negative start timeout %v or grace %v", c.StartTimeout, c.Grace)
+	}
+	last := c.BasePort + portPlan{base: c.BasePort, n: len(c.Nodes)}.size() - 1
+	if c.BasePort < 0 || last > 65535 {
+		bad("base port %d: ports up to %d are needed", c.BasePort, last)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("local cluster: %w", err)
+	}
+	return nil
+}
+
+// withDefaults fills in what was left out.
+func (c Config) withDefaults() (Config, error) {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.StartTimeout == 0 {
+		c.StartTimeout = 10 * time.Second
+	}
+	if c.Grace == 0 {
+		c.Grace = time.Second
+	}
+	if c.Ledger == nil {
+		c.Ledger = noLedger{}
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return c, fmt.Errorf("local cluster: %w", err)
+	}
+	c.Dir = dir
+	return c, nil
+}
+
+type noLedger struct{}
+
+func (noLedger) ProcessStarting(nemesis.Node, string) error { return nil }
+func (noLedger) ProcessStarted(nemesis.ProcessRecord) error { return nil }
+func (noLedger) ProcessEnded(nemesis.ProcessRecord) error   { return nil }
