@@ -1,0 +1,179 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// CounterDetails are the Details of Counter.
+type CounterDetails struct {
+	Reads int `json:"reads"`
+	Adds  int `json:"adds"`
+	// Wrong are the reads outside their bounds, the first 100.
+	Wrong []CounterRead `json:"wrong,omitempty"`
+	// Exact counts the reads that had only one possible answer.
+	Exact int `json:"exact"`
+}
+
+// CounterRead is a read with the bounds that its value has to keep.
+type CounterRead struct {
+	Key    history.Key `json:"key,omitempty"`
+	Index  int64       `json:"index"`
+	Low    int64       `json:"low"`
+	Value  int64       `json:"value"`
+	High   int64       `json:"high"`
+	wrong  bool
+	source *history.Operation
+}
+
+// Counter checks the reads of counters (add n, read -> n, 0 at first) against
+// bounds: a read has to include every add that was acknowledged before it was
+// called, and may include every other one that was called before it returned and
+// did not fail. Adds may be negative. The bounds are necessary and fast, for any
+// concurrency; whether reads fit together only the model "counter" can say.
+func Counter() Checker { return CheckerFunc(counter) }
+
+func counter(ctx context.Context, h *history.History) Result {
+	const name = "counter"
+	r := Result{Name: name}
+	var d CounterDetails
+	for key, ops := range h.ByKey() {
+		if r, stop := interrupted(ctx, name); stop {
+			return r
+		}
+		adds, reads, err := counterOps(ops)
+		if err != nil {
+			return Result{Name: name, Verdict: Unknown, Reason: err.Error()}
+		}
+		bound(adds, reads)
+		d.Adds += len(adds)
+		d.Reads += len(reads)
+		for _, read := range reads {
+			if read.Low == read.High {
+				d.Exact++
+			}
+			if read.wrong {
+				read.Key = key
+				d.Wrong = append(d.Wrong, read)
+			}
+		}
+	}
+	r.Power = []Measure{measure("reads", d.Reads), measure("adds", d.Adds),
+		measure("reads with one possible answer", d.Exact)}
+	wrong := len(d.Wrong)
+	for _, w := range d.Wrong[:min(wrong, 5)] {
+		r.Counterexamples = append(r.Counterexamples,
+			counterexample(w.Key, w.why(), w.source))
+	}
+	d.Wrong = d.Wrong[:min(wrong, 100)]
+	r.Details = d
+	switch {
+	case wrong > 0:
+		r.Verdict = Invalid
+		r.Reason = fmt.Sprintf("%d of %s out of bounds: %s", wrong,
+			count(d.Reads, "read is", "reads are"), d.Wrong[0].why())
+	case d.Reads == 0:
+		r.Verdict, r.Reason = Unknown, "no read of a counter succeeded"
+	case d.Adds == 0:
+		r.Verdict, r.Reason = Unknown, "nothing was added to any counter"
+	default:
+		r.Reason = fmt.Sprintf("%s within the bounds", count(d.Reads, "read is", "reads are"))
+	}
+	return r
+}
+
+func (c CounterRead) why() string {
+	return fmt.Sprintf("Process %d read %d at %s%s, but the adds before and beside it only "+
+		"allow %d to %d.", c.source.Process, c.Value, seconds(c.source.Return), onKey(c.Key),
+		c.Low, c.High)
+}
+
+func counterOps(
+	ops []*history.Operation,
+) (adds []*history.Operation, reads []CounterRead, err error) {
+	for _, op := range ops {
+		switch op.F {
+		case "add":
+			if _, ok := op.In.AsInt(); !ok {
+				return nil, nil, misfit(op, "a counter",
+					fmt.Errorf("value: want an integer, got %s", op.In))
+			}
+			if op.Type != history.Fail {
+				adds = append(adds, op)
+			}
+		case "read":
+			if op.Type != history.OK {
+				continue
+			}
+			n, ok := op.Out.AsInt()
+			if !ok {
+				return nil, nil, misfit(op, "a counter",
+					fmt.Errorf("result: want an integer, got %s", op.Out))
+			}
+			reads = append(reads, CounterRead{Index: op.Index, Value: n, source: op})
+		default:
+			return nil, nil, misfit(op, "a counter", fmt.Errorf("it has only add and read"))
+		}
+	}
+	return adds, reads, nil
+}
+
+// sums are running sums of the positive and of the negative adds, by a time.
+type sums struct {
+	at       []history.Time
+	pos, neg []int64 // of the adds up to and including this one
+}
+
+func newSums(adds []*history.Operation, at func(*history.Operation) history.Time) sums {
+	adds = slices.Clone(adds)
+	slices.SortStableFunc(adds, func(a, b *history.Operation) int {
+		return cmp.Compare(at(a), at(b))
+	})
+	var s sums
+	var pos, neg int64
+	for _, op := range adds {
+		n, _ := op.In.AsInt()
+		pos += max(n, 0)
+		neg += min(n, 0)
+		s.at = append(s.at, at(op))
+		s.pos, s.neg = append(s.pos, pos), append(s.neg, neg)
+	}
+	return s
+}
+
+// before returns the sums of all adds before t, or up to t.
+func (s sums) before(t history.Time, including bool) (pos, neg int64) {
+	if including {
+		t++ // times are whole nanoseconds
+	}
+	i, _ := slices.BinarySearch(s.at, t)
+	if i == 0 {
+		return 0, 0
+	}
+	return s.pos[i-1], s.neg[i-1]
+}
+
+// bound sets the bounds of reads. An add that was acknowledged before the read was
+// called is certain; one that was called by the time the read returned is possible.
+func bound(adds []*history.Operation, reads []CounterRead) {
+	var acked []*history.Operation
+	for _, op := range adds {
+		if op.Type == history.OK {
+			acked = append(acked, op)
+		}
+	}
+	certain := newSums(acked, func(op *history.Operation) history.Time { return op.Return })
+	possible := newSums(adds, func(op *history.Operation) history.Time { return op.Call })
+	for i := range reads {
+		r := &reads[i]
+		certainPos, certainNeg := certain.before(r.source.Call, false)
+		possiblePos, possibleNeg := possible.before(r.source.Return, true)
+		r.Low = certainPos + possibleNeg
+		r.High = possiblePos + certainNeg
+		r.wrong = r.Value < r.Low || r.Value > r.High
+	}
+}

@@ -1,0 +1,422 @@
+package check
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"html"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/models"
+)
+
+// explainAll makes counterexamples of the first illegal objects, the smallest key
+// first.
+func (l *linearizable) explainAll(
+	ctx context.Context, g *guard, objects []*object,
+) []Counterexample {
+	ctx, cancel := context.WithTimeout(ctx, l.o.Explain)
+	defer cancel()
+	var bad []*object
+	for _, o := range objects {
+		if o.finding.answer == illegal {
+			bad = append(bad, o)
+		}
+	}
+	slices.SortStableFunc(bad, func(a, b *object) int { return len(a.all) - len(b.all) })
+	bad = bad[:min(len(bad), l.o.Counterexamples)]
+	cxs := make([]Counterexample, 0, len(bad))
+	for _, o := range bad {
+		share := l.o.Explain / time.Duration(len(bad))
+		limited, cancel := context.WithTimeout(ctx, share)
+		cxs = append(cxs, l.explain(limited, g, o, share))
+		cancel()
+	}
+	slices.SortStableFunc(cxs, func(a, b Counterexample) int { return len(a.Ops) - len(b.Ops) })
+	return cxs
+}
+
+// explain reduces one illegal object and puts it in words and pictures.
+func (l *linearizable) explain(
+	ctx context.Context, g *guard, o *object, share time.Duration,
+) Counterexample {
+	// Half of the time for reducing; the pictures need a search each.
+	m := &minimizer{guard: g, spec: l.spec}
+	half, cancel := context.WithTimeout(ctx, share/2)
+	part, minimal := m.reduce(half, o.all)
+	culprit := -1
+	if end, found := m.firstViolation(half, part); found {
+		culprit = culpritAt(part, end)
+	}
+	cancel()
+	cx := Counterexample{Key: o.key, Minimal: minimal}
+	w := &witness{
+		spec: l.spec, key: o.key, all: o.all, failed: o.failed,
+		part: part, culprit: culprit,
+	}
+	search, _ := prune(part)
+	f := run(ctx, g, l.spec.Porcupine, search, true)
+	if f.answer == illegal {
+		// Every operation of part is in search: one that was not seen would have
+		// been taken out. If not, the sentence does without the state.
+		w.info, w.order = f.info, search
+	}
+	cx.Why = w.why()
+	for i := range part {
+		cx.Ops = append(cx.Ops, l.show(&part[i], i == culprit))
+	}
+	if w.dirty != nil {
+		cx.Ops = append(cx.Ops, l.show(w.dirty, false))
+	}
+	slices.SortStableFunc(cx.Ops, func(a, b Op) int { return cmp.Compare(a.Call, b.Call) })
+	if f.answer == illegal {
+		cx.Visualization = l.page(f.info, part, culprit, cx.Why)
+	}
+	if pageWorthTrying(len(o.pruned), l.o.PageSize) && len(part) < len(o.pruned) {
+		if f := run(ctx, g, l.spec.Porcupine, o.pruned, true); f.answer == illegal {
+			cx.WholeVisualization = l.page(f.info, part, culprit, cx.Why)
+		}
+	}
+	return cx
+}
+
+// pageWorthTrying avoids rendering what cannot fit: every operation takes at least
+// its bounds and its description, about 150 bytes.
+func pageWorthTrying(operations, size int) bool { return operations < size/150 }
+
+// culpritAt returns the operation whose return at the given time made the history
+// illegal, an observation if there are several.
+func culpritAt(items []item, end history.Time) int {
+	culprit := -1
+	for i := range items {
+		if items[i].crashed() || items[i].ret != end {
+			continue
+		}
+		if culprit < 0 || items[i].p.Facts.Observes {
+			culprit = i
+		}
+	}
+	return culprit
+}
+
+// page renders Porcupine's interactive page, or nothing when it is too large.
+func (l *linearizable) page(
+	info porcupine.LinearizationInfo, part []item, culprit int, why string,
+) string {
+	if culprit >= 0 {
+		info.AddAnnotations([]porcupine.Annotation{{
+			Tag:   "violation",
+			Start: int64(part[culprit].call), End: int64(part[culprit].ret),
+			Description: "no place for " + l.describe(&part[culprit]), Details: why,
+			BackgroundColor: "#e3a4a0",
+		}})
+	}
+	// The page treats descriptions of operations as text, but those of states as
+	// HTML, and what is in a state came from the system under test.
+	m := l.spec.Porcupine
+	m.DescribeState = func(state any) string {
+		return html.EscapeString(l.spec.Porcupine.DescribeState(state))
+	}
+	var b bytes.Buffer
+	err := porcupine.Visualize(m, info, &b)
+	if err != nil || b.Len() > l.o.PageSize {
+		return ""
+	}
+	return b.String()
+}
+
+func (l *linearizable) describe(it *item) string {
+	return l.spec.Porcupine.DescribeOperation(it.p.In, it.p.Out)
+}
+
+func (l *linearizable) show(it *item, culprit bool) Op {
+	op := showOp(it.op)
+	op.Describe = l.describe(it)
+	op.Culprit = culprit
+	return op
+}
+
+// showOp prepares an operation for a counterexample. What it means is not known
+// here, so Describe is f, value and result as they are.
+func showOp(op *history.Operation) Op {
+	o := Op{
+		Index: op.Index, Process: int64(op.Process),
+		Call: int64(op.Call), Return: int64(op.Return),
+		Type: op.Type.String(), F: string(op.F), Key: string(op.Key),
+		In: op.In.String(), Out: op.Out.String(),
+	}
+	o.Describe = fmt.Sprintf("%s(%s)", op.F, strings.TrimPrefix(o.In, "null"))
+	if op.Type == history.OK && !op.Out.IsNil() {
+		o.Describe += " = " + o.Out
+	}
+	if op.Type == history.Info || op.Return == history.Never {
+		o.Return = -1
+	}
+	return o
+}
+
+// witness finds words for a violation.
+type witness struct {
+	spec models.Spec
+	key  history.Key
+	// all is everything on the key, part the counterexample.
+	all, part []item
+	// failed are operations that certainly changed nothing, dirty the one whose
+	// effect was seen nevertheless.
+	failed  []item
+	dirty   *item
+	culprit int // in part, -1 if not known
+	order   []item
+	info    porcupine.LinearizationInfo
+}
+
+// why returns a sentence or two about the violation. The special sentences are
+// tried first; each of them states facts that forbid the culprit by themselves.
+func (w *witness) why() string {
+	if w.culprit < 0 {
+		return fmt.Sprintf("No order of %s on %s explains all their results.",
+			count(len(w.part), "operation", "operations"), keyName(w.key))
+	}
+	c := &w.part[w.culprit]
+	for _, find := range []func(*item, models.Token) string{
+		w.neverMade, w.madeLater, w.overwritten, w.seenAfter, w.takenTwice,
+	} {
+		for _, t := range c.p.Facts.Sees {
+			if s := find(c, t); s != "" {
+				return s
+			}
+		}
+	}
+	if s := w.missing(c); s != "" {
+		return s
+	}
+	return w.noPlace(c)
+}
+
+// got says who got what, and when.
+func (w *witness) got(c *item) string {
+	at := fmt.Sprintf("at %s%s", seconds(c.ret), onKey(w.key))
+	switch {
+	case c.p.Facts.Denies:
+		return fmt.Sprintf("Process %d's %s was refused %s", c.op.Process, w.call(c), at)
+	case c.p.Facts.Pure || c.p.Facts.InUnit:
+		return fmt.Sprintf("Process %d got %s %s", c.op.Process, w.describe(c), at)
+	}
+	return fmt.Sprintf("Process %d's %s succeeded %s", c.op.Process, w.describe(c), at)
+}
+
+// call describes an operation without its outcome.
+func (w *witness) call(it *item) string {
+	s := w.describe(it)
+	for _, outcome := range []string{" failed", " unknown"} {
+		s = strings.TrimSuffix(s, outcome)
+	}
+	return s
+}
+
+func onKey(k history.Key) string {
+	if k == "" {
+		return ""
+	}
+	return " on key " + string(k)
+}
+
+func (w *witness) describe(it *item) string {
+	return w.spec.Porcupine.DescribeOperation(it.p.In, it.p.Out)
+}
+
+// done says how the history knows of an operation.
+func (w *witness) done(it *item) string {
+	if it.crashed() {
+		return fmt.Sprintf("%s of process %d (called at %s, outcome unknown)",
+			w.call(it), it.op.Process, seconds(it.call))
+	}
+	return fmt.Sprintf("%s of process %d (acknowledged at %s)",
+		w.describe(it), it.op.Process, seconds(it.ret))
+}
+
+func makes(it *item, t models.Token) bool { return slices.Contains(it.p.Facts.Makes, t) }
+func sees(it *item, t models.Token) bool  { return slices.Contains(it.p.Facts.Sees, t) }
+
+// makers returns who may have made t; a nil value was also there at the start.
+func (w *witness) makers(t models.Token) []*item {
+	var list []*item
+	for i := range w.all {
+		if makes(&w.all[i], t) {
+			list = append(list, &w.all[i])
+		}
+	}
+	return list
+}
+
+func (w *witness) neverMade(c *item, t models.Token) string {
+	if t.Value.IsNil() || len(w.makers(t)) > 0 {
+		return ""
+	}
+	for i := range w.failed {
+		if it := &w.failed[i]; makes(it, t) && it.call <= c.ret {
+			w.dirty = it
+			return fmt.Sprintf("%s, but the only operation to put %s there, %s of process %d, "+
+				"had failed for certain by %s.", w.got(c), t.Value, w.call(it),
+				it.op.Process, seconds(it.ret))
+		}
+	}
+	return fmt.Sprintf("%s, but no operation that succeeded or may have taken effect "+
+		"ever put %s there.", w.got(c), t.Value)
+}
+
+func (w *witness) madeLater(c *item, t models.Token) string {
+	makers := w.makers(t)
+	if t.Value.IsNil() || len(makers) == 0 {
+		return ""
+	}
+	first := slices.MinFunc(makers, func(a, b *item) int { return int(a.call - b.call) })
+	if first.call <= c.ret {
+		return ""
+	}
+	return fmt.Sprintf("%s, but the first operation that could have put %s there, "+
+		"%s of process %d, was called only at %s.",
+		w.got(c), t.Value, w.call(first), first.op.Process, seconds(first.call))
+}
+
+// overwritten finds an acknowledged change after all the makers of t and before
+// the culprit.
+func (w *witness) overwritten(c *item, t models.Token) string {
+	last, ok := w.lastMade(c, t)
+	if !ok {
+		return ""
+	}
+	var by *item
+	for i := range w.all {
+		it := &w.all[i]
+		if it.p.Facts.Replaces && !it.crashed() && it.call > last && it.ret < c.call &&
+			replaces(it, t) && (by == nil || it.ret > by.ret) {
+			by = it
+		}
+	}
+	if by == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s although %s had replaced it, and nothing put %s there after that.",
+		w.got(c), w.done(by), t.Value)
+}
+
+// replaces reports whether it puts something else in the place of t.
+func replaces(it *item, t models.Token) bool {
+	other := false
+	for _, m := range it.p.Facts.Makes {
+		other = other || m.Place == t.Place && m != t
+	}
+	return other && !makes(it, t)
+}
+
+// lastMade returns the time by which every maker of t that was called before the
+// culprit returned had returned itself. It is not known when one of them never did.
+func (w *witness) lastMade(c *item, t models.Token) (history.Time, bool) {
+	last := history.Time(-1)
+	for _, it := range w.makers(t) {
+		if it.call <= c.ret {
+			last = max(last, it.ret)
+		}
+	}
+	return last, last != history.Never
+}
+
+// seenAfter finds somebody who had seen a later value before the culprit began.
+func (w *witness) seenAfter(c *item, t models.Token) string {
+	last, ok := w.lastMade(c, t)
+	if !ok {
+		return ""
+	}
+	for i := range w.all {
+		it := &w.all[i]
+		if it.crashed() || it.ret >= c.call {
+			continue
+		}
+		for _, u := range it.p.Facts.Sees {
+			if u.Place != t.Place || u == t || u.Value.IsNil() || c.p.Facts.Whole {
+				continue
+			}
+			makers := w.makers(u)
+			later := len(makers) > 0
+			for _, m := range makers {
+				later = later && m.p.Facts.Replaces && m.call > last
+			}
+			if later {
+				return fmt.Sprintf("%s although process %d had already got %s by %s, and %s "+
+					"was put there later than %s.", w.got(c), it.op.Process, w.describe(it),
+					seconds(it.ret), u.Value, t.Value)
+			}
+		}
+	}
+	return ""
+}
+
+// takenTwice is about queues: more came out than went in.
+func (w *witness) takenTwice(c *item, t models.Token) string {
+	if !c.p.Facts.InUnit {
+		return ""
+	}
+	out := 0
+	for i := range w.all {
+		if it := &w.all[i]; sees(it, t) && it.ret <= c.ret {
+			out++
+		}
+	}
+	in := len(w.makers(t))
+	if out <= in {
+		return ""
+	}
+	return fmt.Sprintf("%s, so %s came out %s, but it was put in %s.",
+		w.got(c), t.Value, count(out, "time", "times"), count(in, "time", "times"))
+}
+
+// missing is about reads of everything: something acknowledged is not there.
+func (w *witness) missing(c *item) string {
+	if !c.p.Facts.Whole {
+		return ""
+	}
+	for i := range w.all {
+		if w.all[i].p.Facts.Pinned {
+			return "" // it may have been removed
+		}
+	}
+	for i := range w.part {
+		it := &w.part[i]
+		if it.crashed() || it.ret >= c.call {
+			continue
+		}
+		for _, t := range it.p.Facts.Makes {
+			if !sees(c, t) {
+				return fmt.Sprintf("%s without %s, although %s had put it there.",
+					w.got(c), t.Value, w.done(it))
+			}
+		}
+		for _, t := range it.p.Facts.Sees {
+			if !sees(c, t) {
+				return fmt.Sprintf("%s without %s, although process %d had already got %s by %s.",
+					w.got(c), t.Value, it.op.Process, w.describe(it), seconds(it.ret))
+			}
+		}
+	}
+	return ""
+}
+
+// noPlace is the sentence for everything else.
+func (w *witness) noPlace(c *item) string {
+	s := fmt.Sprintf("%s (called at %s), but this result fits nowhere in any order of the %s",
+		w.got(c), seconds(c.call), count(len(w.part), "operation", "operations"))
+	at := slices.IndexFunc(w.order, func(it item) bool { return it.op.Index == c.op.Index })
+	if at < 0 {
+		return s + "."
+	}
+	state, n := longestOrder(w.spec.Porcupine, w.order, &w.info, at)
+	return fmt.Sprintf("%s: the longest legal order of the others places %d of them, and then "+
+		"the state is %s.", s, n, w.spec.Porcupine.DescribeState(state))
+}

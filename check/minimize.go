@@ -1,0 +1,279 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sort"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/models"
+)
+
+// minimizer reduces a history that is not linearizable to a few of its operations
+// that are not linearizable either.
+//
+// Not every subset will do. Without the write of 3, a read of 3 is a violation of
+// its own that says nothing about the system. An operation is taken out only where
+// this keeps a linearizable history linearizable, so that what remains illegal was
+// illegal before:
+//
+//   - An operation that changes nothing (a read) can always be taken out.
+//   - One that makes something can be taken out when nothing it makes is seen by
+//     an operation that stays: restricted to what stays, a linearization still has
+//     before each observation the last change that the observation saw.
+//   - Not so beside an answer that says what the state was not (a refused
+//     compare-and-set): that has to go first.
+//   - Operations in one unit (enqueue and dequeue of an element) go together.
+//   - Pinned operations stay.
+//
+// Also, everything called after the first return that makes the history illegal
+// can go: linearizability is closed under prefixes. And everything before a moment at
+// which no operation was open can go if, in whatever order it happened, it left the
+// object as it was at first.
+//
+// Within these rules this is Zeller and Hildebrandt's "Simplifying and isolating
+// failure-inducing input" (2002), chunks of operations by halves.
+type minimizer struct {
+	guard *guard
+	spec  models.Spec
+	// unsure is set when a search was not decided in time.
+	unsure bool
+}
+
+// answer decides whether items, a history of its own, are linearizable.
+func (m *minimizer) answer(ctx context.Context, items []item) answer {
+	kept, _ := prune(items)
+	f := run(ctx, m.guard, m.spec.Porcupine, kept, false)
+	if f.answer == undecided {
+		m.unsure = true
+	}
+	return f.answer
+}
+
+// reduce returns a part of items, which must not be linearizable, that is not
+// linearizable either. minimal is true when no operation can be taken out of it by
+// the rules.
+func (m *minimizer) reduce(ctx context.Context, items []item) (part []item, minimal bool) {
+	part = slices.Clone(items)
+	slices.SortStableFunc(part, func(a, b item) int { return cmp.Compare(a.call, b.call) })
+	if end, found := m.firstViolation(ctx, part); found {
+		part = slices.DeleteFunc(part, func(it item) bool {
+			return it.call > end || it.p.Facts.Pure && it.ret > end
+		})
+	}
+	part = m.cut(ctx, part)
+	for size := (len(part) + 1) / 2; size >= 1; {
+		before := len(part)
+		for at := 0; at < len(part) && ctx.Err() == nil; {
+			rest := without(part, at, min(at+size, len(part)))
+			if len(rest) < len(part) && m.answer(ctx, rest) == illegal {
+				part = rest // the next chunk is at the same place now
+			} else {
+				at += size
+			}
+		}
+		if size == 1 && (len(part) == before || ctx.Err() != nil) {
+			break
+		}
+		size = max(1, min(size/2, len(part)))
+	}
+	return part, ctx.Err() == nil && !m.unsure
+}
+
+// cut removes operations from the start of items, which are sorted by their calls,
+// up to the last moment at which that is possible. It is for models with pinned
+// operations; the others do not need it.
+func (m *minimizer) cut(ctx context.Context, items []item) []item {
+	pinned := slices.ContainsFunc(items, func(it item) bool { return it.p.Facts.Pinned })
+	var quiet []int // the first operations after such moments
+	end := history.Time(-1)
+	for i := range items {
+		if i > 0 && items[i].call > end {
+			quiet = append(quiet, i)
+		}
+		end = max(end, items[i].ret)
+	}
+	if !pinned {
+		return items
+	}
+	for _, i := range slices.Backward(quiet) {
+		if ctx.Err() != nil {
+			break
+		}
+		if m.answer(ctx, items[i:]) == illegal && m.endsAsItBegan(ctx, items[:i]) {
+			return items[i:]
+		}
+	}
+	return items
+}
+
+// probe is an operation that needs any state but the initial one.
+type probe struct{}
+
+// endsAsItBegan reports whether items, of which none is open at the end, certainly
+// leave the initial state: there is no place for a probe after them.
+func (m *minimizer) endsAsItBegan(ctx context.Context, items []item) bool {
+	pm := m.spec.Porcupine
+	step, initial := pm.Step, pm.Init()
+	pm.Step = func(state, in, out any) (bool, any) {
+		if _, ok := in.(probe); ok {
+			return !pm.Equal(state, initial), state
+		}
+		return step(state, in, out)
+	}
+	end := history.Time(0)
+	for i := range items {
+		end = max(end, items[i].ret)
+	}
+	last := item{
+		op: &history.Operation{Type: history.OK}, p: models.Parsed{In: probe{}},
+		call: end + 1, ret: end + 1,
+	}
+	f := run(ctx, m.guard, pm, append(slices.Clone(items), last), false)
+	return f.answer == illegal && m.legal(ctx, items)
+}
+
+// legal reports whether items are linearizable by themselves. If they are not, they
+// leave no state at all.
+func (m *minimizer) legal(ctx context.Context, items []item) bool {
+	return m.answer(ctx, items) == legal
+}
+
+// without returns items without those of items[from:to] that can be taken out.
+func without(items []item, from, to int) []item {
+	goes := make([]bool, len(items))
+	for i := from; i < to; i++ {
+		goes[i] = !items[i].p.Facts.Pinned
+	}
+	takeUnits(items, goes)
+	for settle(items, goes) {
+	}
+	rest := make([]item, 0, len(items))
+	for i := range items {
+		if !goes[i] {
+			rest = append(rest, items[i])
+		}
+	}
+	return rest
+}
+
+// takeUnits extends goes to whole units.
+func takeUnits(items []item, goes []bool) {
+	units := make(map[models.Token]bool)
+	for i := range items {
+		if goes[i] && items[i].p.Facts.InUnit {
+			units[items[i].p.Facts.Unit] = true
+		}
+	}
+	for i := range items {
+		if f := &items[i].p.Facts; f.InUnit && units[f.Unit] {
+			goes[i] = true
+		}
+	}
+}
+
+// settle takes back from goes what has to stay beside what stays, and reports
+// whether there was anything.
+func settle(items []item, goes []bool) bool {
+	seen := make(map[models.Token]bool)
+	denies := false
+	for i := range items {
+		if goes[i] {
+			continue
+		}
+		f := &items[i].p.Facts
+		denies = denies || f.Denies
+		for _, t := range f.Sees {
+			seen[t] = true
+		}
+	}
+	changed := false
+	for i := range items {
+		f := &items[i].p.Facts
+		if !goes[i] || f.InUnit {
+			continue
+		}
+		if denies && !f.Pure ||
+			slices.ContainsFunc(f.Makes, func(t models.Token) bool { return seen[t] }) {
+			goes[i] = false
+			changed = true
+		}
+	}
+	return changed
+}
+
+// firstViolation returns the earliest return by which the history is already
+// illegal.
+func (m *minimizer) firstViolation(
+	ctx context.Context, items []item,
+) (history.Time, bool) {
+	var returns []history.Time
+	for i := range items {
+		if !items[i].crashed() {
+			returns = append(returns, items[i].ret)
+		}
+	}
+	slices.Sort(returns)
+	returns = slices.Compact(returns)
+	sure := true
+	at := sort.Search(len(returns), func(i int) bool {
+		a := m.answer(ctx, m.prefix(items, returns[i]))
+		sure = sure && a != undecided
+		return a == illegal
+	})
+	if !sure || at == len(returns) {
+		return 0, false
+	}
+	return returns[at], true
+}
+
+// prefix returns the history as it was just after time t: operations that had not
+// returned by then have an unknown outcome.
+func (m *minimizer) prefix(items []item, t history.Time) []item {
+	var out []item
+	for _, it := range items {
+		switch {
+		case it.call > t:
+			continue
+		case it.ret <= t || it.crashed():
+			out = append(out, it)
+			continue
+		case it.p.Facts.Pure:
+			continue
+		}
+		op := *it.op
+		op.Type, op.Return, op.Out = history.Info, history.Never, history.Value{}
+		p, err := m.spec.Parse(op)
+		if err != nil {
+			panic("check: " + err.Error()) // it fitted with a known outcome
+		}
+		if !p.Facts.Ignored {
+			out = append(out, item{op: &op, p: p, call: it.call, ret: history.Never})
+		}
+	}
+	return out
+}
+
+// longestOrder returns the state and the length of the longest legal order that a
+// verbose search found among those that leave out the operation with the given
+// position; all of them if it is negative.
+func longestOrder(
+	pm porcupine.Model, items []item, info *porcupine.LinearizationInfo, leftOut int,
+) (state any, length int) {
+	var longest []int
+	for _, orders := range info.PartialLinearizations() {
+		for _, ids := range orders {
+			if len(ids) > len(longest) && (leftOut < 0 || !slices.Contains(ids, leftOut)) {
+				longest = ids
+			}
+		}
+	}
+	state = pm.Init()
+	for _, id := range longest {
+		_, state = pm.Step(state, items[id].p.In, items[id].p.Out)
+	}
+	return state, len(longest)
+}
