@@ -1,0 +1,118 @@
+package workload
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+)
+
+// Options shape a workload. Zero fields have defaults; Concurrency, Nodes and
+// TimeLimit have to be given.
+type Options struct {
+	// Concurrency is the number of threads, Nodes the number of nodes they talk
+	// to.
+	Concurrency int
+	Nodes       int
+	// Seed is mixed into the random choices, beside the seed of the run.
+	Seed uint64
+	// TimeLimit is how long the main part goes on.
+	TimeLimit time.Duration
+	// Rate is operations a second of all threads together; 0 is as fast as
+	// possible. At a high rate keys pass quickly: one lives for about
+	// Keys * OpsPerKey / Rate seconds, a slow one about LongLife.
+	Rate float64
+	// Keys is the number of keys in use at a time. Default: the workload's, 10
+	// for registers.
+	Keys int
+	// OpsPerKey is the number of operations after which a key is retired.
+	// Default: the workload's, 120 for registers. Above about 150 a
+	// linearizability check may not end in time.
+	OpsPerKey int
+	// ThreadsPerKey is the greatest number of concurrent operations on a key.
+	// Default: 5. Each one more makes a linearizability check dearer by half.
+	ThreadsPerKey int
+	// MaxUnknownPerKey is the number of mutations of unknown outcome at which a
+	// key is retired. Default: 4. Each one more can make finding a violation two
+	// and a half times as slow.
+	MaxUnknownPerKey int
+	// LongLife is how long the slow keys live, four in ten: they rest between
+	// bursts of operations. It should exceed a fault window. Default: 12 s.
+	LongLife time.Duration
+	// FinalKeys is the greatest number of keys that are read at the end.
+	// Default: 500.
+	FinalKeys int
+	// FinalLimit is how long the final phase may go on. Default: 30 s.
+	FinalLimit time.Duration
+
+	// Eventual says that the system promises no more of a set than that its
+	// elements are all there in the end: a read may miss the latest ones.
+	Eventual bool
+	// Check bounds the search for linearizability.
+	Check check.Options
+	// Available says that the system promises progress whenever a majority is
+	// healthy for longer than AvailabilityGrace (default: the checker's).
+	Available         bool
+	AvailabilityGrace time.Duration
+}
+
+// maxConcurrency bounds the threads; a history with more tells nothing more.
+const maxConcurrency = 10_000
+
+// Validate reports every problem of the options at once, or nil.
+func (o Options) Validate() error {
+	var errs []error
+	bad := func(is bool, format string, args ...any) {
+		if is {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	bad(o.Concurrency < 1 || o.Concurrency > maxConcurrency,
+		"concurrency is %d, not between 1 and %d", o.Concurrency, maxConcurrency)
+	bad(o.Nodes < 1, "nodes is %d, not positive", o.Nodes)
+	bad(o.TimeLimit <= 0, "time limit is %v, not positive", o.TimeLimit)
+	bad(!(o.Rate >= 0 && o.Rate <= 1e9), "rate is %v, not between 0 and 1e9", o.Rate)
+	for _, n := range []struct {
+		name  string
+		value int
+	}{
+		{"keys", o.Keys}, {"operations per key", o.OpsPerKey},
+		{"threads per key", o.ThreadsPerKey}, {"unknown mutations per key", o.MaxUnknownPerKey},
+		{"final keys", o.FinalKeys},
+	} {
+		bad(n.value < 0, "%s is negative: %d", n.name, n.value)
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"long life", o.LongLife}, {"final limit", o.FinalLimit},
+		{"availability grace", o.AvailabilityGrace},
+	} {
+		bad(d.value < 0, "%s is negative: %v", d.name, d.value)
+	}
+	perKey := o.ThreadsPerKey
+	orElse(&perKey, defaultThreadsPerKey)
+	bad(o.Keys > 0 && o.Concurrency > 0 && perKey > 0 && o.Keys*perKey < o.Concurrency,
+		"%d keys with up to %d threads each leave some of %d threads idle",
+		o.Keys, perKey, o.Concurrency)
+	return errors.Join(errs...)
+}
+
+const defaultThreadsPerKey = 5
+
+// withDefaults fills what the user left open, with the workload's own numbers for
+// keys.
+func (o Options) withDefaults(keys, opsPerKey int) Options {
+	orElse(&o.ThreadsPerKey, defaultThreadsPerKey)
+	// Every thread needs a place, and resting keys should be there besides.
+	places := (o.Concurrency + o.ThreadsPerKey - 1) / o.ThreadsPerKey
+	orElse(&o.Keys, max(keys, 2*places))
+	orElse(&o.OpsPerKey, opsPerKey)
+	orElse(&o.MaxUnknownPerKey, 4)
+	orElse(&o.LongLife, 12*time.Second)
+	orElse(&o.FinalKeys, 500)
+	orElse(&o.FinalLimit, 30*time.Second)
+	return o
+}

@@ -1,0 +1,148 @@
+package workload
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// The Fs of the workloads.
+const (
+	Read  history.F = "read"
+	Write history.F = "write"
+	CAS   history.F = "cas"
+	Add   history.F = "add"
+)
+
+// Workload is what clients do, and how it is judged.
+type Workload struct {
+	Name string
+	// Doc is one or two sentences: what it does and which mistakes it can see.
+	Doc string
+	// Object is the kind of object that a system has to offer, by its name in
+	// the clients' protocol, and Fs the operations on it.
+	Object string
+	Fs     []history.F
+	// Generator returns the main part: paced, limited in time and validated.
+	Generator func(Options) Generator
+	// Final returns what follows when the system has been healed: a little of
+	// the main part on fresh keys, and a read of every key. It has to be told of
+	// the events of the main part, see RunConfig.Final.
+	Final func(Options) Generator
+	// Checker returns the judge of the history: the promise itself, statistics,
+	// availability and the floors.
+	Checker func(Options) check.Checker
+	// Floors are the least numbers of successful operations that make a run
+	// worth a verdict.
+	Floors func(Options) []check.Floor
+}
+
+// All returns the workloads, in the order in which help shows them.
+func All() []Workload {
+	return []Workload{registerWorkload(), casWorkload(), setWorkload(), counterWorkload()}
+}
+
+// Lookup returns the workload with this name. The error lists the names there are.
+func Lookup(name string) (Workload, error) {
+	var names []string
+	for _, w := range All() {
+		if w.Name == name {
+			return w, nil
+		}
+		names = append(names, w.Name)
+	}
+	return Workload{}, fmt.Errorf("workload %q: there are %s", name, strings.Join(names, ", "))
+}
+
+// spec is what the workloads differ in.
+type spec struct {
+	name, doc, object string
+	// mutates are the operations that change the object, beside Read.
+	mutates         []history.F
+	prefix          string
+	keys, opsPerKey int
+	// unbounded workloads have checkers that mind neither operations of unknown
+	// outcome nor old keys.
+	unbounded bool
+	newKey    func() Generator
+	judge     func(Options) []check.Checker
+	// floors are the least numbers in each phase of a run of a minute or more.
+	floors map[history.F]int
+}
+
+func (s spec) fs() []history.F { return append([]history.F{Read}, s.mutates...) }
+
+func (s spec) workload() Workload {
+	w := Workload{
+		Name: s.name, Doc: s.doc, Object: s.object, Fs: s.fs(),
+		Generator: s.generator, Final: s.final, Floors: s.atLeast,
+	}
+	w.Checker = func(o Options) check.Checker {
+		parts := append(s.judge(o), check.Stats(),
+			check.Availability(check.AvailabilityOptions{
+				Claimed: o.Available, Grace: o.AvailabilityGrace,
+			}),
+			check.Floors(s.atLeast(o)...))
+		return check.Compose(s.name, parts...)
+	}
+	return w
+}
+
+// independent returns the generator of keys with a prefix.
+func (s spec) independent(o Options, prefix string) Generator {
+	cfg := KeysConfig{
+		Prefix: prefix, Live: o.Keys, PerKey: o.ThreadsPerKey, Ops: o.OpsPerKey,
+		Unknown: o.MaxUnknownPerKey, Burst: 16, Slow: o.Keys * 2 / 5, ReRead: 0.05,
+		Epochs: !s.unbounded, Survive: 0.3,
+		Read: Read, Mutates: s.mutates, New: s.newKey,
+	}
+	if s.unbounded {
+		cfg.Unknown = 0
+	}
+	// A slow key lives through all of its bursts and the rests between them.
+	cfg.Rest = time.Duration(float64(o.LongLife) * float64(cfg.Burst) / float64(cfg.Ops))
+	return Independent(cfg)
+}
+
+func (s spec) generator(o Options) Generator {
+	o = o.withDefaults(s.keys, s.opsPerKey)
+	g := s.pace(o, s.independent(o, s.prefix))
+	return Validate(s.name, Seeded(o.Seed, TimeLimit(o.TimeLimit, g)), s.fs()...)
+}
+
+func (s spec) pace(o Options, g Generator) Generator {
+	if o.Rate <= 0 {
+		return g
+	}
+	return Stagger(time.Duration(float64(time.Second)/o.Rate), g)
+}
+
+// recovery is how many operations the final phase does on fresh keys, and for how
+// long at most: it shows that the healed system still works.
+const (
+	recoveryOps  = 400
+	recoveryTime = 5 * time.Second
+)
+
+func (s spec) final(o Options) Generator {
+	o = o.withDefaults(s.keys, s.opsPerKey)
+	after := s.independent(o, s.prefix+"after")
+	after = TimeLimit(recoveryTime, Limit(recoveryOps, s.pace(o, after)))
+	reads := FinalReads(s.prefix, Read, o.Nodes, o.FinalKeys)
+	g := TimeLimit(o.FinalLimit, Followed(after, reads))
+	return Validate(s.name+", final", Seeded(o.Seed+1, g), s.fs()...)
+}
+
+// atLeast scales the floors down for runs shorter than a minute.
+func (s spec) atLeast(o Options) []check.Floor {
+	share := min(1, o.TimeLimit.Minutes())
+	var floors []check.Floor
+	for _, f := range s.fs() {
+		n := max(1, int(float64(s.floors[f])*share))
+		floors = append(floors, check.Floor{F: f, Total: 3 * n, Before: n, During: n, After: n})
+	}
+	return floors
+}
