@@ -1,0 +1,104 @@
+// Package systems says what is under test: how a node of the system is started,
+// how a client talks to it, what it can do and what it promises.
+//
+// A System knows nothing about how its nodes are run (that is the cluster's part)
+// or about what goes wrong (the nemesis's part).
+package systems
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/workload"
+)
+
+// NodeSpec is what a system is told about one of its nodes to be started.
+type NodeSpec struct {
+	Name string
+	// Cluster names this run's cluster, so that messages of another one, at a port
+	// that was used again, are recognized and dropped.
+	Cluster string
+	// DataDir is the node's own directory; it outlives restarts.
+	DataDir string
+	// Bind and PeerBind are the addresses to listen at, "127.0.0.1:0".
+	Bind, PeerBind string
+	// Peers maps every node of the cluster to the address at which this node
+	// reaches it.
+	Peers map[string]string
+	// ReadyFile is written by the node when it serves.
+	ReadyFile string
+	// ClockFile sets the node's clock, where the system has such a seam.
+	ClockFile string
+	Seed      uint64
+}
+
+// Status is what a node says about itself, as far as the harness uses it.
+type Status struct {
+	Node    string `json:"node"`
+	Role    string `json:"role"`
+	Primary bool   `json:"primary"`
+	Leader  string `json:"leader"`
+}
+
+// System is one system under test. Its methods are safe for concurrent use.
+type System interface {
+	// Name is for people and store directories, "reference paxos".
+	Name() string
+	// Claim is the consistency that the system promises, in words.
+	Claim() string
+	// Available reports whether the system promises progress whenever a
+	// majority is healthy and connected.
+	Available() bool
+	// HasPrimaries reports whether a node can lead, so that faults can aim at it.
+	HasPrimaries() bool
+	// Supports returns nil when the system can run these operations on this
+	// kind of object, else an error that says in a sentence why not.
+	Supports(object string, fs []history.F) error
+	// Command is the command line that runs one node in the foreground.
+	Command(spec NodeSpec) []string
+	// Open makes a client that talks to the node at endpoint, host:port.
+	Open(ctx context.Context, endpoint, object string) (workload.Client, error)
+	// Status asks the node at endpoint, and fails unless it serves.
+	Status(ctx context.Context, endpoint string) (Status, error)
+	// Probe does one real operation at endpoint, one that changes nothing, and
+	// fails unless the system serves it.
+	Probe(ctx context.Context, endpoint string) error
+	// Version describes the program under test. It fails with ErrOptions when the
+	// program cannot be what the options ask for.
+	Version(ctx context.Context) (string, error)
+}
+
+// Options choose and set up a system.
+type Options struct {
+	// System is a name of Names.
+	System string
+	// Protocol and Bug are the reference cluster's.
+	Protocol, Bug string
+	// Binary is the program of a node.
+	Binary string
+	// RequestTimeout is how long a node may work on a request, "1s".
+	RequestTimeout string
+}
+
+// ErrUnknown is returned for a system that does not exist, ErrOptions when the
+// program of the nodes knows better than the harness that options are wrong.
+var (
+	ErrUnknown = errors.New("unknown system")
+	ErrOptions = errors.New("wrong option")
+)
+
+// Names lists the systems.
+func Names() []string { return []string{"reference"} }
+
+// New returns the system that the options name.
+func New(opts Options) (System, error) {
+	if !slices.Contains(Names(), opts.System) {
+		return nil, fmt.Errorf("system %q: %w; there is %s", opts.System, ErrUnknown,
+			strings.Join(Names(), ", "))
+	}
+	return newReference(opts)
+}
