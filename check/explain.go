@@ -292,19 +292,30 @@ func (w *witness) overwritten(c *item, t models.Token) string {
 	if !ok {
 		return ""
 	}
-	var by *item
-	for i := range w.all {
-		it := &w.all[i]
-		if it.p.Facts.Replaces && !it.crashed() && it.call > last && it.ret < c.call &&
-			replaces(it, t) && (by == nil || it.ret > by.ret) {
-			by = it
-		}
+	// One that stands in the picture is better than a later one that does not.
+	by := latestBetween(w.part, t, last, c.call)
+	if by == nil {
+		by = latestBetween(w.all, t, last, c.call)
 	}
 	if by == nil {
 		return ""
 	}
 	return fmt.Sprintf("%s although %s had replaced it, and nothing put %s there after that.",
 		w.got(c), w.done(by), t.Value)
+}
+
+// latestBetween returns the acknowledged change of t that ended last among those
+// called after one time and answered before another, nil if there is none.
+func latestBetween(items []item, t models.Token, after, before history.Time) *item {
+	var by *item
+	for i := range items {
+		it := &items[i]
+		if it.p.Facts.Replaces && !it.crashed() && it.call > after && it.ret < before &&
+			replaces(it, t) && (by == nil || it.ret > by.ret) {
+			by = it
+		}
+	}
+	return by
 }
 
 // replaces reports whether it puts something else in the place of t.
