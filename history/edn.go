@@ -158,6 +158,10 @@ func (p *ednParser) opField(e *ednEvent, name string) error {
 			return p.errorf(at, ":f is %s: want a keyword", brief(v))
 		}
 		e.F, e.hasF = F(text), true
+	case "key": // as in the key-value logs of Porcupine's tests
+		if !v.IsNil() {
+			e.Key = Key(p.nameOf(v))
+		}
 	case "time":
 		if !isInt && !v.IsNil() {
 			return p.errorf(at, ":time is %s: want a whole number", brief(v))
