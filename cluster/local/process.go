@@ -25,7 +25,7 @@ const (
 	readyPoll = 5 * time.Millisecond
 	statePoll = time.Millisecond
 	// tailBytes and tailLines bound how much of a log an error quotes.
-	tailBytes = 8 << 10
+	tailBytes = 32 << 10
 	tailLines = 20
 )
 

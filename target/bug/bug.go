@@ -30,11 +30,12 @@ const (
 
 // Info describes a planted bug.
 type Info struct {
-	ID ID
+	ID ID `json:"id"`
 	// Protocols are those that the bug can be planted in.
-	Protocols []string
+	Protocols []string `json:"protocols"`
 	// Correct is what the protocol does, Wrong what it does with the bug.
-	Correct, Wrong string
+	Correct string `json:"correct"`
+	Wrong   string `json:"wrong"`
 }
 
 // All lists the planted bugs, in the order of the documentation.

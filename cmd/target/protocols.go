@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ordeal-dev/ordeal/target/paxos"
+	"github.com/ordeal-dev/ordeal/target/protocol"
+	"github.com/ordeal-dev/ordeal/target/quorum"
+	"github.com/ordeal-dev/ordeal/target/server"
+)
+
+// protocols are what a node can run.
+func protocols() map[string]server.Factory {
+	return map[string]server.Factory{
+		"paxos":  factory(paxos.New),
+		"quorum": factory(quorum.New),
+	}
+}
+
+// factory turns the constructor of a machine into one of any machine.
+func factory[M protocol.Machine](
+	make func(protocol.Config) (M, error),
+) server.Factory {
+	return func(cfg protocol.Config) (protocol.Machine, error) {
+		m, err := make(cfg)
+		if err != nil {
+			return nil, err // not a nil M inside a Machine that is not nil
+		}
+		return m, nil
+	}
+}
+
+func lookUpProtocol(name string) (server.Factory, error) {
+	all := protocols()
+	if f, ok := all[name]; ok {
+		return f, nil
+	}
+	known := strings.Join(slices.Sorted(maps.Keys(all)), ", ")
+	if name == "" {
+		return nil, fmt.Errorf("protocol: none given; there are %s", known)
+	}
+	return nil, fmt.Errorf("protocol %q: unknown; there are %s", name, known)
+}

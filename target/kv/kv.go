@@ -1,0 +1,119 @@
+// Package kv is the replicated state machine behind the log protocols: registers,
+// sets, counters, queues and lists, with client sessions that make a command
+// exactly-once.
+//
+// Every replica applies the same commands in the same order, so everything here
+// is a function of the commands alone: no clock, no randomness, no map order
+// that could be seen. Time is a command as well: the leader proposes from time
+// to time how much of it went by, and sessions expire by that.
+//
+// # Exactly once
+//
+// A network that duplicates and delays makes copies of commands, and a node that
+// repeats an unanswered command makes more of them. Two tables keep a copy from
+// being applied again. Both are replicated state: they are written by Apply,
+// stand in snapshots, and are the same on all replicas.
+//
+//   - Sessions (Ongaro, "Consensus: bridging theory and practice", 2014, section
+//     6.3). A session is opened by a command and named by the log slot of that
+//     command. Its client numbers its commands and has one in flight. The table
+//     holds the last number applied and its reply.
+//   - Origins, for commands without a session. The node that took the command
+//     from the client numbers it (boot epoch, N) and says in every command which
+//     of its numbers is the lowest that it has not answered yet (Low). The table
+//     holds the replies from Low upwards; what lies below Low has been answered
+//     or given up, and a copy of it that arrives late is refused. The table is
+//     therefore as small as what a node has in flight. This is the completion
+//     record of RIFL (Lee et al., "Implementing linearizability at large scale
+//     and low latency", SOSP 2015), with the node in the client's place.
+package kv
+
+import (
+	"github.com/ordeal-dev/ordeal/target/bug"
+	"github.com/ordeal-dev/ordeal/target/protocol"
+)
+
+// SessionTTL is how much replicated time a session lives without a command. It
+// is long enough for a client to be paused by a fault and go on.
+const SessionTTL = protocol.Time(30e9)
+
+// Store is one replica's state. It is not safe for concurrent use.
+type Store struct {
+	bugs    bug.Set
+	applied uint64
+	// now is the replicated time: the sum of all Tick commands applied.
+	now      protocol.Time
+	objects  map[string]object
+	sessions map[uint64]*session
+	origins  map[protocol.NodeID]*origin
+}
+
+// New returns the empty store, before slot 1.
+func New(bugs bug.Set) *Store {
+	return &Store{
+		bugs:     bugs,
+		objects:  map[string]object{},
+		sessions: map[uint64]*session{},
+		origins:  map[protocol.NodeID]*origin{},
+	}
+}
+
+// Applied is the greatest slot applied.
+func (s *Store) Applied() uint64 { return s.applied }
+
+// Sessions is the number of live sessions.
+func (s *Store) Sessions() int { return len(s.sessions) }
+
+// Apply applies the command chosen for the slot and returns its reply. The
+// caller applies slots in order, each once.
+func (s *Store) Apply(slot uint64, c Command) Result {
+	s.applied = max(s.applied, slot)
+	switch c.Kind {
+	case Op:
+		if r, done := s.repeated(c); done {
+			return r
+		}
+		r := s.perform(slot, c)
+		s.remember(c, r)
+		return r
+	case Tick:
+		s.pass(c.Elapsed)
+		return Result{}
+	default:
+		return Result{}
+	}
+}
+
+// Read returns what the object under the key holds. The caller has made sure
+// that the store is recent enough.
+func (s *Store) Read(kind, key string) Result {
+	o, there := s.objects[key]
+	if there && o.kind != kind {
+		return wrongType(key, o.kind, kind)
+	}
+	if !there {
+		o = object{kind: kind}
+	}
+	return o.read()
+}
+
+// perform applies a command that is not a repeat. A command that fails changes
+// nothing.
+func (s *Store) perform(slot uint64, c Command) Result {
+	if c.Object == sessionObject {
+		s.sessions[slot] = &session{used: s.now}
+		return Result{Value: formatUint(slot)}
+	}
+	o, there := s.objects[c.Key]
+	if there && o.kind != c.Object {
+		return wrongType(c.Key, o.kind, c.Object)
+	}
+	if !there {
+		o = object{kind: c.Object}
+	}
+	changed, r := o.apply(c.F, c.Value)
+	if r.Outcome == protocol.OK {
+		s.objects[c.Key] = changed
+	}
+	return r
+}
