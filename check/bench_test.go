@@ -1,0 +1,62 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// BenchmarkUnknown measures what unanswered operations cost when there is a
+// violation, which is when they cost most: a register with a stale read at the end
+// and k writes that nobody ever saw, with the pruning of this package and by
+// Porcupine alone.
+func BenchmarkUnknown(b *testing.B) {
+	for _, k := range []int{0, 2, 4, 6, 8} {
+		h := mustTimeline(b, staleWithUnknown(k))
+		for _, bb := range []struct {
+			name string
+			o    Options
+		}{
+			{"pruned", Options{Counterexamples: 1}},
+			{"porcupine", Options{Counterexamples: 1, KeepUnknown: true}},
+		} {
+			b.Run(fmt.Sprintf("k=%d/%s", k, bb.name), func(b *testing.B) {
+				c := Linearizable("register", bb.o)
+				l, ok := c.(*linearizable)
+				if !ok {
+					b.Fatalf("a %T", c)
+				}
+				for b.Loop() {
+					objects, err := l.objects(h)
+					if err != nil {
+						b.Fatal(err)
+					}
+					g := newGuard(l.o.Memory)
+					l.searchAll(b.Context(), g, objects)
+					g.close()
+					if got := objects[0].finding.answer; got != illegal {
+						b.Fatalf("answer %v, want illegal", got)
+					}
+				}
+			})
+		}
+	}
+}
+
+// staleWithUnknown is a history in the notation of the tests: two processes write
+// and read in turn, a third one's k writes are never answered, and the last read
+// is stale.
+func staleWithUnknown(k int) string {
+	var b strings.Builder
+	const rounds = 60
+	for i := range rounds {
+		at := 20 * i
+		fmt.Fprintf(&b, "p0 write %d %d..%d\n", i, at, at+12)
+		fmt.Fprintf(&b, "p1 read = %d %d..%d\n", i, at+13, at+18)
+		if i > 0 && i <= k {
+			fmt.Fprintf(&b, "p%d write %d %d..?\n", 100+i, 1000+i, at+1)
+		}
+	}
+	fmt.Fprintf(&b, "p1 read = %d %d..%d\n", rounds-2, 20*rounds, 20*rounds+5)
+	return b.String()
+}
