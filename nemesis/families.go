@@ -83,14 +83,16 @@ func partitionFlavors() []flavor {
 	}
 }
 
+// killFlavors takes a majority or all with 5 of 12 cards: what a minority forgot,
+// the others still know, so that only these show data that was never made durable.
 func killFlavors() []flavor {
 	return []flavor{
-		{kind: "kill", target: TargetOne, weight: 2},
+		{kind: "kill", target: TargetOne},
 		{kind: "kill", target: TargetPrimaries, quick: true, weight: 2},
 		{kind: "kill", target: TargetPrimaries},
 		{kind: "kill", target: TargetMinority, quick: true},
-		{kind: "kill", target: TargetMajority},
-		{kind: "kill-all", target: TargetAll, weight: 2},
+		{kind: "kill", target: TargetMajority, weight: 2},
+		{kind: "kill-all", target: TargetAll, weight: 3},
 		{kind: "kill-seq", target: TargetPrimaries},
 		{kind: "isolate-kill", target: TargetPrimaries},
 	}

@@ -170,7 +170,7 @@ func TestPlanProportions(t *testing.T) {
 	share("overlapping", p.overlapping, p.steps, 0.2, 0.3)
 	share("long", p.long, p.steps, 0.15, 0.3)
 	share("partitions aimed at leaders", p.aimed, p.partitions, 0.45, 0.65)
-	share("kills of a majority", p.majority, p.kills, 0.15, 0.4)
+	share("kills of a majority", p.majority, p.kills, 0.30, 0.5)
 	share("seconds between starts", int(p.gaps.Seconds()), p.steps, 4.5, 5.5)
 	if p.losses == 0 {
 		t.Error("no step loses 10 to 40 % on all links")
