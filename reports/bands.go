@@ -1,0 +1,100 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// bands are the times of the faults, to be drawn behind what happened in them.
+type bands struct {
+	windows []history.Window
+	kinds   []bandKind
+}
+
+// bandKind is one kind of fault with its color.
+type bandKind struct {
+	Name, Class string
+}
+
+// band is the time of a fault in a picture.
+type band struct {
+	X, Y, Width, Height int
+	Class, Tip          string
+	// Number is the fault's number in the table of faults, empty where there is no
+	// room for it.
+	Number string
+}
+
+// bandNote is a band in words.
+type bandNote struct {
+	Class, Text string
+}
+
+const (
+	// bandColors is the number of band colors in page.css.
+	bandColors = 8
+	// bandsMax bounds the bands of one picture: a test of a night has thousands
+	// of faults.
+	bandsMax = 2000
+	// notesMax is the number of faults told below a diagram.
+	notesMax = 8
+)
+
+func newBands(windows []history.Window) bands {
+	b := bands{windows: windows}
+	for _, w := range windows {
+		if !slices.ContainsFunc(b.kinds, func(k bandKind) bool { return k.Name == w.Fault }) {
+			b.kinds = append(b.kinds, bandKind{
+				Name: w.Fault, Class: fmt.Sprintf("band-%d", len(b.kinds)%bandColors),
+			})
+		}
+	}
+	return b
+}
+
+func (b bands) class(fault string) string {
+	for _, k := range b.kinds {
+		if k.Name == fault {
+			return k.Class
+		}
+	}
+	return "band-0"
+}
+
+// across returns the bands of a diagram; those that end before its first moment or
+// begin after its last are left out.
+func (b bands) across(a axis, height, width int) (drawn []band, notes []bandNote) {
+	if len(a.times) == 0 {
+		return nil, nil
+	}
+	first, last := a.times[0], a.times[len(a.times)-1]
+	more := 0
+	for _, w := range b.windows {
+		if int64(w.End) < first || int64(w.Start) > last || len(drawn) == bandsMax {
+			continue
+		}
+		x, end := a.x(int64(w.Start)), width
+		if int64(w.End) <= last {
+			end = a.x(int64(w.End))
+		}
+		drawn = append(drawn, band{
+			X: x, Y: 0, Width: max(2, end-x), Height: height,
+			Class: b.class(w.Fault), Tip: bandTip(w),
+		})
+		if len(notes) == notesMax {
+			more++
+			continue
+		}
+		notes = append(notes, bandNote{Class: b.class(w.Fault), Text: bandTip(w)})
+	}
+	if more > 0 {
+		notes = append(notes, bandNote{Text: fmt.Sprintf("and %d more faults", more)})
+	}
+	return drawn, notes
+}
+
+func bandTip(w history.Window) string {
+	return fmt.Sprintf("%d %s: %s, %s to %s", w.ID, w.Fault, w.What, at(w.Start), at(w.End))
+}

@@ -1,0 +1,428 @@
+package reports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	cdpruntime "github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// requireVariable names the environment variable that turns a missing browser
+// into a failure, for machines that are known to have one.
+const requireVariable = "ORDEAL_CHROMIUM"
+
+// browserTime bounds everything that is done in one tab.
+const browserTime = 60 * time.Second
+
+// startBrowser starts the one Chromium of a test, or skips the test when there is
+// none.
+func startBrowser(t *testing.T) context.Context {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" && os.Getenv(requireVariable) == "required" {
+		t.Fatalf("no chromium, chromium-browser or google-chrome in PATH, but %s=required",
+			requireVariable)
+	}
+	if path == "" {
+		t.Skip("no chromium, chromium-browser or google-chrome in PATH")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.DisableGPU, chromedp.WindowSize(1280, 1600),
+		chromedp.UserDataDir(filepath.Join(t.TempDir(), "profile")),
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+		// Nothing may leave the machine, whatever a page asks for.
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+		// Frames stay in the process of their page, so that its events are theirs.
+		chromedp.Flag("disable-features", "Translate,IsolateSandboxedIframes"),
+	)
+	if os.Geteuid() == 0 && runtime.GOOS == "linux" {
+		options = append(options, chromedp.NoSandbox)
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancelBrowser := chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		end, stop := context.WithTimeout(ctx, 10*time.Second)
+		defer stop()
+		if err := chromedp.Cancel(end); err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("end of chromium: %v", err)
+		}
+		cancelBrowser()
+	})
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start %s: %v", path, err)
+	}
+	return ctx
+}
+
+// tab is a report, opened from disk.
+type tab struct {
+	t    *testing.T
+	ctx  context.Context
+	path string
+
+	mu       sync.Mutex
+	troubles []string
+	requests []string
+	worlds   map[string]cdpruntime.ExecutionContextID
+}
+
+// open renders a run, writes it to disk and opens it. When the test ends, there
+// must have been no request but that for the page, and nothing on the console.
+func open(t *testing.T, browser context.Context, r Run) *tab {
+	t.Helper()
+	page := &tab{
+		t: t, path: filepath.Join(t.TempDir(), "report.html"),
+		worlds: map[string]cdpruntime.ExecutionContextID{},
+	}
+	ctx, cancel := chromedp.NewContext(browser, chromedp.WithListener(page.hear))
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("open a tab: %v", err)
+	}
+	ctx, cancelTime := context.WithTimeout(ctx, browserTime)
+	t.Cleanup(cancelTime)
+	page.ctx = ctx
+	page.load(render(t, r))
+	t.Cleanup(func() {
+		page.mu.Lock()
+		defer page.mu.Unlock()
+		for _, trouble := range page.troubles {
+			t.Errorf("console: %s", trouble)
+		}
+		for _, r := range page.requests {
+			if r != page.address() {
+				t.Errorf("the page asked for %.200s", r)
+			}
+		}
+		if len(page.requests) == 0 {
+			t.Error("no request was seen, not even that for the page: the test is deaf")
+		}
+	})
+	return page
+}
+
+func (p *tab) address() string {
+	return (&url.URL{Scheme: "file", Path: p.path}).String()
+}
+
+// load writes a document to disk and opens it.
+func (p *tab) load(document string) {
+	p.t.Helper()
+	if err := os.WriteFile(p.path, []byte(document), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := chromedp.Do(p.ctx, chromedp.Navigate(p.address())); err != nil {
+		p.t.Fatalf("open the report: %v", err)
+	}
+}
+
+// hear notes what a page does behind its looks.
+func (p *tab) hear(event any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		p.requests = append(p.requests, e.Request.URL)
+	case *network.EventWebSocketCreated:
+		p.requests = append(p.requests, e.URL)
+	case *cdpruntime.EventConsoleAPICalled:
+		for _, a := range e.Args {
+			p.troubles = append(p.troubles, fmt.Sprintf("%s: %s", e.Type, a.Value))
+		}
+	case *cdpruntime.EventExceptionThrown:
+		p.troubles = append(p.troubles, "exception: "+e.ExceptionDetails.Text)
+	case *log.EventEntryAdded:
+		p.troubles = append(p.troubles, string(e.Entry.Source)+": "+e.Entry.Text)
+	case *cdpruntime.EventExecutionContextCreated:
+		if strings.Contains(string(e.Context.AuxData), `"isDefault":true`) {
+			p.worlds[e.Context.UniqueID] = e.Context.ID
+		}
+	case *cdpruntime.EventExecutionContextDestroyed:
+		delete(p.worlds, e.ExecutionContextUniqueID)
+	case *cdpruntime.EventExecutionContextsCleared:
+		clear(p.worlds)
+	}
+}
+
+// eval returns the value of a JavaScript expression, awaited if it is a promise.
+func eval[T any](p *tab, expression string, options ...chromedp.EvaluateOption) T {
+	p.t.Helper()
+	options = append(options, chromedp.EvalAwaitPromise)
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression, options...))
+	if err != nil {
+		p.t.Fatalf("evaluate %.300s: %v", expression, err)
+	}
+	return v
+}
+
+// until waits in the page for a condition.
+func until(condition string) string {
+	return `new Promise(done => {
+		const look = () => { (` + condition + `) ? done(true) : setTimeout(look, 5) };
+		look();
+	})`
+}
+
+// frame returns an option to evaluate in the opened frame of Porcupine's.
+func (p *tab) frame() chromedp.EvaluateOption {
+	p.t.Helper()
+	p.mu.Lock()
+	var worlds []cdpruntime.ExecutionContextID
+	for _, w := range p.worlds {
+		worlds = append(worlds, w)
+	}
+	p.mu.Unlock()
+	for _, w := range worlds {
+		in := func(e *cdpruntime.EvaluateParams) { e.ContextID = w }
+		if eval[string](p, `location.href`, in) == "about:srcdoc" {
+			return in
+		}
+	}
+	p.t.Fatal("there is no frame")
+	return nil
+}
+
+// seen is what a reader finds of an element.
+type seen struct {
+	Found, Visible bool
+	Text           string
+}
+
+func (p *tab) see(selector string) seen {
+	p.t.Helper()
+	return eval[seen](p, fmt.Sprintf(`(() => {
+		const e = document.querySelector(%q);
+		if (!e) return {Found: false};
+		const box = e.getBoundingClientRect();
+		return {Found: true, Text: e.textContent,
+			Visible: e.checkVisibility() && box.width > 0 && box.height > 0};
+	})()`, selector))
+}
+
+// wantText checks that an element is visible and holds a text.
+func (p *tab) wantText(selector, text string) {
+	p.t.Helper()
+	s := p.see(selector)
+	if !s.Visible || !strings.Contains(s.Text, text) {
+		p.t.Errorf("%s: %+.400v, want it visible with %q", selector, s, text)
+	}
+}
+
+// wantCount checks how many elements there are.
+func (p *tab) wantCount(selector string, n int) {
+	p.t.Helper()
+	got := eval[int](p, fmt.Sprintf(`document.querySelectorAll(%q).length`, selector))
+	if got != n {
+		p.t.Errorf("%s: %d elements, want %d", selector, got, n)
+	}
+}
+
+// scheme emulates the reader's preference for light or dark.
+func (p *tab) scheme(name string) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
+	})
+	if err != nil {
+		p.t.Fatalf("emulate %s: %v", name, err)
+	}
+}
+
+// TestBrowser looks at reports as a reader does, in one Chromium.
+func TestBrowser(t *testing.T) {
+	browser := startBrowser(t)
+	for _, test := range []struct {
+		name string
+		look func(*testing.T, context.Context)
+	}{
+		{"invalid", lookAtInvalid},
+		{"valid", lookAtValid},
+		{"unknown", lookAtUnknown},
+		{"empty", lookAtEmpty},
+		{"porcupine", lookAtPorcupine},
+		{"hostile", lookAtHostile},
+		{"policy", lookAtPolicy},
+		{"long labels", lookAtLabels},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.look(t, browser) })
+	}
+}
+
+func lookAtInvalid(t *testing.T, browser context.Context) {
+	r := invalidRun(t)
+	p := open(t, browser, r)
+	p.wantText("#verdict", "invalid")
+	p.wantText("#reason", r.Result.Parts[0].Reason)
+	p.wantText(".claim", r.Claim)
+	p.wantText("#power", "operations: ")
+	p.wantText(".why", r.Result.Parts[0].Counterexamples[0].Why)
+	p.wantCount("svg.diagram .bar", 3)
+	p.wantCount("svg.diagram .bar.culprit", 1)
+	p.wantText("svg.diagram .bar.culprit", "read() = 1")
+	p.wantText(".keys .culprit", "cannot be placed")
+	p.wantText(".keys .fault", "fault 1 partition: n1 | n2 n3")
+	p.wantText("#faults", "41 messages were dropped on 4 links")
+	p.wantText("#faults", "no primary")
+	p.wantCount("#charts figure", 2)
+	p.wantCount("#charts .band", 2)
+	p.wantCount("#charts .number", 2)
+	p.wantText("#command", r.Repeat)
+	p.wantText("#logs summary", "nodes/n1/node.log")
+	eval[bool](p, `document.querySelector("#logs details").open = true`)
+	p.wantText("#logs pre", "lost the lease")
+	eval[bool](p, `document.querySelector("details.told").open = true`)
+	p.wantText("details.told", "process 0 at n1")
+	for _, scheme := range []string{"light", "dark"} {
+		p.scheme(scheme)
+		checkLegible(p, scheme)
+	}
+	checkLabels(p)
+	checkKeyboard(p)
+}
+
+func lookAtValid(t *testing.T, browser context.Context) {
+	r := validRun(t)
+	p := open(t, browser, r)
+	p.wantText("#verdict", "valid")
+	p.wantText(".meaning", "proves nothing beyond what was exercised")
+	p.wantText("#power", "operations: 2")
+	p.wantText("#faults", "None were asked for.")
+	p.wantCount("#counterexamples", 0)
+	p.wantCount("#charts figure", 2)
+	checkLegible(p, "light")
+}
+
+func lookAtUnknown(t *testing.T, browser context.Context) {
+	r := unknownRun(t)
+	p := open(t, browser, r)
+	p.wantText("#verdict", "unknown")
+	p.wantText(".meaning", "This is no success.")
+	p.wantText("#reason", r.Result.Parts[0].Reason)
+	p.wantText("#notes", "node n2 ended by itself")
+	p.wantText("#faults", "not healed: n1 is gone")
+	for _, scheme := range []string{"light", "dark"} {
+		p.scheme(scheme)
+		checkLegible(p, scheme)
+	}
+}
+
+// lookAtEmpty: a run in which nothing happened has a report, too.
+func lookAtEmpty(t *testing.T, browser context.Context) {
+	p := open(t, browser, Run{})
+	p.wantCount("#charts", 0)
+	p.wantCount("#power tbody tr", 1)
+	p.wantText("h1", "valid")
+}
+
+// lookAtPorcupine opens Porcupine's own page with the keyboard. It draws an illegal
+// history: all operations, and one that has no place.
+func lookAtPorcupine(t *testing.T, browser context.Context) {
+	r := invalidRun(t)
+	c := r.Result.Parts[0].Counterexamples[0]
+	if c.Visualization == "" || c.WholeVisualization == "" {
+		t.Fatal("the checker gave no pages")
+	}
+	p := open(t, browser, r)
+	p.wantCount("details.porcupine", 2)
+	eval[any](p, `document.querySelector("details.porcupine summary").focus()`)
+	if err := chromedp.Do(p.ctx, chromedp.KeyEvent("\r")); err != nil {
+		t.Fatal(err)
+	}
+	eval[bool](p, until(`document.querySelector("iframe").srcdoc`))
+	eval[bool](p, `new Promise(done => {
+		const frame = document.querySelector("iframe");
+		frame.addEventListener("load", () => done(true));
+		frame.srcdoc = frame.dataset.page; // once more, now that somebody listens
+	})`)
+	in := p.frame()
+	drawn := eval[[]string](p, `Array.from(
+		document.querySelectorAll(".history-text"), e => e.textContent)`, in)
+	for _, want := range []string{"write(1)", "write(2)", "read() = 1", "no place for read() = 1"} {
+		if !strings.Contains(strings.Join(drawn, "\n"), want) {
+			t.Errorf("Porcupine's view shows %q, without %q", drawn, want)
+		}
+	}
+	if n := eval[int](p, `document.querySelectorAll(".linearization-invalid").length`, in); n == 0 {
+		t.Error("Porcupine's view marks no illegal step")
+	}
+	// Its style sheet works: this is the blue of an operation.
+	fill := eval[string](p, `getComputedStyle(document.querySelector(".history-rect")).fill`, in)
+	if fill != "rgb(66, 209, 245)" {
+		t.Errorf("an operation is painted %s", fill)
+	}
+	// The frame is a world of its own.
+	reached := eval[bool](p, `(() => {
+		try { return Boolean(parent.document.body) } catch { return false }
+	})()`, in)
+	if reached {
+		t.Error("the frame reaches the report")
+	}
+}
+
+// lookAtPolicy tries what the policy has to forbid even if the escaping had a hole:
+// a foreign script, its handlers, and the network. The console is loud here, so the
+// page is not opened by open.
+func lookAtPolicy(t *testing.T, browser context.Context) {
+	hits := make(chan string, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		hits <- r.URL.Path
+	}))
+	defer server.Close()
+	hole := strings.ReplaceAll(`<script>window.hacked = 1</script>
+		<img src="ADDRESS/image" onerror="window.hacked = 2">
+		<iframe src="ADDRESS/frame"></iframe><link rel="stylesheet" href="ADDRESS/style">
+		<script src="ADDRESS/script"></script><form action="ADDRESS/form"></form>
+		<object data="ADDRESS/object"></object>`, "ADDRESS", server.URL)
+	text := strings.Replace(render(t, invalidRun(t)), "<main>", "<main>"+hole, 1)
+	ctx, cancel := chromedp.NewContext(browser)
+	defer cancel()
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancelTime := context.WithTimeout(ctx, browserTime)
+	defer cancelTime()
+	p := &tab{t: t, ctx: ctx, path: filepath.Join(t.TempDir(), "hole.html")}
+	p.load(text)
+	p.wantCount("main > img", 1)
+	eval[any](p, `document.querySelector("form").submit()`)
+	fetched := eval[string](p, `fetch("`+server.URL+`/fetch").then(() => "yes", () => "no")`)
+	if fetched != "no" || len(hits) > 0 {
+		t.Errorf("the network was reached: fetch %s, %d requests", fetched, len(hits))
+	}
+	if eval[bool](p, `"hacked" in window`) {
+		t.Error("a foreign script ran")
+	}
+}
+
+// lookAtLabels: bars of any length and number keep their labels apart.
+func lookAtLabels(t *testing.T, browser context.Context) {
+	p := open(t, browser, crowdedRun())
+	p.wantCount("svg.diagram .bar", 14)
+	p.wantCount("svg.diagram .bar.open", 1)
+	p.wantText(".keys .open", "never answered")
+	checkLabels(p)
+}

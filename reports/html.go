@@ -1,0 +1,263 @@
+package reports
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/nemesis"
+)
+
+//go:embed page.html.tmpl page.css page.js
+var assets embed.FS
+
+// page is what the template shows. All text in it is plain: the template escapes
+// it.
+type page struct {
+	Run
+	CSS    template.CSS
+	JS     template.JS
+	Policy string
+	// Verdict is valid, unknown or invalid; Meaning explains it in a sentence.
+	Verdict, Meaning string
+	Grounds          []ground
+	Started          string
+	Counterexamples  []diagram
+	Parts            []part
+	Charts           []*chart
+	Bands            []bandKind
+	FaultRows        []faultRow
+	PhaseRows        []phaseRow
+}
+
+// HTML writes the report of a run: one page that needs no network and opens from
+// disk.
+func HTML(w io.Writer, r Run) error {
+	css, err := assets.ReadFile("page.css")
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	js, err := assets.ReadFile("page.js")
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	t, err := template.ParseFS(assets, "page.html.tmpl")
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	p := newPage(r)
+	p.CSS, p.JS = template.CSS(css), template.JS(js)
+	p.Policy = policy(string(js), p.Counterexamples)
+	var b bytes.Buffer
+	if err := t.Execute(&b, p); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if _, err := io.WriteString(w, visible(b.String())); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+func newPage(r Run) page {
+	if r.History == nil {
+		r.History = &history.History{}
+	}
+	p := page{
+		Run: r, Verdict: r.Result.Verdict.String(), Meaning: meaning(r.Result.Verdict),
+		Grounds: grounds(r.Result, r.Result.Verdict),
+		Started: r.Started.UTC().Format("2006-01-02 15:04:05 UTC"),
+		Parts:   parts(r.Result, 0),
+	}
+	bands := newBands(r.History.Windows())
+	p.Bands = bands.kinds
+	p.Charts = newCharts(r.History, bands)
+	found := counterexamples(r.Result)
+	for i, c := range found {
+		p.Counterexamples = append(p.Counterexamples, newDiagram(r, i, c, bands))
+	}
+	addViews(p.Counterexamples, found)
+	for _, f := range r.Faults {
+		p.FaultRows = append(p.FaultRows, newFaultRow(f))
+	}
+	phases := slices.Clone(r.Phases)
+	slices.SortStableFunc(phases, func(a, b Phase) int { return sign(int64(a.Start - b.Start)) })
+	for _, ph := range phases {
+		p.PhaseRows = append(p.PhaseRows, newPhaseRow(ph))
+	}
+	return p
+}
+
+func meaning(v check.Verdict) string {
+	switch v {
+	case check.Valid:
+		return "No contradiction was found. That proves nothing beyond what was exercised: " +
+			"see below."
+	case check.Unknown:
+		return "The record does not decide it. This is no success."
+	default:
+		return "Clients saw what the claim forbids, whatever became of unanswered operations."
+	}
+}
+
+// ground is the reason of one checker that decided the verdict.
+type ground struct {
+	Checker, Reason string
+}
+
+// grounds returns the reasons of the checkers that decided a verdict. A composed
+// checker only repeats its parts.
+func grounds(r check.Result, v check.Verdict) []ground {
+	if r.Verdict != v {
+		return nil
+	}
+	var all []ground
+	for _, p := range r.Parts {
+		all = append(all, grounds(p, v)...)
+	}
+	if len(all) == 0 {
+		all = append(all, ground{Checker: r.Name, Reason: r.Reason})
+	}
+	return all
+}
+
+// part is one checker's result, flattened.
+type part struct {
+	Depth                 int
+	Name, Verdict, Reason string
+	Power                 []string
+}
+
+func parts(r check.Result, depth int) []part {
+	p := part{Depth: depth, Name: r.Name, Verdict: r.Verdict.String(), Reason: r.Reason}
+	for _, m := range r.Power {
+		p.Power = append(p.Power, measure(m))
+	}
+	if len(r.Parts) > 0 {
+		var names []string
+		for _, sub := range r.Parts {
+			if sub.Verdict == r.Verdict {
+				names = append(names, sub.Name)
+			}
+		}
+		p.Reason = "decided by " + strings.Join(names, ", ")
+		if len(names) == 0 {
+			p.Reason = r.Reason
+		}
+	}
+	all := []part{p}
+	for _, sub := range r.Parts {
+		all = append(all, parts(sub, depth+1)...)
+	}
+	return all
+}
+
+// measure writes a quantity as "1,234 operations" or "12.5 ms of …".
+func measure(m check.Measure) string {
+	value := number(m.Value, 4)
+	if m.Value == math.Trunc(m.Value) && math.Abs(m.Value) < 1e15 {
+		value = group(int64(m.Value))
+	}
+	return strings.TrimSpace(m.Name + ": " + value + " " + m.Unit)
+}
+
+// number writes a value with as many significant digits, never with an exponent.
+func number(v float64, digits int) string {
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', digits, 64), 64)
+	if err != nil {
+		rounded = v
+	}
+	return strconv.FormatFloat(rounded, 'f', -1, 64)
+}
+
+// group writes an integer with commas between groups of three digits.
+func group(n int64) string {
+	digits := fmt.Sprint(n)
+	sign := ""
+	if n < 0 {
+		sign, digits = "-", digits[1:]
+	}
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return sign + digits
+}
+
+// counterexamples returns those of a result and its parts, in order, each once.
+func counterexamples(r check.Result) []check.Counterexample {
+	var all []check.Counterexample
+	seen := map[string]bool{}
+	var walk func(check.Result)
+	walk = func(r check.Result) {
+		for _, c := range r.Counterexamples {
+			if id := string(c.Key) + "\x00" + c.Why; !seen[id] {
+				seen[id] = true
+				all = append(all, c)
+			}
+		}
+		for _, p := range r.Parts {
+			walk(p)
+		}
+	}
+	walk(r)
+	return all
+}
+
+// faultRow is one line of the table of faults.
+type faultRow struct {
+	ID                        int64
+	Name, What, From, To      string
+	Verdict, Evidence, Healed string
+}
+
+func newFaultRow(f nemesis.FaultRecord) faultRow {
+	row := faultRow{
+		ID: f.Step.ID, Name: f.Step.Fault, What: f.What,
+		From: at(f.Start), To: at(f.End), Verdict: "bit", Evidence: f.Evidence.Why,
+		Healed: f.Healing.Why,
+	}
+	switch {
+	case f.Skipped != "":
+		row.Verdict, row.Evidence = "skipped", f.Skipped
+		row.From, row.To = at(history.Time(f.Step.At)), ""
+	case f.Error != "":
+		row.Verdict, row.Evidence = "failed", f.Error
+	case !f.Bit:
+		row.Verdict = "no evidence"
+	}
+	if f.Skipped == "" && !f.Healed {
+		row.Healed = "not healed"
+		if f.HealError != "" {
+			row.Healed += ": " + f.HealError
+		}
+	}
+	return row
+}
+
+// phaseRow is one line of the table of phases.
+type phaseRow struct {
+	Name, From, Took, Error string
+}
+
+func newPhaseRow(p Phase) phaseRow {
+	return phaseRow{
+		Name: p.Name, From: at(p.Start), Error: p.Error,
+		Took: time.Duration(p.End - p.Start).Round(time.Millisecond).String(),
+	}
+}
+
+// at writes a moment of the test.
+func at(t history.Time) string {
+	if t == history.Never {
+		return "the end"
+	}
+	return newClock(nil).at(int64(t))
+}

@@ -1,0 +1,158 @@
+package reports
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ordeal-dev/ordeal/check"
+)
+
+// crowdedRun has a counter-example with everything that is hard to draw: operations
+// of one process directly after each other, short and long labels, times from
+// nanoseconds to minutes, an operation without answer and one without duration.
+func crowdedRun() Run {
+	var ops []check.Op
+	at := int64(1e9)
+	for i := range int64(12) {
+		op := check.Op{
+			Index: i, Process: i % 2, Call: at, Return: at + 1 + i*i*i*1e6, Type: "ok",
+			Describe: fmt.Sprintf("cas(%d, %s)", i, strings.Repeat("9", int(i*i%37))),
+		}
+		if i == 11 {
+			op.Culprit = true
+		}
+		at = op.Return + 1
+		ops = append(ops, op)
+	}
+	ops = append(ops,
+		check.Op{
+			Process: 3, Call: 1e9 + 5, Return: -1, Type: "info", Describe: "write(8) unknown",
+		},
+		check.Op{Process: 4, Call: 60e9, Return: 60e9, Type: "ok", Describe: "read() = 7"},
+	)
+	r := baseRun()
+	r.Result = check.Result{
+		Name: "linearizable", Verdict: check.Invalid, Reason: "crowded",
+		Counterexamples: []check.Counterexample{{Key: "k1", Why: "too many", Ops: ops}},
+	}
+	return r
+}
+
+// checkLabels checks in the browser, with its real fonts, that each label is inside
+// its bar, that no two texts of a diagram meet, and that nothing is cut off.
+func checkLabels(p *tab) {
+	p.t.Helper()
+	for _, problem := range eval[[]string](p, `(() => {
+		const bad = [];
+		const svg = document.querySelector("svg.diagram");
+		const edge = svg.getBoundingClientRect();
+		const texts = Array.from(svg.querySelectorAll("text"),
+			e => ({text: e.textContent, box: e.getBoundingClientRect()}));
+		for (const bar of svg.querySelectorAll(".bar")) {
+			const text = bar.querySelector("text").getBoundingClientRect();
+			const rect = bar.querySelector(".front").getBoundingClientRect();
+			if (text.left < rect.left || text.right > rect.right)
+				bad.push("outside of its bar: " + bar.querySelector("text").textContent);
+		}
+		texts.forEach((a, i) => {
+			if (a.box.left < edge.left || a.box.right > edge.right || a.box.bottom > edge.bottom)
+				bad.push("cut off: " + a.text);
+			for (const b of texts.slice(i + 1))
+				if (a.box.left < b.box.right && b.box.left < a.box.right &&
+					a.box.top < b.box.bottom && b.box.top < a.box.bottom)
+					bad.push("overlap: " + a.text + " | " + b.text);
+		});
+		return bad;
+	})()`) {
+		p.t.Error(problem)
+	}
+}
+
+// checkLegible checks that every text is at least 12 pixels high and has the
+// contrast of WCAG 2 AA, 4.5 to 1, in the scheme that is on.
+func checkLegible(p *tab, scheme string) {
+	p.t.Helper()
+	for _, problem := range eval[[]string](p, `(() => {
+		const parse = color => color.match(/[\d.]+/g).map(Number);
+		const over = (top, under) => {
+			const a = top.length > 3 ? top[3] : 1;
+			return [0, 1, 2].map(i => top[i] * a + under[i] * (1 - a));
+		};
+		const light = rgb => {
+			const [r, g, b] = rgb.map(v => v / 255)
+				.map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+			return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+		};
+		const ground = e => {
+			if (!e) return [255, 255, 255];
+			const color = parse(getComputedStyle(e).backgroundColor);
+			return color[3] === 0 ? ground(e.parentElement) : over(color, ground(e.parentElement));
+		};
+		const bad = new Set();
+		const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+		let checked = 0;
+		while (walk.nextNode()) {
+			const e = walk.currentNode.parentElement;
+			if (!walk.currentNode.data.trim() || !e.checkVisibility() ||
+				["SCRIPT", "TITLE", "title"].includes(e.tagName)) continue;
+			const style = getComputedStyle(e);
+			let under = ground(e);
+			const front = e.parentElement.querySelector(":scope > .front");
+			if (front) { // a label on a bar
+				const fill = parse(getComputedStyle(front).fill);
+				under = over([...fill.slice(0, 3), +getComputedStyle(front).fillOpacity], under);
+			}
+			const svg = e instanceof SVGElement;
+			const text = over(parse(svg ? style.fill : style.color), under);
+			const [a, b] = [light(text), light(under)].sort((x, y) => y - x);
+			const contrast = (a + 0.05) / (b + 0.05);
+			const what = walk.currentNode.data.trim().slice(0, 40);
+			if (contrast < 4.5) bad.add("contrast " + contrast.toFixed(2) + ": " + what);
+			if (parseFloat(style.fontSize) < 12) bad.add("size " + style.fontSize + ": " + what);
+			checked++;
+		}
+		if (checked < 20) bad.add("only " + checked + " texts were looked at");
+		return [...bad];
+	})()`) {
+		p.t.Errorf("%s: %s", scheme, problem)
+	}
+}
+
+// checkKeyboard checks that all that scrolls, opens or acts can be reached without
+// a mouse, and that each picture has words.
+func checkKeyboard(p *tab) {
+	p.t.Helper()
+	for _, problem := range eval[[]string](p, `(() => {
+		const bad = [];
+		const actors = document.querySelectorAll(".scroll, summary, button, pre");
+		for (const e of actors)
+			if (e.tabIndex < 0) bad.push("not reachable: " + e.outerHTML.slice(0, 80));
+		const pictures = document.querySelectorAll("svg:not([aria-hidden])");
+		for (const e of pictures)
+			if (e.getAttribute("role") !== "img" || (e.getAttribute("aria-label") || "").length < 20)
+				bad.push("without words: " + e.outerHTML.slice(0, 80));
+		if (actors.length < 6 || pictures.length < 3) bad.push("not all was found");
+		return bad;
+	})()`) {
+		p.t.Error(problem)
+	}
+}
+
+// TestHidden: what nobody sees becomes a number that everybody sees.
+func TestHidden(t *testing.T) {
+	for _, test := range []struct{ in, want string }{
+		{"plain ✕ é\n\ttext", "plain ✕ é\n\ttext"},
+		{"a\u202eb\u2066c", "a⟨U+202E⟩b⟨U+2066⟩c"},
+		{"a\x00b\x1b[31mc\x7f", "a⟨U+0000⟩b⟨U+001B⟩[31mc⟨U+007F⟩"},
+		{"a\r\nb\rc", "a\nb⟨U+000D⟩c"},
+		{"a\xff\xfeb", "a\uFFFDb"},
+	} {
+		if got := visible(test.in); got != test.want {
+			t.Errorf("visible(%q) = %q, want %q", test.in, got, test.want)
+		}
+		if got := visible(visible(test.in)); got != test.want {
+			t.Errorf("twice: %q", got)
+		}
+	}
+}
