@@ -230,7 +230,7 @@ func (r *reference) Open(_ context.Context, endpoint, object string) (workload.C
 
 const (
 	dialTimeout    = 2 * time.Second
-	answerBytesMax = 64 << 20
+	answerBytesMax = 16 << 20
 )
 
 // referenceClient is one logical client: one session, one command at a time.
@@ -337,15 +337,35 @@ func (c *referenceClient) call(ctx context.Context, r request) (answer, error) {
 		return answer{}, err
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, answerBytesMax))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, answerBytesMax+1))
 	if err != nil {
 		return answer{}, fmt.Errorf("read answer: %w", err)
+	}
+	if len(b) > answerBytesMax {
+		return answer{}, fmt.Errorf("answer is longer than %d bytes", answerBytesMax)
 	}
 	var ans answer
 	if err := json.Unmarshal(b, &ans); err != nil {
 		return answer{}, fmt.Errorf("decode answer (HTTP %d): %w", resp.StatusCode, err)
 	}
+	if !ans.fits(resp.StatusCode) {
+		return answer{}, fmt.Errorf("answer of type %q with HTTP %d", ans.Type, resp.StatusCode)
+	}
 	return ans, ans.err()
+}
+
+// fits reports whether an answer of this type comes with this HTTP status. One
+// that does not is no answer of a node, and proves nothing.
+func (a answer) fits(status int) bool {
+	switch status {
+	case http.StatusOK:
+		return true
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusRequestEntityTooLarge:
+		return a.Type == "fail"
+	default:
+		return false
+	}
 }
 
 // err turns the answer's type into the client's rule: ok, fail or unknown.

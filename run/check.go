@@ -1,0 +1,349 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/models"
+	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/reports"
+	"github.com/ordeal-dev/ordeal/systems"
+	"github.com/ordeal-dev/ordeal/workload"
+)
+
+// CheckLimits bound the checkers.
+type CheckLimits struct {
+	Time   time.Duration
+	Memory int64 // bytes
+}
+
+func (l CheckLimits) options() check.Options {
+	return check.Options{Timeout: l.Time, Memory: uint64(max(0, l.Memory))}
+}
+
+// Outcome is what came out of a test or of a new check.
+type Outcome struct {
+	Dir  string
+	Test Test
+	// Result is nil when nothing could be judged.
+	Result *check.Result
+	// Report is the path of the HTML page, empty when it could not be written.
+	Report string
+}
+
+// Check judges what is stored in a run's directory and writes results.json,
+// junit.xml and report.html. It works as well on a run that was cut off by
+// SIGKILL. An error beside a result means that the result could not be stored or
+// shown; it does not change the verdict.
+func Check(ctx context.Context, dir string, limits CheckLimits) (Outcome, error) {
+	test, err := LoadTest(dir)
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := Outcome{Dir: dir, Test: test}
+	result, h, faults, err := judge(ctx, dir, test, limits)
+	if err != nil {
+		return out, err
+	}
+	out.Result = &result
+	errs := []error{
+		writeJSON(filepath.Join(dir, resultsFile), result),
+		writePages(dir, result),
+	}
+	out.Report, err = writeReports(dir, test, result, h, faults)
+	return out, errors.Join(append(errs, err)...)
+}
+
+// judge loads what was recorded and applies the workload's checker and the rule
+// that faults must leave evidence.
+func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
+	check.Result, *history.History, []nemesis.FaultRecord, error,
+) {
+	w, err := workload.Lookup(test.Config.Workload)
+	if err != nil {
+		return check.Result{}, nil, nil, fmt.Errorf("check %s: %w", dir, err)
+	}
+	sys, err := systems.New(test.Config.systemOptions(""))
+	if err != nil {
+		return check.Result{}, nil, nil, fmt.Errorf("check %s: %w", dir, err)
+	}
+	h, err := history.Load(filepath.Join(dir, historyFile))
+	if err != nil {
+		return check.Result{}, nil, nil, fmt.Errorf("check %s: %w", dir, err)
+	}
+	summary, err := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return check.Result{}, nil, nil, fmt.Errorf("check %s: %w", dir, err)
+	}
+	opts := test.Config.workloadOptions()
+	opts.Available = test.Config.watchesAvailability(sys)
+	opts.Check = limits.options()
+	checkers := []check.Checker{
+		w.Checker(opts),
+		check.CheckerFunc(func(context.Context, *history.History) check.Result {
+			return summary.Result()
+		}),
+	}
+	notes := test.Notes
+	if len(test.Phases) == 0 {
+		notes = append(notes, "it was cut off: its checker did not live to its end")
+	}
+	if len(notes) > 0 {
+		checkers = append(checkers, remarks(notes))
+	}
+	result := check.Compose(w.Name, checkers...).Check(ctx, h)
+	return result, h, summary.Faults, nil
+}
+
+// remarks makes a run in which the harness had trouble at most unknown.
+func remarks(notes []string) check.Checker {
+	return check.CheckerFunc(func(context.Context, *history.History) check.Result {
+		return check.Result{
+			Name:    "harness",
+			Verdict: check.Unknown,
+			Reason:  "the run did not go as planned: " + strings.Join(notes, "; "),
+		}
+	})
+}
+
+// eachPage calls f for each of Porcupine's pages in a result, with the name of its
+// file. The order is that of the counter-examples.
+func eachPage(r *check.Result, f func(name string, page *string)) {
+	n := 0
+	var walk func(*check.Result)
+	walk = func(r *check.Result) {
+		for i := range r.Counterexamples {
+			n++
+			c := &r.Counterexamples[i]
+			f(fmt.Sprintf("counterexample-%d.html", n), &c.Visualization)
+			f(fmt.Sprintf("counterexample-%d-whole.html", n), &c.WholeVisualization)
+		}
+		for i := range r.Parts {
+			walk(&r.Parts[i])
+		}
+	}
+	walk(r)
+}
+
+// writePages stores Porcupine's own pages beside results.json, which does not hold
+// them.
+func writePages(dir string, r check.Result) error {
+	var errs []error
+	eachPage(&r, func(name string, page *string) {
+		path := filepath.Join(dir, name)
+		if *page == "" { // perhaps there was one after an earlier check
+			errs = append(errs, removeFile(path))
+			return
+		}
+		errs = append(errs, writeFile(path, []byte(*page)))
+	})
+	return errors.Join(errs...)
+}
+
+// readPages puts the stored pages back into a result that was read from disk.
+func readPages(dir string, r *check.Result) error {
+	var errs []error
+	eachPage(r, func(name string, page *string) {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		*page = string(b)
+	})
+	return errors.Join(errs...)
+}
+
+// Report writes report.html and junit.xml of a checked run again and returns the
+// page's path.
+func Report(dir string) (string, error) {
+	test, err := LoadTest(dir)
+	if err != nil {
+		return "", err
+	}
+	result, err := LoadResult(dir)
+	if err != nil {
+		return "", err
+	}
+	if err := readPages(dir, &result); err != nil {
+		return "", fmt.Errorf("report %s: %w", dir, err)
+	}
+	h, err := history.Load(filepath.Join(dir, historyFile))
+	if err != nil {
+		return "", fmt.Errorf("report %s: %w", dir, err)
+	}
+	summary, err := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("report %s: %w", dir, err)
+	}
+	return writeReports(dir, test, result, h, summary.Faults)
+}
+
+func writeReports(
+	dir string, test Test, result check.Result, h *history.History, faults []nemesis.FaultRecord,
+) (string, error) {
+	page := reports.Run{
+		Name: test.Name, Claim: test.Claim, Started: test.Started, Seed: test.Config.Seed,
+		Repeat: test.Repeat, Nodes: test.Nodes, Concurrency: test.Config.Concurrency,
+		Facts: facts(test), Result: result, History: h, Faults: faults,
+		Phases: test.Phases, Notes: test.Notes,
+	}
+	var errs []error
+	logs, err := nodeLogs(dir, test.Nodes)
+	errs = append(errs, err)
+	page.Logs = logs
+	write := func(name string, render func(io.Writer, reports.Run) error) string {
+		var b bytes.Buffer
+		path := filepath.Join(dir, name)
+		if err := render(&b, page); err != nil {
+			errs = append(errs, fmt.Errorf("render %s: %w", name, err))
+			return ""
+		}
+		if err := writeFile(path, b.Bytes()); err != nil {
+			errs = append(errs, err)
+			return ""
+		}
+		return path
+	}
+	write(junitFile, reports.JUnit)
+	return write(reportFile, reports.HTML), errors.Join(errs...)
+}
+
+// facts are the properties of a test that its report lists.
+func facts(t Test) []reports.Fact {
+	c := t.Config
+	rate := "as fast as possible"
+	if c.Rate > 0 {
+		rate = fmt.Sprintf("%g operations a second", c.Rate)
+	}
+	all := []reports.Fact{
+		{Name: "system", Value: t.System},
+		{Name: "planted bug", Value: c.Bug},
+		{Name: "workload", Value: c.Workload},
+		{Name: "nodes", Value: strings.Join(t.Nodes, " ") + " (" + c.Cluster + " processes)"},
+		{Name: "clients", Value: fmt.Sprint(c.Concurrency)},
+		{Name: "rate", Value: rate},
+		{Name: "time limit", Value: c.TimeLimit.String()},
+		{Name: "faults", Value: strings.Join(c.Faults, ", ")},
+		{Name: "schedule", Value: c.Schedule},
+		{Name: "seed", Value: fmt.Sprint(c.Seed)},
+		{Name: "checker", Value: t.Versions.Checker},
+		{Name: "target", Value: t.Versions.Target},
+		{Name: "platform", Value: t.Versions.OS},
+	}
+	return slices.DeleteFunc(all, func(f reports.Fact) bool { return f.Value == "" })
+}
+
+// logBytesMax is how much of a node's log goes into the report; the whole stays
+// on disk.
+const logBytesMax = 64 << 10
+
+// nodeLogs reads the end of each node's log.
+func nodeLogs(dir string, nodes []string) ([]reports.NodeLog, error) {
+	var logs []reports.NodeLog
+	var errs []error
+	for _, n := range nodes {
+		rel := filepath.Join(nodesDir, n, "node.log")
+		text, err := tail(filepath.Join(dir, rel), logBytesMax)
+		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, fmt.Errorf("log of %s: %w", n, err))
+			}
+			continue
+		}
+		logs = append(logs, reports.NodeLog{Node: n, Path: filepath.ToSlash(rel), Text: text})
+	}
+	return logs, errors.Join(errs...)
+}
+
+// tail returns the last whole lines of a file, at most limit bytes.
+func tail(path string, limit int64) (text string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	from := max(0, info.Size()-limit)
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return "", err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, limit))
+	if err != nil {
+		return "", err
+	}
+	if from > 0 {
+		_, b, _ = bytes.Cut(b, []byte{'\n'})
+	}
+	return string(b), nil
+}
+
+// named is a checker that can be asked for by name.
+type named struct {
+	name string
+	make func(CheckLimits) check.Checker
+}
+
+func namedCheckers() []named {
+	return []named{
+		{"set-full", func(CheckLimits) check.Checker {
+			return check.SetFull(check.SetFullOptions{Linearizable: true})
+		}},
+		{"counter", func(CheckLimits) check.Checker { return check.Counter() }},
+		{"unique-ids", func(CheckLimits) check.Checker { return check.UniqueIDs() }},
+		{"stats", func(CheckLimits) check.Checker { return check.Stats() }},
+	}
+}
+
+// CheckerNames are the checkers that CheckFile can use beside models.
+func CheckerNames() []string {
+	var names []string
+	for _, n := range namedCheckers() {
+		names = append(names, n.name)
+	}
+	return names
+}
+
+// FileChecker returns the judge for a history file: linearizability against a
+// model, or a checker by name. One of the two must be given.
+func FileChecker(model, checker string, limits CheckLimits) (check.Checker, error) {
+	if model != "" {
+		if _, err := models.Lookup(model); err != nil {
+			return nil, err
+		}
+		return check.Linearizable(model, limits.options()), nil
+	}
+	for _, n := range namedCheckers() {
+		if n.name == checker {
+			return n.make(limits), nil
+		}
+	}
+	return nil, fmt.Errorf("checker %q: unknown; there is %s", checker,
+		strings.Join(CheckerNames(), ", "))
+}
+
+// CheckFile judges one history file.
+func CheckFile(
+	ctx context.Context, path string, judge check.Checker, limits CheckLimits,
+) (check.Result, error) {
+	h, err := history.Load(path)
+	if err != nil {
+		return check.Result{}, fmt.Errorf("check: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limits.Time)
+	defer cancel()
+	return judge.Check(ctx, h), nil
+}

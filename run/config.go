@@ -1,0 +1,245 @@
+// Package run conducts one test from its first phase to its last: it sets a
+// cluster up, drives and hurts it, heals it, reads what is left, and only then
+// judges what was recorded. Collecting, checking and reporting are separate:
+// what is on disk in the run's directory is enough to judge it again.
+package run
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/systems"
+	"github.com/ordeal-dev/ordeal/workload"
+)
+
+// Config is one test. It is stored in test.json, so that the test can be run
+// again.
+type Config struct {
+	// Store is the directory of all runs.
+	Store string `json:"-"`
+	// Workload is a name of workload.All.
+	Workload string `json:"workload"`
+	// System, Protocol and Bug choose the system under test.
+	System   string `json:"system"`
+	Protocol string `json:"protocol,omitempty"`
+	Bug      string `json:"bug,omitempty"`
+	// Target is the program of a node; empty means to find or build it.
+	Target string `json:"target,omitempty"`
+	// Cluster says how nodes are run: "local".
+	Cluster string `json:"cluster"`
+	// Nodes is the number of nodes, n1 to nN.
+	Nodes int `json:"nodes"`
+	// Concurrency is the number of clients; client t talks to node t mod Nodes.
+	Concurrency int `json:"concurrency"`
+	// Seed decides operations, faults, targets and times.
+	Seed uint64 `json:"seed"`
+	// TimeLimit is how long the workload runs beside the nemesis.
+	TimeLimit time.Duration `json:"time_limit"`
+	// Rate is the number of operations a second of all clients together; 0 is as
+	// fast as they go.
+	Rate float64 `json:"rate"`
+	// Keys is the number of keys in use at a time, OpsPerKey how many
+	// operations a key gets before a fresh one takes its place. 0 is the
+	// workload's default.
+	Keys      int `json:"keys,omitempty"`
+	OpsPerKey int `json:"ops_per_key,omitempty"`
+	// Faults are families of faults, or "all", or "none".
+	Faults []string `json:"faults"`
+	// Interval is the mean time between the starts of two faults.
+	Interval time.Duration `json:"interval"`
+	// Schedule is a file of fault steps that takes the place of a random one.
+	Schedule string `json:"schedule,omitempty"`
+	// OpTimeout is how long a client waits for an answer. RequestTimeout is how
+	// long a node works on a request; it is the shorter one, so that a client
+	// hears the node's own verdict.
+	OpTimeout      time.Duration `json:"op_timeout"`
+	RequestTimeout time.Duration `json:"request_timeout"`
+	// BasePort makes nodes listen at fixed ports from this one on; 0 takes any.
+	BasePort int `json:"base_port,omitempty"`
+	// CheckTime and CheckMemory (bytes) bound the checkers.
+	CheckTime   time.Duration `json:"check_time"`
+	CheckMemory int64         `json:"check_memory"`
+	// SetupTime, RecoveryTime and FinalTime bound these phases.
+	SetupTime    time.Duration `json:"setup_time"`
+	RecoveryTime time.Duration `json:"recovery_time"`
+	FinalTime    time.Duration `json:"final_time"`
+}
+
+// Default is a test of the reference cluster's Multi-Paxos under all faults.
+func Default() Config {
+	return Config{
+		Store:          "store",
+		Workload:       "cas-register",
+		System:         "reference",
+		Protocol:       "paxos",
+		Cluster:        "local",
+		Nodes:          5,
+		Concurrency:    15,
+		TimeLimit:      time.Minute,
+		Rate:           500,
+		Faults:         []string{"all"},
+		Interval:       5 * time.Second,
+		OpTimeout:      800 * time.Millisecond,
+		RequestTimeout: 300 * time.Millisecond,
+		CheckTime:      2 * time.Minute,
+		CheckMemory:    4 << 30,
+		SetupTime:      30 * time.Second,
+		RecoveryTime:   30 * time.Second,
+		FinalTime:      30 * time.Second,
+	}
+}
+
+// Validate lists every problem of the configuration at once.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	w, err := workload.Lookup(c.Workload)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	sys, serr := systems.New(c.systemOptions(""))
+	if serr != nil {
+		errs = append(errs, serr)
+	}
+	if err == nil && serr == nil {
+		if e := sys.Supports(w.Object, w.Fs); e != nil {
+			bad("workload %s cannot run: %w", w.Name, e)
+		}
+	}
+	if c.Cluster != "local" {
+		bad("cluster %q: unknown; there is local", c.Cluster)
+	}
+	if c.Nodes < 1 || c.Nodes > 9 {
+		bad("nodes is %d: want 1 to 9", c.Nodes)
+	}
+	if c.Concurrency < 1 || c.Concurrency > 1000 {
+		bad("concurrency is %d: want 1 to 1000", c.Concurrency)
+	}
+	if c.TimeLimit < time.Second {
+		bad("time limit is %v: want at least 1s", c.TimeLimit)
+	}
+	if c.Rate < 0 {
+		bad("rate is %v: want 0 (as fast as possible) or more", c.Rate)
+	}
+	if c.Interval <= 0 {
+		bad("interval is %v: want more than 0s", c.Interval)
+	}
+	if c.RequestTimeout <= 0 || c.OpTimeout <= c.RequestTimeout {
+		bad("op timeout is %v and request timeout %v: want 0s < request timeout < op timeout",
+			c.OpTimeout, c.RequestTimeout)
+	}
+	if c.BasePort < 0 || c.BasePort+2*c.Nodes > 65536 {
+		bad("base port is %d: want 0 or room for %d ports", c.BasePort, 2*c.Nodes)
+	}
+	if len(errs) == 0 {
+		if _, err := c.steps(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Name names the test and its directory in the store.
+func (c Config) Name() string {
+	parts := []string{c.System}
+	if c.Protocol != "" {
+		parts = append(parts, c.Protocol)
+	}
+	parts = append(parts, c.Workload)
+	if c.Bug != "" {
+		parts = append(parts, c.Bug)
+	}
+	return strings.Join(parts, "-")
+}
+
+// Args is the command line of `checker test` that repeats the test.
+func (c Config) Args() []string {
+	d := Default()
+	args := []string{"test", "--workload", c.Workload, "--system", c.System}
+	add := func(flag string, value, standard any) {
+		if value != standard {
+			args = append(args, flag, fmt.Sprint(value))
+		}
+	}
+	add("--protocol", c.Protocol, "")
+	add("--bug", c.Bug, d.Bug)
+	add("--target", c.Target, d.Target)
+	add("--cluster", c.Cluster, d.Cluster)
+	add("--nodes", c.Nodes, d.Nodes)
+	add("--concurrency", c.Concurrency, d.Concurrency)
+	add("--time-limit", c.TimeLimit, d.TimeLimit)
+	add("--rate", c.Rate, d.Rate)
+	add("--keys", c.Keys, d.Keys)
+	add("--ops-per-key", c.OpsPerKey, d.OpsPerKey)
+	if !slices.Equal(c.Faults, d.Faults) {
+		args = append(args, "--faults", strings.Join(c.Faults, ","))
+	}
+	add("--interval", c.Interval, d.Interval)
+	add("--schedule", c.Schedule, d.Schedule)
+	add("--op-timeout", c.OpTimeout, d.OpTimeout)
+	add("--request-timeout", c.RequestTimeout, d.RequestTimeout)
+	add("--base-port", c.BasePort, d.BasePort)
+	add("--check-time", c.CheckTime, d.CheckTime)
+	add("--check-memory", c.CheckMemory>>20, d.CheckMemory>>20)
+	return append(args, "--seed", fmt.Sprint(c.Seed))
+}
+
+func (c Config) systemOptions(binary string) systems.Options {
+	return systems.Options{
+		System: c.System, Protocol: c.Protocol, Bug: c.Bug,
+		Binary: binary, RequestTimeout: c.RequestTimeout.String(),
+	}
+}
+
+func (c Config) nodes() []nemesis.Node {
+	nodes := make([]nemesis.Node, c.Nodes)
+	for i := range nodes {
+		nodes[i] = nemesis.Node(fmt.Sprintf("n%d", i+1))
+	}
+	return nodes
+}
+
+func (c Config) workloadOptions() workload.Options {
+	return workload.Options{
+		Concurrency: c.Concurrency,
+		Nodes:       c.Nodes,
+		Seed:        c.Seed,
+		TimeLimit:   c.TimeLimit,
+		Rate:        c.Rate,
+		Keys:        c.Keys,
+		OpsPerKey:   c.OpsPerKey,
+	}
+}
+
+// watchesAvailability reports whether a lack of progress can be held against the
+// system: it has to promise progress, and every majority has to have a client that
+// would see it.
+func (c Config) watchesAvailability(sys systems.System) bool {
+	return sys.Available() && c.Concurrency >= c.Nodes
+}
+
+// Versions says what ran.
+type Versions struct {
+	Checker string `json:"checker"`
+	Target  string `json:"target,omitempty"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+}
+
+func versions(checker, target string) Versions {
+	return Versions{
+		Checker: checker, Target: target,
+		Go: runtime.Version(), OS: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+}
+
+// seconds prints a history time as people say it.
+func seconds(t history.Time) string {
+	return fmt.Sprintf("%.1f s", time.Duration(t).Seconds())
+}

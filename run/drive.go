@@ -1,0 +1,235 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/workload"
+)
+
+// drive is the test itself: the workload beside the nemesis, healing, recovery,
+// final reads. What goes wrong becomes a note: it never prevents the analysis.
+func (c *conductor) drive(ctx context.Context) {
+	nemesisCtx, stopNemesis := context.WithCancel(ctx)
+	defer stopNemesis()
+	healed := make(chan error, 1)
+	go func() {
+		_, err := c.nemesis.Run(nemesisCtx)
+		healed <- err
+	}()
+	heal := sync.OnceFunc(func() {
+		stopNemesis()
+		// Never on a context that the end of the test cancels.
+		err := c.phase(context.WithoutCancel(ctx), "heal and verify", healPhaseTime,
+			func(ctx context.Context) error { return c.awaitHealed(ctx, healed) })
+		if err != nil {
+			c.note("%v", err)
+		}
+	})
+	err := c.phase(ctx, "workload beside nemesis", c.driveTime(), func(ctx context.Context) error {
+		return c.runWorkload(ctx, heal)
+	})
+	heal()
+	switch {
+	case ctx.Err() != nil:
+		c.note("interrupted after %s: the workload did not run to its end",
+			seconds(c.recorder.Now()))
+	case err != nil:
+		c.note("%v", err)
+	}
+}
+
+// driveTime bounds everything from the first operation to the last final read.
+func (c *conductor) driveTime() time.Duration {
+	return c.cfg.TimeLimit + healPhaseTime + c.cfg.RecoveryTime + c.cfg.FinalTime +
+		2*c.cfg.OpTimeout
+}
+
+// runWorkload runs the clients; between the main and the final phase it heals and
+// waits for the recovery.
+func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
+	opts := c.cfg.workloadOptions()
+	opts.Available = c.cfg.watchesAvailability(c.sys)
+	var before workload.Snapshot
+	finalCtx, cancelFinal := context.WithCancel(ctx)
+	defer cancelFinal()
+	return workload.Run(finalCtx, workload.RunConfig{
+		Generator:   c.workload.Generator(opts),
+		Final:       c.workload.Final(opts),
+		Open:        c.open,
+		Recorder:    c.recorder,
+		Concurrency: c.cfg.Concurrency,
+		Seed:        c.cfg.Seed,
+		Timeout:     c.cfg.OpTimeout,
+		Epoch:       c.epoch.Load,
+		Logger:      c.env.Logger,
+		Stats:       &c.stats,
+		BeforeFinal: func(ctx context.Context) error {
+			heal()
+			err := c.phase(ctx, "wait for recovery", c.cfg.RecoveryTime, c.awaitHealthy)
+			if err != nil && ctx.Err() == nil {
+				c.note("%v", err)
+			}
+			c.progress.status(c.now(), "final reads")
+			time.AfterFunc(c.cfg.FinalTime, cancelFinal)
+			return nil
+		},
+		Progress: func(s workload.Snapshot) {
+			c.progress.status(c.now(), progressLine(s, before, c.nemesis.Active()))
+			before = s
+		},
+	})
+}
+
+// progressLine says how the test goes: time, rate, outcomes, faults in force.
+func progressLine(s, before workload.Snapshot, active []nemesis.ActiveFault) string {
+	faults := "none"
+	if len(active) > 0 {
+		var names []string
+		for _, a := range active {
+			names = append(names, strings.TrimSpace(a.Fault+" "+a.What))
+		}
+		faults = strings.Join(names, "; ")
+	}
+	line := fmt.Sprintf("%6.1fs  %5.0f/s  ok %d  fail %d  info %d  faults: %s",
+		time.Duration(s.Time).Seconds(), s.Rate(before), s.OK, s.Fail, s.Info, faults)
+	if r := []rune(line); len(r) > progressColumns {
+		line = string(r[:progressColumns-1]) + "…"
+	}
+	return line
+}
+
+// progressColumns keeps the rewritten line on one line of a usual terminal.
+const progressColumns = 118
+
+// open makes a client for a worker thread, which stays with its node.
+func (c *conductor) open(ctx context.Context, thread int) (workload.Client, error) {
+	nodes := c.cfg.nodes()
+	endpoint := c.cluster.Endpoint(nodes[thread%len(nodes)])
+	return c.sys.Open(ctx, endpoint, c.workload.Object)
+}
+
+// awaitHealed waits until the nemesis has taken everything back.
+func (c *conductor) awaitHealed(ctx context.Context, healed <-chan error) error {
+	select {
+	case err := <-healed:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// awaitHealthy waits until every node serves a real read through its links.
+func (c *conductor) awaitHealthy(ctx context.Context) error {
+	for {
+		err := c.probeNodes(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(healthPoll):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+// probeNodes asks all nodes at once.
+func (c *conductor) probeNodes(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.OpTimeout)
+	defer cancel()
+	nodes := c.cfg.nodes()
+	errs := make([]error, len(nodes))
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		wg.Go(func() {
+			if err := c.sys.Probe(ctx, c.cluster.Endpoint(n)); err != nil {
+				errs[i] = fmt.Errorf("node %s is not healthy: %w", n, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// primaries asks the nodes who leads, past all faults of the network.
+func (c *conductor) primaries(ctx context.Context) ([]nemesis.Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	nodes := c.cfg.nodes()
+	leads := make([]bool, len(nodes))
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		wg.Go(func() {
+			endpoint := c.cluster.DirectEndpoint(n)
+			if endpoint == "" {
+				return
+			}
+			s, err := c.sys.Status(ctx, endpoint)
+			leads[i] = err == nil && s.Primary
+		})
+	}
+	wg.Wait()
+	var primaries []nemesis.Node
+	for i, n := range nodes {
+		if leads[i] {
+			primaries = append(primaries, n)
+		}
+	}
+	return slices.Clip(primaries), nil
+}
+
+// clusterProxy gives the nemesis the cluster, which exists only once it is set
+// up, while the nemesis is made before, so that a bad schedule is found first.
+type clusterProxy struct{ c *conductor }
+
+var (
+	_ nemesis.Network   = (*clusterProxy)(nil)
+	_ nemesis.Processes = (*clusterProxy)(nil)
+)
+
+func (p *clusterProxy) SetRules(
+	ctx context.Context, h nemesis.Handle, rules map[nemesis.Link]nemesis.Rule,
+) error {
+	return p.c.cluster.SetRules(ctx, h, rules)
+}
+
+func (p *clusterProxy) Clear(ctx context.Context, h nemesis.Handle) error {
+	return p.c.cluster.Clear(ctx, h)
+}
+
+func (p *clusterProxy) Counters(ctx context.Context) (map[nemesis.Link]nemesis.Counters, error) {
+	return p.c.cluster.Counters(ctx)
+}
+
+func (p *clusterProxy) Probe(ctx context.Context) (map[nemesis.Link]bool, error) {
+	return p.c.cluster.Probe(ctx)
+}
+
+func (p *clusterProxy) Kill(ctx context.Context, n nemesis.Node) error {
+	return p.c.cluster.Kill(ctx, n)
+}
+
+func (p *clusterProxy) Start(ctx context.Context, n nemesis.Node) error {
+	return p.c.cluster.Start(ctx, n)
+}
+
+func (p *clusterProxy) Pause(ctx context.Context, n nemesis.Node) error {
+	return p.c.cluster.Pause(ctx, n)
+}
+
+func (p *clusterProxy) Resume(ctx context.Context, n nemesis.Node) error {
+	return p.c.cluster.Resume(ctx, n)
+}
+
+func (p *clusterProxy) State(
+	ctx context.Context, n nemesis.Node,
+) (nemesis.ProcessState, error) {
+	return p.c.cluster.State(ctx, n)
+}

@@ -1,0 +1,308 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/cluster/local"
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/reports"
+	"github.com/ordeal-dev/ordeal/systems"
+	"github.com/ordeal-dev/ordeal/workload"
+)
+
+// Env is what a run needs of the program around it.
+type Env struct {
+	// Out gets progress for a person; Terminal says that it is one.
+	Out      io.Writer
+	Terminal bool
+	Logger   *slog.Logger
+	// Version of the checker, for the store.
+	Version string
+	// Abort ends what still happens after an interrupt: recovery, final reads,
+	// checking. Healing and tearing down are never cut short by it.
+	Abort context.Context
+}
+
+// ErrInterrupted says that a run ended before there was anything to judge.
+var ErrInterrupted = errors.New("interrupted before the workload began")
+
+const (
+	healPhaseTime = 90 * time.Second
+	tearDownTime  = 30 * time.Second
+	statusTime    = 500 * time.Millisecond
+	healthPoll    = 50 * time.Millisecond
+)
+
+// Run conducts one test. When ctx ends, the workload ends, and everything after
+// it still happens. An error beside a result is a trouble of the harness, which
+// does not change an invalid verdict; an error without a result means that
+// nothing could be judged.
+func Run(ctx context.Context, cfg Config, env Env) (Outcome, error) {
+	if err := cfg.Validate(); err != nil {
+		return Outcome{}, err
+	}
+	target, err := FindTarget(ctx, cfg.Target, BuildDir())
+	if err != nil {
+		return Outcome{}, err
+	}
+	c, err := prepare(ctx, cfg, env, target)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer c.lock.release()
+	setUp := c.phase(ctx, "set up", cfg.SetupTime, c.setUp)
+	if setUp == nil {
+		setUp = c.phase(ctx, "wait until healthy", cfg.SetupTime, c.awaitHealthy)
+	}
+	if setUp != nil {
+		c.progress.done()
+		if ctx.Err() != nil {
+			setUp = ErrInterrupted
+		}
+		return Outcome{}, errors.Join(setUp, c.tearDown(), c.finishCollecting())
+	}
+	c.drive(ctx)
+	errs := []error{c.finishCollecting()}
+	c.progress.status(c.now(), "checking")
+	out, err := Check(env.Abort, c.dir, CheckLimits{Time: cfg.CheckTime, Memory: cfg.CheckMemory})
+	errs = append(errs, err)
+	if out.Result != nil {
+		errs = append(errs, appendIndex(cfg.Store, indexEntry{
+			Dir: c.dir, Name: c.test.Name, Started: c.test.Started, Seed: cfg.Seed,
+			Verdict: out.Result.Verdict, Reason: out.Result.Reason,
+		}))
+	}
+	c.progress.done()
+	return out, errors.Join(append(errs, c.tearDown())...)
+}
+
+// conductor is one test while it runs.
+type conductor struct {
+	cfg      Config
+	env      Env
+	sys      systems.System
+	workload workload.Workload
+	dir      string
+	lock     *dirLock
+	test     Test
+	progress *progress
+	recorder *history.Recorder
+	ledger   *nemesis.Ledger
+	cluster  *local.Cluster
+	nemesis  *nemesis.Runner
+	stats    workload.Stats
+	epoch    atomic.Int64
+
+	mu    sync.Mutex // Protects fields below.
+	notes []string
+}
+
+func (c *conductor) now() time.Time { return time.Now() }
+
+// note keeps a remark of the harness for the report.
+func (c *conductor) note(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	text := fmt.Sprintf(format, args...)
+	c.notes = append(c.notes, text)
+	c.env.Logger.Warn("note", "text", text)
+}
+
+// prepare creates the run's directory and everything in it that exists before
+// the first node starts.
+func prepare(ctx context.Context, cfg Config, env Env, target string) (*conductor, error) {
+	sys, err := systems.New(cfg.systemOptions(target))
+	if err != nil {
+		return nil, err
+	}
+	w, err := workload.Lookup(cfg.Workload)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := cfg.steps()
+	if err != nil {
+		return nil, err
+	}
+	version, err := sys.Version(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &conductor{
+		cfg: cfg, env: env, sys: sys, workload: w,
+		progress: &progress{out: env.Out, terminal: env.Terminal},
+	}
+	c.test = Test{
+		Format: testFormat, Name: cfg.Name(), Started: c.now().UTC(), Config: cfg,
+		Claim: sys.Claim(), System: sys.Name(), Versions: versions(env.Version, version),
+		Repeat: "checker " + strings.Join(cfg.Args(), " "),
+	}
+	for _, n := range cfg.nodes() {
+		c.test.Nodes = append(c.test.Nodes, string(n))
+	}
+	if c.dir, err = createDir(cfg.Store, c.test.Name, c.test.Started); err != nil {
+		return nil, err
+	}
+	c.progress.say("seed %d, in %s", cfg.Seed, c.dir)
+	if err := c.openFiles(steps); err != nil {
+		return nil, errors.Join(err, c.closeFiles())
+	}
+	return c, nil
+}
+
+// openFiles opens what the run writes to. On an error closeFiles closes what was
+// opened.
+func (c *conductor) openFiles(steps []nemesis.Step) error {
+	var err error
+	if c.lock, err = lockDir(c.dir); err != nil {
+		return err
+	}
+	if err := writeJSON(filepath.Join(c.dir, testFile), c.test); err != nil {
+		return err
+	}
+	if err := writeSchedule(filepath.Join(c.dir, scheduleFile), steps); err != nil {
+		return err
+	}
+	if c.ledger, err = nemesis.OpenLedger(filepath.Join(c.dir, ledgerFile)); err != nil {
+		return err
+	}
+	c.recorder, err = history.Create(filepath.Join(c.dir, historyFile), history.Header{
+		Test: c.test.Name, Seed: c.cfg.Seed,
+	})
+	if err != nil {
+		return err
+	}
+	c.nemesis, err = nemesis.NewRunner(nemesis.Env{
+		Nodes:     c.cfg.nodes(),
+		Network:   &clusterProxy{c},
+		Processes: &clusterProxy{c},
+		Primaries: c.primaries,
+		Ledger:    c.ledger,
+		Log:       c.recorder.NewLog(),
+		BumpEpoch: func() { c.epoch.Add(1) },
+		Logger:    c.env.Logger,
+		Clock:     c.recorder,
+	}, steps)
+	return err
+}
+
+func (c *conductor) closeFiles() error {
+	var errs []error
+	if c.recorder != nil {
+		errs = append(errs, c.recorder.Close())
+		c.recorder = nil
+	}
+	if c.ledger != nil {
+		errs = append(errs, c.ledger.Close())
+		c.ledger = nil
+	}
+	return errors.Join(errs...)
+}
+
+// steps are the faults of the test: those of a file, or random ones by the seed.
+func (c Config) steps() ([]nemesis.Step, error) {
+	if c.Schedule != "" {
+		return nemesis.ReadScheduleFile(c.Schedule)
+	}
+	sys, err := systems.New(c.systemOptions(""))
+	if err != nil {
+		return nil, err
+	}
+	return nemesis.Plan(nemesis.PlanConfig{
+		Seed: c.Seed, Nodes: c.nodes(), Faults: c.Faults,
+		Duration: c.TimeLimit, Interval: c.Interval, NoPrimaries: !sys.HasPrimaries(),
+	})
+}
+
+func writeSchedule(path string, steps []nemesis.Step) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write schedule: %w", err)
+	}
+	return errors.Join(nemesis.WriteSchedule(f, steps), f.Close())
+}
+
+// phase runs one part of the test under its time limit and writes down how long
+// it took and what went wrong.
+func (c *conductor) phase(
+	ctx context.Context, name string, limit time.Duration, do func(context.Context) error,
+) error {
+	c.progress.status(c.now(), name)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit,
+		fmt.Errorf("%s took longer than %v", name, limit))
+	defer cancel()
+	p := reports.Phase{Name: name, Start: c.recorder.Now()}
+	err := do(ctx)
+	p.End = c.recorder.Now()
+	if err != nil {
+		p.Error = err.Error()
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.test.Phases = append(c.test.Phases, p)
+	return err
+}
+
+// setUp starts the cluster.
+func (c *conductor) setUp(ctx context.Context) error {
+	cluster, err := local.Start(ctx, local.Config{
+		Nodes: c.cfg.nodes(),
+		Command: func(s local.NodeSpec) []string {
+			return c.sys.Command(nodeSpec(s, c.test.Name+"/"+filepath.Base(c.dir)))
+		},
+		Dir:      c.dir,
+		Logger:   c.env.Logger,
+		Seed:     c.cfg.Seed,
+		BasePort: c.cfg.BasePort,
+		Ledger:   c.ledger,
+		OnExit: func(e local.Exit) {
+			c.note("node %s ended by itself at %s (%s): %s", e.Node, seconds(c.recorder.Now()),
+				e.Status, e.LastWords)
+		},
+	})
+	c.cluster = cluster
+	return err
+}
+
+func nodeSpec(s local.NodeSpec, cluster string) systems.NodeSpec {
+	peers := make(map[string]string, len(s.Peers))
+	for n, addr := range s.Peers {
+		peers[string(n)] = addr
+	}
+	return systems.NodeSpec{
+		Name: string(s.Name), Cluster: cluster, DataDir: s.DataDir, Bind: s.Bind, PeerBind: s.PeerBind,
+		Peers: peers, ReadyFile: s.ReadyFile, ClockFile: s.ClockFile, Seed: s.Seed,
+	}
+}
+
+// finishCollecting closes the history and writes what the run was into test.json:
+// from here on everything can be done again from disk.
+func (c *conductor) finishCollecting() error {
+	err := c.recorder.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.test.Notes = c.notes
+	return errors.Join(err, writeJSON(filepath.Join(c.dir, testFile), c.test))
+}
+
+// tearDown ends the nodes. It has a deadline of its own.
+func (c *conductor) tearDown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), tearDownTime)
+	defer cancel()
+	var errs []error
+	if c.cluster != nil {
+		errs = append(errs, c.cluster.Close(ctx))
+	}
+	return errors.Join(append(errs, c.ledger.Close())...)
+}

@@ -1,0 +1,207 @@
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/reports"
+)
+
+// The files of a run's directory.
+const (
+	testFile     = "test.json"
+	scheduleFile = "schedule.jsonl"
+	ledgerFile   = "ledger.jsonl"
+	historyFile  = "history.jsonl"
+	resultsFile  = "results.json"
+	junitFile    = "junit.xml"
+	reportFile   = "report.html"
+	nodesDir     = "nodes"
+	indexFile    = "index.jsonl"
+	latestLink   = "latest"
+)
+
+const testFormat = 1
+
+// Test is what test.json says of a run.
+type Test struct {
+	Format   int       `json:"format"`
+	Name     string    `json:"name"`
+	Started  time.Time `json:"started"`
+	Config   Config    `json:"config"`
+	Claim    string    `json:"claim"`
+	System   string    `json:"system"`
+	Nodes    []string  `json:"nodes"`
+	Versions Versions  `json:"versions"`
+	// Repeat is the command that runs the same test again.
+	Repeat string          `json:"repeat"`
+	Phases []reports.Phase `json:"phases,omitempty"`
+	// Notes are the harness's own remarks, such as an early end.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// createDir makes the directory of a new run and points store/latest at it.
+func createDir(store, name string, started time.Time) (string, error) {
+	stamp := started.UTC().Format("20060102T150405.000Z")
+	dir := filepath.Join(store, name, stamp)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", fmt.Errorf("store %s: %w", store, err)
+	}
+	// Two runs that start in the same millisecond get different directories.
+	for i := 2; ; i++ {
+		err := os.Mkdir(dir, 0o755)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("store %s: %w", store, err)
+		}
+		dir = filepath.Join(store, name, fmt.Sprintf("%s-%d", stamp, i))
+	}
+	if err := os.Mkdir(filepath.Join(dir, nodesDir), 0o755); err != nil {
+		return "", fmt.Errorf("store %s: %w", store, err)
+	}
+	return dir, pointLatest(store, dir)
+}
+
+// pointLatest replaces the link in one step, so that it is never missing.
+func pointLatest(store, dir string) error {
+	rel, err := filepath.Rel(store, dir)
+	if err != nil {
+		return fmt.Errorf("latest: %w", err)
+	}
+	// The name is the run's own: several may start in one moment.
+	unique := strings.ReplaceAll(rel, string(filepath.Separator), "-")
+	temporary := filepath.Join(store, fmt.Sprintf(".%s-%s", latestLink, unique))
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("latest: %w", err)
+	}
+	if err := os.Symlink(rel, temporary); err != nil {
+		return fmt.Errorf("latest: %w", err)
+	}
+	if err := os.Rename(temporary, filepath.Join(store, latestLink)); err != nil {
+		return fmt.Errorf("latest: %w", err)
+	}
+	return nil
+}
+
+// writeJSON writes the file in one step.
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", path, err)
+	}
+	return writeFile(path, append(b, '\n'))
+}
+
+func writeFile(path string, b []byte) error {
+	temporary := path + ".new"
+	if err := os.WriteFile(temporary, b, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// LoadTest reads the test.json of a run's directory.
+func LoadTest(dir string) (Test, error) {
+	b, err := os.ReadFile(filepath.Join(dir, testFile))
+	if err != nil {
+		return Test{}, fmt.Errorf("%s is no run: %w", dir, err)
+	}
+	var t Test
+	if err := json.Unmarshal(b, &t); err != nil {
+		return Test{}, fmt.Errorf("read %s: %w", filepath.Join(dir, testFile), err)
+	}
+	if t.Format > testFormat {
+		return Test{}, fmt.Errorf("%s has format %d, this checker knows %d: use a newer checker",
+			filepath.Join(dir, testFile), t.Format, testFormat)
+	}
+	return t, nil
+}
+
+// LoadResult reads the results.json of a run's directory.
+func LoadResult(dir string) (check.Result, error) {
+	b, err := os.ReadFile(filepath.Join(dir, resultsFile))
+	if err != nil {
+		return check.Result{}, fmt.Errorf("%s is not checked yet: %w", dir, err)
+	}
+	var r check.Result
+	if err := json.Unmarshal(b, &r); err != nil {
+		return check.Result{}, fmt.Errorf("read %s: %w", filepath.Join(dir, resultsFile), err)
+	}
+	return r, nil
+}
+
+// indexEntry is one line of store/index.jsonl.
+type indexEntry struct {
+	Dir     string        `json:"dir"`
+	Name    string        `json:"name"`
+	Started time.Time     `json:"started"`
+	Seed    uint64        `json:"seed"`
+	Verdict check.Verdict `json:"verdict"`
+	Reason  string        `json:"reason"`
+}
+
+// appendIndex adds the run to store/index.jsonl. A line is written in one call,
+// so that runs side by side do not mix theirs.
+func appendIndex(store string, e indexEntry) error {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(store, indexFile),
+		os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	_, werr := f.Write(append(b, '\n'))
+	if err := errors.Join(werr, f.Close()); err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	return nil
+}
+
+// Stored is one run of a store, as `checker list runs` shows it.
+type Stored struct {
+	Dir  string
+	Test Test
+	// Result is nil when the run has not been checked.
+	Result *check.Result
+}
+
+// ListRuns returns the runs of a store, the newest first. Directories that hold
+// no run are passed over.
+func ListRuns(store string) ([]Stored, error) {
+	files, err := filepath.Glob(filepath.Join(store, "*", "*", testFile))
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", store, err)
+	}
+	var runs []Stored
+	for _, f := range files {
+		dir := filepath.Dir(f)
+		t, err := LoadTest(dir)
+		if err != nil {
+			continue
+		}
+		s := Stored{Dir: dir, Test: t}
+		if r, err := LoadResult(dir); err == nil {
+			s.Result = &r
+		}
+		runs = append(runs, s)
+	}
+	sort.Slice(runs, func(i, j int) bool {
+		return runs[i].Test.Started.After(runs[j].Test.Started)
+	})
+	return runs, nil
+}
