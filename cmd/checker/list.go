@@ -1,0 +1,182 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ordeal-dev/ordeal/cluster/local"
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/models"
+	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/run"
+	"github.com/ordeal-dev/ordeal/systems"
+	"github.com/ordeal-dev/ordeal/workload"
+)
+
+// listing is one thing that `checker list` can show.
+type listing struct {
+	name, doc string
+	show      func(w io.Writer, store string) error
+}
+
+func newList(std streams) *cobra.Command {
+	var store string
+	all := allListings()
+	names := make([]string, len(all))
+	for i, l := range all {
+		names[i] = l.name
+	}
+	cmd := &cobra.Command{
+		Use:       "list [" + strings.Join(names, "|") + "]",
+		Short:     "List workloads, faults, systems, models and stored runs",
+		Args:      atMostOne,
+		ValidArgs: names,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return listAll(std.out, all, store)
+			}
+			i := slices.Index(names, args[0])
+			if i < 0 {
+				return usage(fmt.Errorf("list %q: unknown; there is %s",
+					args[0], strings.Join(names, ", ")))
+			}
+			return table(std.out, all[i], store)
+		},
+	}
+	cmd.Flags().StringVar(&store, "store", run.Default().Store, "directory of all runs")
+	return cmd
+}
+
+// listAll shows everything but the stored runs, each under its heading.
+func listAll(w io.Writer, all []listing, store string) error {
+	for i, l := range all {
+		if l.name == "runs" {
+			continue
+		}
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "%s: %s\n", strings.ToUpper(l.name), l.doc)
+		if err := table(w, l, store); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func table(w io.Writer, l listing, store string) error {
+	tw := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
+	if err := l.show(tw, store); err != nil {
+		return err
+	}
+	return tw.Flush()
+}
+
+func allListings() []listing {
+	return []listing{
+		{"workloads", "what clients do (--workload)", listWorkloads},
+		{"faults", "what goes wrong (--faults)", listFaults},
+		{"systems", "what is tested (--system, --protocol)", listSystems},
+		{"models", "what a history file is of (check --model)", listModels},
+		{"runs", "what is stored", listRuns},
+	}
+}
+
+func listWorkloads(w io.Writer, _ string) error {
+	for _, wl := range workload.All() {
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", wl.Name, joinFs(wl.Fs), wl.Doc)
+	}
+	return nil
+}
+
+func listFaults(w io.Writer, _ string) error {
+	for _, f := range nemesis.Families() {
+		fmt.Fprintf(w, "  %s\t%s\n", f.Name, f.Doc)
+	}
+	return nil
+}
+
+func listSystems(w io.Writer, _ string) error {
+	for _, p := range systems.Protocols() {
+		fmt.Fprintf(w, "  reference %s\t%s\n  \tclaims: %s\n", p.Name, p.Doc, p.Claim)
+	}
+	fmt.Fprintln(w, "  \tplanted bugs: target bugs")
+	return nil
+}
+
+func listModels(w io.Writer, _ string) error {
+	for _, m := range models.All() {
+		fmt.Fprintf(w, "  %s\t%s\n", m.Name, m.Doc)
+	}
+	return nil
+}
+
+func listRuns(w io.Writer, store string) error {
+	runs, err := run.ListRuns(store)
+	if err != nil {
+		return err
+	}
+	if len(runs) == 0 {
+		fmt.Fprintf(w, "no runs in %s\n", store)
+		return nil
+	}
+	for _, r := range runs {
+		verdict := "not checked"
+		if r.Result != nil {
+			verdict = r.Result.Verdict.String()
+		}
+		fmt.Fprintf(w, "%s\t%s\tseed %d\t%s\n", verdict,
+			r.Test.Started.Format(time.RFC3339), r.Test.Config.Seed, r.Dir)
+	}
+	return nil
+}
+
+func joinFs(fs []history.F) string {
+	names := make([]string, len(fs))
+	for i, f := range fs {
+		names[i] = string(f)
+	}
+	return strings.Join(names, ", ")
+}
+
+func newDoctor(std streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what this machine can do, by trying",
+		Long: `Doctor tries what a test needs: starting, freezing and killing a process, links
+on the loopback interface, finding or building the nodes' program. It says what
+works and what to do about the rest.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			findings := append(local.Doctor(cmd.Context()), targetFinding(cmd))
+			ok := true
+			for _, f := range findings {
+				mark := "ok  "
+				if !f.OK {
+					mark, ok = "FAIL", false
+				}
+				fmt.Fprintf(std.out, "%s  %s: %s\n", mark, f.Name, f.Detail)
+			}
+			if !ok {
+				return fmt.Errorf("this machine cannot run every test; see above")
+			}
+			return nil
+		},
+	}
+}
+
+func targetFinding(cmd *cobra.Command) local.Finding {
+	f := local.Finding{Name: "reference cluster", OK: true}
+	path, err := run.FindTarget(cmd.Context(), "", run.BuildDir())
+	if err != nil {
+		return local.Finding{Name: f.Name, Detail: oneLine(err)}
+	}
+	f.Detail = "nodes run " + path
+	return f
+}

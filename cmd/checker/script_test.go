@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/ordeal-dev/ordeal/run"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"checker": main})
+}
+
+// TestScripts runs the command line as a user would; each script is a story in
+// testdata/script.
+func TestScripts(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	target, err := run.BuildTarget(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           filepath.Join("testdata", "script"),
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("TARGET", target)
+			env.Setenv("HOME", env.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":  cmdStatus,
+			"gone":    cmdGone,
+			"killrun": cmdKillRun,
+			"occupy":  cmdOccupy,
+		},
+	})
+}

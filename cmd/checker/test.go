@@ -1,0 +1,157 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/run"
+	"github.com/ordeal-dev/ordeal/systems"
+)
+
+// testFlags are the flags of `checker test` that do not go into a Config as they
+// are.
+type testFlags struct {
+	cfg      run.Config
+	seed     uint64
+	memoryMB int64
+	verbose  bool
+}
+
+func newTest(stop interrupts, std streams) *cobra.Command {
+	f := testFlags{cfg: run.Default()}
+	cmd := &cobra.Command{
+		Use:   "test",
+		Short: "Run one test: set up, drive, hurt, heal, check, report",
+		Long: `Test runs a cluster of the system under test, drives it with concurrent clients
+while faults are injected, heals everything, reads what is left, and judges the
+recorded history. The report's path is printed at the end.
+
+Ctrl-C ends the workload at any moment: what was injected is healed, and what was
+recorded is checked and reported. A second Ctrl-C cuts that short.
+
+Names of workloads, faults, systems and planted bugs: checker list.`,
+		Example: `  checker test --workload cas-register --protocol paxos --faults all
+  checker test --workload register --protocol quorum --faults partition,kill
+  checker test --protocol paxos --bug mp-read-local-leader --time-limit 3m
+  checker test --seed 42 --schedule store/latest/schedule.jsonl`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("seed") {
+				f.seed = freshSeed()
+			}
+			f.cfg.Seed = f.seed
+			f.cfg.CheckMemory = f.memoryMB << 20
+			if err := f.cfg.Validate(); err != nil {
+				return usage(err)
+			}
+			return runTest(stop, std, f.cfg, f.verbose)
+		},
+	}
+	f.bind(cmd)
+	return cmd
+}
+
+func (f *testFlags) bind(cmd *cobra.Command) {
+	fs, c := cmd.Flags(), &f.cfg
+	fs.StringVarP(&c.Workload, "workload", "w", c.Workload, "what clients do")
+	fs.StringVar(&c.System, "system", c.System, "what is tested")
+	fs.StringVarP(&c.Protocol, "protocol", "p", c.Protocol, "protocol of the reference cluster")
+	fs.StringVar(&c.Bug, "bug", c.Bug, "planted bug of the reference cluster to switch on")
+	fs.StringVar(&c.Target, "target", c.Target,
+		"program of the reference cluster's nodes (default: found or built)")
+	fs.StringVar(&c.Cluster, "cluster", c.Cluster, "how nodes are run")
+	fs.IntVarP(&c.Nodes, "nodes", "n", c.Nodes, "number of nodes")
+	fs.IntVarP(&c.Concurrency, "concurrency", "c", c.Concurrency, "number of clients")
+	fs.DurationVarP(&c.TimeLimit, "time-limit", "t", c.TimeLimit,
+		"how long the workload runs beside the faults")
+	fs.Float64VarP(&c.Rate, "rate", "r", c.Rate,
+		"operations a second of all clients together; 0 is as fast as they go")
+	fs.IntVar(&c.Keys, "keys", c.Keys, "keys in use at a time; 0 is the workload's default")
+	fs.IntVar(&c.OpsPerKey, "ops-per-key", c.OpsPerKey,
+		"operations on a key before a fresh one takes its place; 0 is the workload's default")
+	fs.StringSliceVarP(&c.Faults, "faults", "f", c.Faults,
+		`families of faults, or "all", or "none"`)
+	fs.DurationVar(&c.Interval, "interval", c.Interval, "mean time between the starts of two faults")
+	fs.StringVar(&c.Schedule, "schedule", c.Schedule, "file of fault steps to follow")
+	fs.DurationVar(&c.OpTimeout, "op-timeout", c.OpTimeout, "how long a client waits for an answer")
+	fs.DurationVar(&c.RequestTimeout, "request-timeout", c.RequestTimeout,
+		"how long a node works on a request")
+	fs.IntVar(&c.BasePort, "base-port", c.BasePort, "first of the nodes' fixed ports; 0 takes any")
+	fs.DurationVar(&c.CheckTime, "check-time", c.CheckTime, "time limit of the checkers")
+	fs.Int64Var(&f.memoryMB, "check-memory", c.CheckMemory>>20, "memory limit of the checkers, MiB")
+	fs.Uint64Var(&f.seed, "seed", 0, "decides operations, faults, targets and times (default: fresh)")
+	fs.StringVar(&c.Store, "store", c.Store, "directory of all runs")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log what the checker does")
+}
+
+// runTest runs the test and prints its outcome.
+func runTest(stop interrupts, std streams, cfg run.Config, verbose bool) error {
+	out, err := run.Run(stop.gentle, cfg, environment(stop, std, verbose))
+	if out.Result != nil {
+		printOutcome(std.out, out)
+		if err != nil {
+			fmt.Fprintln(std.err, "checker:", oneLine(err))
+		}
+		return verdictReached{out.Result.Verdict}
+	}
+	if errors.Is(err, systems.ErrOptions) {
+		return usage(err)
+	}
+	return err
+}
+
+func environment(stop interrupts, std streams, verbose bool) run.Env {
+	return run.Env{
+		Out:      std.err,
+		Terminal: isTerminal(std.err),
+		Logger:   logger(std.err, verbose),
+		Version:  version(),
+		Abort:    stop.hard,
+	}
+}
+
+// printOutcome says in plain words what came out: the verdict, what each checker
+// found, where the report is and how to do it again.
+func printOutcome(w io.Writer, out run.Outcome) {
+	fmt.Fprintf(w, "\nverdict: %s\n", strings.ToUpper(out.Result.Verdict.String()))
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	printParts(tw, *out.Result)
+	// The writer fails only if w does, and then nobody is there to be told.
+	_ = tw.Flush()
+	fmt.Fprintf(w, "report:  %s\nrepeat:  %s\n", out.Report, out.Test.Repeat)
+}
+
+// printParts prints a line for each checker that is not composed of others.
+func printParts(w io.Writer, r check.Result) {
+	if len(r.Parts) == 0 {
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", r.Verdict, r.Name, strings.Join(strings.Fields(r.Reason), " "))
+	}
+	for _, p := range r.Parts {
+		printParts(w, p)
+	}
+}
+
+// freshSeed draws a seed that no earlier run had.
+func freshSeed() uint64 {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic("the system has no randomness: " + err.Error())
+	}
+	// Short enough to be typed, long enough not to come twice.
+	return binary.LittleEndian.Uint64(b[:]) % 1_000_000_000_000
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
