@@ -1,0 +1,27 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test race lint bench fuzz sim recall build ci clean
+
+help:   ## print these verbs
+	@grep -hE '^[a-z]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/' | expand -t 12
+demo:   ## hurt a real cluster: one protocol passes, one planted bug is caught
+	go run ./cmd/checker demo
+test:   ## run all tests (no root, no Docker)
+	go test ./...
+race:   ## run all tests under the race detector
+	go test -race -timeout 20m ./...
+lint:   ## gofmt, go vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; } && go vet ./... && go tool staticcheck ./...
+bench:  ## run the benchmarks of docs/PERFORMANCE.md
+	go test -run '^$$' -bench . -benchmem ./history ./check ./workload ./cluster/... && go run ./bench/throughput
+fuzz:   ## fuzz the codecs for a minute each
+	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m ./history && go test -run '^$$' -fuzz FuzzEDN -fuzztime 1m ./history
+sim:    ## simulate the protocols over 10,000 seeds each
+	SIM_SEEDS=10000 go test -timeout 60m -run Sim ./target/...
+recall: ## run every planted bug and write docs/RECALL.md (hours)
+	go run ./bench/recall -seeds 10 -for 3m -out docs/RECALL.md
+build:  ## build both programs into bin/
+	go build -o bin/ ./cmd/...
+ci:     ## what continuous integration runs
+	.ci/run
+clean:  ## remove built programs; the store of runs stays
+	rm -rf bin

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+)
+
+const intro = `# Recall
+
+How often a generic test finds each planted bug of the reference cluster, and how quickly. The
+test knows nothing of the bug: the protocol's own workload, ten clients on five nodes, and a mixed
+nemesis of all faults, decided by the seed alone. One campaign has a budget of %v of workload time,
+spent in runs of growing length until one is invalid; *time to witness* is the workload time until
+the last operation of the counter-example had ended. A correct protocol gets one run of %v for
+each seed and has to stay valid.
+
+Measured with %d campaigns a row, %d at the same time, on %s with %d cores. Repeat it with
+
+    go run ./bench/recall -seeds %d -parallel %d -for %v -out docs/RECALL.md
+
+(about two hours on such a machine; a row by itself: ` + "`-only paxos/cli-no-dedup`" + `).
+
+| protocol | planted bug | workload | found | time to witness: median | greatest |
+|---|---|---|---|---|---|
+`
+
+func writeTable(w io.Writer, o options, rows []subject, results map[subject][]outcome) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, intro, o.budget, o.budget, o.seeds, o.parallel,
+		runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), o.seeds, o.parallel, o.budget)
+	for _, s := range rows {
+		if s.bug != "" {
+			writeBug(&b, s, results[s])
+		}
+	}
+	b.WriteString("\n| protocol | workload | valid | unknown | invalid |\n|---|---|---|---|---|\n")
+	for _, s := range rows {
+		if s.bug == "" {
+			writeCorrect(&b, s, results[s])
+		}
+	}
+	writeMisses(&b, rows, results)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeBug(b *strings.Builder, s subject, all []outcome) {
+	var times []time.Duration
+	for _, r := range all {
+		if r.verdict == check.Invalid {
+			times = append(times, r.witness)
+		}
+	}
+	slices.Sort(times)
+	median, greatest := "-", "-"
+	if n := len(times); n > 0 {
+		median, greatest = secondsText(times[n/2]), secondsText(times[n-1])
+	}
+	fmt.Fprintf(b, "| %s | `%s` | %s | %d of %d | %s | %s |\n",
+		s.protocol, s.bug, s.workload, len(times), len(all), median, greatest)
+}
+
+func writeCorrect(b *strings.Builder, s subject, all []outcome) {
+	count := map[check.Verdict]int{}
+	for _, r := range all {
+		if r.err == nil || r.dir != "" {
+			count[r.verdict]++
+		}
+	}
+	fmt.Fprintf(b, "| %s | %s | %d of %d | %d | %d |\n", s.protocol, s.workload,
+		count[check.Valid], len(all), count[check.Unknown], count[check.Invalid])
+}
+
+// writeMisses lists every campaign that did not come out as it should have.
+func writeMisses(b *strings.Builder, rows []subject, results map[subject][]outcome) {
+	var lines []string
+	for _, s := range rows {
+		for _, r := range results[s] {
+			want := check.Invalid
+			if s.bug == "" {
+				want = check.Valid
+			}
+			if r.verdict != want || r.err != nil {
+				lines = append(lines, fmt.Sprintf("- %s %s, seed %d: %s. %s %s\n", s.protocol,
+					name(s.bug), r.seed, r.verdict, r.reason, errorText(r.err)))
+			}
+		}
+	}
+	if len(lines) == 0 {
+		b.WriteString("\nNo campaign came out otherwise.\n")
+		return
+	}
+	b.WriteString("\nCampaigns that came out otherwise:\n\n")
+	for _, l := range lines {
+		b.WriteString(l)
+	}
+}
+
+func secondsText(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

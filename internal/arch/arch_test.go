@@ -1,0 +1,181 @@
+// Package arch holds the test of the import arrows: a package imports only what
+// lies below it, and the harness and the reference system never import each
+// other.
+package arch
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/ordeal-dev/ordeal/"
+
+// shore tells the two islands apart.
+type shore string
+
+const (
+	harness shore = "harness"
+	system  shore = "reference system"
+	tooling shore = "tooling"
+)
+
+// place is where a package stands.
+type place struct {
+	shore shore
+	layer int
+}
+
+// layers is the whole map. A prefix that ends with a slash covers a tree.
+var layers = []struct {
+	prefix string
+	place  place
+}{
+	{"history", place{harness, 0}},
+	{"models", place{harness, 1}},
+	{"check", place{harness, 2}},
+	{"workload", place{harness, 3}},
+	{"nemesis", place{harness, 3}},
+	{"systems", place{harness, 4}},
+	{"cluster/", place{harness, 4}},
+	{"reports", place{harness, 4}},
+	{"run", place{harness, 5}},
+	{"run/", place{harness, 6}},
+	{"cmd/checker", place{harness, 7}},
+	{"target/bug", place{system, 0}},
+	{"target/protocol", place{system, 1}},
+	{"target/wal", place{system, 1}},
+	{"target/kv", place{system, 2}},
+	{"target/quorum", place{system, 3}},
+	{"target/paxos", place{system, 3}},
+	{"target/server", place{system, 4}},
+	{"target/sim", place{system, 2}},
+	{"cmd/target", place{system, 6}},
+	{"bench/", place{harness, 8}},
+	{"internal/", place{tooling, 0}},
+}
+
+// pkg is what `go list -json` says of a package.
+type pkg struct {
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+func TestImportArrows(t *testing.T) {
+	for _, p := range list(t) {
+		from, ok := find(p.ImportPath)
+		if !ok {
+			t.Errorf("%s: stands in no layer: add it to the map", p.ImportPath)
+			continue
+		}
+		for _, imp := range p.Imports {
+			checkArrow(t, p.ImportPath, imp, from)
+		}
+		for _, imp := range slices.Concat(p.TestImports, p.XTestImports) {
+			if to, ok := find(imp); ok && crossesShore(from, to) {
+				t.Errorf("%s: its tests import %s: across the shore", p.ImportPath, imp)
+			}
+		}
+	}
+}
+
+func TestOnlyCheckAndModelsKnowPorcupine(t *testing.T) {
+	allowed := []string{module + "check", module + "models"}
+	for _, p := range list(t) {
+		if slices.Contains(p.Imports, "github.com/anishathalye/porcupine") &&
+			!slices.Contains(allowed, p.ImportPath) {
+			t.Errorf("%s: imports porcupine: only check and models may", p.ImportPath)
+		}
+	}
+}
+
+func checkArrow(t *testing.T, from, to string, fp place) {
+	t.Helper()
+	if !strings.HasPrefix(to, module) {
+		return
+	}
+	tp, ok := find(to)
+	switch {
+	case !ok:
+		t.Errorf("%s: imports %s, which stands in no layer", from, to)
+	case crossesShore(fp, tp):
+		t.Errorf("%s: imports %s: across the shore", from, to)
+	case fp.shore == tp.shore && tp.layer >= fp.layer && !sameTree(from, to):
+		t.Errorf("%s (layer %d): imports %s (layer %d): an import points downwards only",
+			from, fp.layer, to, tp.layer)
+	}
+}
+
+func crossesShore(a, b place) bool {
+	return a.shore != tooling && b.shore != tooling && a.shore != b.shore
+}
+
+// sameTree reports whether both packages belong to one tree, such as cluster/.
+func sameTree(a, b string) bool {
+	first := func(s string) string {
+		top, _, _ := strings.Cut(strings.TrimPrefix(s, module), "/")
+		return top
+	}
+	return first(a) == first(b) && first(a) == "cluster"
+}
+
+func find(path string) (place, bool) {
+	name, ok := strings.CutPrefix(path, module)
+	if !ok {
+		return place{}, false
+	}
+	for _, l := range layers {
+		if name == l.prefix || strings.HasSuffix(l.prefix, "/") &&
+			strings.HasPrefix(name+"/", l.prefix) {
+			return l.place, true
+		}
+	}
+	return place{}, false
+}
+
+// list asks the go command for all packages. The test's cache does not know what
+// another program reads, so the tree is walked here, too: a changed or new file
+// runs the test again.
+func list(t *testing.T) []pkg {
+	t.Helper()
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && (d.Name() == ".git" || d.Name() == "store") {
+			return filepath.SkipDir
+		}
+		if err == nil && strings.HasSuffix(path, ".go") {
+			_, err = os.ReadFile(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json", module+"...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var pkgs []pkg
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return pkgs
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
