@@ -29,7 +29,7 @@ const maxInVain = 10
 
 // cursor is how far the threads of one node have come.
 type cursor struct {
-	next   int64 // position in the list of keys to read
+	next   int64 // number of keys asked for, in the order of its class
 	again  []try // reads that did not succeed
 	flight []try
 	inVain int
@@ -42,8 +42,9 @@ type try struct {
 	count   int
 }
 
-// FinalReads reads every key that a test of Independent has used, by threads of
-// two nodes each: the keys prefix0, prefix1, … up to the greatest number seen in
+// FinalReads reads every key that a test of Independent has used, once at each node,
+// and at different times, because what only some replicas have shows as a value that
+// one node returns and a later one does not: the keys prefix0, prefix1, … up to the greatest number seen in
 // the events. If those are more than limit, half of the limit goes to the newest
 // and the other half is spread evenly over the older ones. A read that does not
 // succeed is tried twice more, unless nothing succeeds on that node. It has to be
@@ -90,14 +91,15 @@ func (f *finalReads) Next(ctx Context) (Step, Generator) {
 		key := c.again[0].key
 		return Do(Op{F: f.read, Key: key}), &n
 	}
-	if i, ok := f.mine(c, own, len(n.cursors)); ok {
-		c.next = i + 1
+	if f.more(*c) {
+		// Each class begins elsewhere.
+		i := (c.next + int64(own)*f.count()/int64(len(n.cursors))) % f.count()
+		c.next++
 		key := history.Key(f.prefix + strconv.FormatInt(f.number(i), 10))
 		return Do(Op{F: f.read, Key: key}), &n
 	}
-	for class, c := range n.cursors {
-		_, more := f.mine(&c, class, len(n.cursors))
-		if more || len(c.flight) > 0 || c.inVain < maxInVain && len(c.again) > 0 {
+	for _, c := range n.cursors {
+		if f.more(c) || len(c.flight) > 0 || c.inVain < maxInVain && len(c.again) > 0 {
 			if f.begun {
 				return Pending(), f
 			}
@@ -107,19 +109,8 @@ func (f *finalReads) Next(ctx Context) (Step, Generator) {
 	return over()
 }
 
-// mine returns the next position that a class has to read: the i-th key is read by
-// the classes i and i+1, modulo their number.
-func (f *finalReads) mine(c *cursor, class, classes int) (int64, bool) {
-	if c.inVain >= maxInVain {
-		return 0, false
-	}
-	for i := c.next; i < f.count(); i++ {
-		if d := (int64(class) - i) % int64(classes); d == 0 || d == 1 || d == 1-int64(classes) {
-			return i, true
-		}
-	}
-	return 0, false
-}
+// more reports whether a class has keys left that it has not read.
+func (f *finalReads) more(c cursor) bool { return c.inVain < maxInVain && c.next < f.count() }
 
 func (f *finalReads) Update(ctx Context, ev history.Event) Generator {
 	if !f.begun {
