@@ -44,11 +44,11 @@ type try struct {
 
 // FinalReads reads every key that a test of Independent has used, once at each node,
 // and at different times, because what only some replicas have shows as a value that
-// one node returns and a later one does not: the keys prefix0, prefix1, … up to the greatest number seen in
-// the events. If those are more than limit, half of the limit goes to the newest
-// and the other half is spread evenly over the older ones. A read that does not
-// succeed is tried twice more, unless nothing succeeds on that node. It has to be
-// told of the events of the test, as Run does with its Final generator.
+// one node returns and a later one does not: the keys prefix0, prefix1, … up to the
+// greatest number seen in the events. If those are more than limit, half of the limit
+// goes to the newest and the other half is spread evenly over the older ones. A read
+// that does not succeed is tried twice more, unless nothing succeeds on that node. It
+// has to be told of the events of the test, as Run does with its Final generator.
 func FinalReads(prefix string, read history.F, nodes, limit int) Generator {
 	return &finalReads{prefix: prefix, read: read, nodes: max(1, nodes), limit: max(2, limit)}
 }
