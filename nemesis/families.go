@@ -35,8 +35,8 @@ func broadFamilies() []family {
 			name: "pause", weight: 1, core: true,
 			doc: "SIGSTOP: leaders, one, some, all",
 			flavors: []flavor{
-				{kind: "pause", target: TargetPrimaries, weight: 2},
-				{kind: "pause", target: TargetPrimaries, long: true},
+				{kind: "pause", target: TargetPrimaries, weight: 2, telling: true},
+				{kind: "pause", target: TargetPrimaries, long: true, telling: true},
 				{kind: "pause", target: TargetOne},
 				{kind: "pause", target: TargetMinority},
 				{kind: "pause", target: TargetMajority},
@@ -70,10 +70,10 @@ func broadFamilies() []family {
 // more often than its card, because the planner wants one in each minute.
 func partitionFlavors() []flavor {
 	return []flavor{
-		{kind: "partition", shape: ShapeIsolate, target: TargetPrimaries, weight: 2},
-		{kind: "partition", shape: ShapeDeaf, target: TargetPrimaries, long: true},
-		{kind: "partition", shape: ShapeMute, target: TargetPrimaries},
-		{kind: "flapping", shape: ShapeIsolate, target: TargetPrimaries},
+		{kind: "partition", shape: ShapeIsolate, target: TargetPrimaries, weight: 2, telling: true},
+		{kind: "partition", shape: ShapeDeaf, target: TargetPrimaries, long: true, telling: true},
+		{kind: "partition", shape: ShapeMute, target: TargetPrimaries, telling: true},
+		{kind: "flapping", shape: ShapeIsolate, target: TargetPrimaries, telling: true},
 		{kind: "partition", shape: ShapeIsolate, target: TargetOne},
 		{kind: "partition", shape: ShapeGroup, target: TargetMinority},
 		{kind: "partition", shape: ShapeHalves},
@@ -91,8 +91,8 @@ func killFlavors() []flavor {
 		{kind: "kill", target: TargetPrimaries, quick: true, weight: 2},
 		{kind: "kill", target: TargetPrimaries},
 		{kind: "kill", target: TargetMinority, quick: true},
-		{kind: "kill", target: TargetMajority, weight: 2},
-		{kind: "kill-all", target: TargetAll, weight: 3},
+		{kind: "kill", target: TargetMajority, weight: 2, telling: true},
+		{kind: "kill-all", target: TargetAll, weight: 3, telling: true},
 		{kind: "kill-seq", target: TargetPrimaries},
 		{kind: "isolate-kill", target: TargetPrimaries},
 	}

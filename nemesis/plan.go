@@ -73,9 +73,12 @@ type flavor struct {
 	shape  Shape
 	target Target
 	weight int // cards in the family's deck; 0 counts as 1
-	long   bool
-	quick  bool // lasts less than a second
-	params func(*rand.Rand) Params
+	// telling cards are spread evenly over the deck: a short run, that takes only
+	// a few, shall have one of them.
+	telling bool
+	long    bool
+	quick   bool // lasts less than a second
+	params  func(*rand.Rand) Params
 }
 
 // Family describes a name that users can choose.
@@ -358,10 +361,43 @@ func (p *planner) nextFlavor(fam int) flavor {
 				deck = append(deck, i)
 			}
 		}
-		p.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+		deck = p.spread(deck, func(i int) bool { return all[i].telling })
 	}
 	p.flavors[fam] = deck[:len(deck)-1]
 	return all[deck[len(deck)-1]]
+}
+
+// spread shuffles a deck so that the telling cards and the others follow each other
+// as evenly as their numbers allow.
+func (p *planner) spread(deck []int, telling func(int) bool) []int {
+	p.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+	total := 0.0
+	for _, card := range deck {
+		if telling(card) {
+			total++
+		}
+	}
+	type placed struct {
+		card int
+		at   float64
+	}
+	var all []placed
+	// Each pile is dealt over the whole deck, from a random phase on.
+	next := map[bool]float64{true: p.rng.Float64(), false: p.rng.Float64()}
+	for _, card := range deck {
+		pile := telling(card)
+		size := float64(len(deck)) - total
+		if pile {
+			size = total
+		}
+		all = append(all, placed{card: card, at: next[pile] / size})
+		next[pile]++
+	}
+	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
+	for i, c := range all {
+		deck[i] = c.card
+	}
+	return deck
 }
 
 // share is the time that each card of the first deck may take; false: those are
