@@ -82,10 +82,7 @@ func checkRun(stop interrupts, std streams, path string, limits run.CheckLimits)
 	out, err := run.Check(stop.gentle, dir, limits)
 	if out.Result != nil {
 		printOutcome(std.out, out)
-		if err != nil {
-			fmt.Fprintln(std.err, "checker:", oneLine(err))
-		}
-		return verdictReached{out.Result.Verdict}
+		return judged(std, out.Result.Verdict, err)
 	}
 	return err
 }

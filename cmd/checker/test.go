@@ -99,15 +99,25 @@ func runTest(stop interrupts, std streams, cfg run.Config, verbose bool) error {
 	out, err := run.Run(stop.gentle, cfg, environment(stop, std, verbose))
 	if out.Result != nil {
 		printOutcome(std.out, out)
-		if err != nil {
-			fmt.Fprintln(std.err, "checker:", oneLine(err))
-		}
-		return verdictReached{out.Result.Verdict}
+		return judged(std, out.Result.Verdict, err)
 	}
 	if errors.Is(err, systems.ErrOptions) {
 		return usage(err)
 	}
 	return err
+}
+
+// judged turns a verdict and a trouble beside it into the exit status: trouble does
+// not hide what was found, but a run with trouble is no success.
+func judged(std streams, v check.Verdict, err error) error {
+	if err == nil {
+		return verdictReached{v}
+	}
+	if v == check.Valid {
+		return err
+	}
+	fmt.Fprintln(std.err, "checker:", oneLine(err))
+	return verdictReached{v}
 }
 
 func environment(stop interrupts, std streams, verbose bool) run.Env {
