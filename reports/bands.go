@@ -21,7 +21,10 @@ type bandKind struct {
 // band is the time of a fault in a picture.
 type band struct {
 	X, Y, Width, Height int
-	Class, Tip          string
+	// Edge is the y of the line of full color at the top: faults at the same time
+	// have theirs below each other.
+	Edge       int
+	Class, Tip string
 	// Number is the fault's number in the table of faults, empty where there is no
 	// room for it.
 	Number string
@@ -38,6 +41,10 @@ const (
 	// bandsMax bounds the bands of one picture: a test of a night has thousands
 	// of faults.
 	bandsMax = 2000
+	// edgeHeight is the height of a band's edge, edgeLevels how many fit below each
+	// other.
+	edgeHeight = 4
+	edgeLevels = 3
 	// notesMax is the number of faults told below a diagram.
 	notesMax = 8
 )
@@ -89,10 +96,29 @@ func (b bands) across(a axis, height, width int) (drawn []band, notes []bandNote
 		}
 		notes = append(notes, bandNote{Class: b.class(w.Fault), Text: bandTip(w)})
 	}
+	stack(drawn)
 	if more > 0 {
 		notes = append(notes, bandNote{Text: fmt.Sprintf("and %d more faults", more)})
 	}
 	return drawn, notes
+}
+
+// stack gives bands that overlap edges at different heights, as far as there is
+// room. The bands are in the order of their starts.
+func stack(drawn []band) {
+	var free [edgeLevels]int // where each level is free again
+	for i := range drawn {
+		b := &drawn[i]
+		level := 0
+		for l := range free {
+			if free[l] <= b.X {
+				level = l
+				break
+			}
+		}
+		free[level] = max(free[level], b.X+b.Width)
+		b.Edge = b.Y + level*edgeHeight
+	}
 }
 
 func bandTip(w history.Window) string {

@@ -313,10 +313,11 @@ func (c *chart) decorate(p plot, b bands) {
 		}
 		if x >= free {
 			drawn.Number = fmt.Sprint(w.ID)
-			free = x + int(charWidth)*len(drawn.Number) + 6
+			free = x + int(charWidth*float64(len(drawn.Number))) + 6
 		}
 		c.Bands = append(c.Bands, drawn)
 	}
+	stack(c.Bands)
 	step := niceStep(p.end / 8)
 	for n := 0; float64(n)*step <= p.end; n++ {
 		s := float64(n) * step

@@ -73,9 +73,14 @@ const (
 	gapDecade   = 13.0 // more for each power of ten of the distance
 	openTail    = 48.0 // of an operation without end, after everything else
 	stretchMax  = 1.7
-	// A character of a label, wide enough for a sans serif font in bold.
-	charWidth = 10.0
-	labelMax  = 40 // characters
+	// The width of a character in a broad sans serif font, and of one of those
+	// that fill a square; bold is broader.
+	charWidth  = 8.8
+	squareWide = 14.0
+	boldFactor = 1.12
+	// firstSquare is where the scripts of East Asia begin.
+	firstSquare = '\u1100'
+	labelMax    = 40 // characters
 	// A lane label is narrower than charWidth: it is never bold.
 	laneLabelMax = 19
 	barPadding   = 8
@@ -198,7 +203,7 @@ func (d *diagram) addTicks(a axis) {
 	for i, t := range a.times {
 		tick := tick{X: a.at[i]}
 		label := a.clock.at(t)
-		if half := int(charWidth*float64(len(label)))/2 + 4; tick.X-half >= end {
+		if half := int(textWidth(label))/2 + 2; tick.X-half >= end {
 			tick.Label = label
 			end = tick.X + half
 		}
@@ -271,7 +276,25 @@ func (a axis) spread(ops []check.Op) (places []float64, end float64) {
 
 // room is the width of a bar that holds its label.
 func room(op check.Op) float64 {
-	return charWidth*float64(len([]rune(barLabel(op)))) + 2*barPadding
+	width := textWidth(barLabel(op))
+	if op.Culprit {
+		width *= boldFactor
+	}
+	return width + 2*barPadding
+}
+
+// textWidth estimates how wide a label becomes, rather too much than too little:
+// which fonts there are is known only to the reader's browser.
+func textWidth(text string) float64 {
+	width := 0.0
+	for _, r := range text {
+		if r >= firstSquare || r == '…' {
+			width += squareWide
+		} else {
+			width += charWidth
+		}
+	}
+	return width
 }
 
 // x returns the place of a time: between two known times in proportion, outside

@@ -29,10 +29,8 @@ func hostileTexts(address string) []string {
 		`--><script>window.hacked=9</script><!--`,
 		"`;window.hacked=10;//${window.hacked=11}",
 		`{{.Name}} {{"window"}}`,
-		"right-to-left \u202e and \u2066 isolate",
-		"NUL \x00 bell \x07 escape \x1b[31m",
-		"invalid \xff\xfe\xc3 UTF-8",
-		"line\u2028separator\u2029",
+		"right-to-left \u202e and \u2066 isolate, NUL \x00 bell \x07 escape \x1b[31m, " +
+			"invalid \xff\xfe\xc3 UTF-8, line\u2028separator\u2029",
 	}
 }
 

@@ -83,7 +83,8 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 		return check.Result{}, nil, nil, fmt.Errorf("check %s: %w", dir, err)
 	}
 	summary, err := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	noLedger := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !noLedger {
 		return check.Result{}, nil, nil, fmt.Errorf("check %s: %w", dir, err)
 	}
 	opts := test.Config.workloadOptions()
@@ -95,9 +96,15 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 			return summary.Result()
 		}),
 	}
-	notes := test.Notes
+	notes := slices.Clone(test.Notes)
 	if len(test.Phases) == 0 {
 		notes = append(notes, "it was cut off: its checker did not live to its end")
+	}
+	if noLedger {
+		notes = append(notes, "there is no ledger: nobody knows which faults there were")
+	}
+	if h.Torn {
+		notes = append(notes, "the history ends inside a line: what came after it is lost")
 	}
 	if len(notes) > 0 {
 		checkers = append(checkers, remarks(notes))

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/nemesis"
@@ -124,9 +125,6 @@ func (c Config) Validate() error {
 	if c.TimeLimit < time.Second {
 		bad("time limit is %v: want at least 1s", c.TimeLimit)
 	}
-	if c.Rate < 0 {
-		bad("rate is %v: want 0 (as fast as possible) or more", c.Rate)
-	}
 	if c.Interval <= 0 {
 		bad("interval is %v: want more than 0s", c.Interval)
 	}
@@ -137,9 +135,57 @@ func (c Config) Validate() error {
 	if c.BasePort < 0 || c.BasePort+2*c.Nodes > 65536 {
 		bad("base port is %d: want 0 or room for %d ports", c.BasePort, 2*c.Nodes)
 	}
-	if len(errs) == 0 {
-		if _, err := c.steps(); err != nil {
-			errs = append(errs, err)
+	errs = append(errs, c.validateLimits(), c.validateWorkload())
+	if errors.Join(errs...) == nil {
+		errs = append(errs, c.validateSteps())
+	}
+	return errors.Join(errs...)
+}
+
+// validateLimits: a phase without time cannot succeed.
+func (c Config) validateLimits() error {
+	var errs []error
+	for _, l := range []struct {
+		name  string
+		limit time.Duration
+	}{
+		{"check time", c.CheckTime}, {"set-up time", c.SetupTime},
+		{"recovery time", c.RecoveryTime}, {"final time", c.FinalTime},
+	} {
+		if l.limit <= 0 {
+			errs = append(errs, fmt.Errorf("%s is %v: want more than 0s", l.name, l.limit))
+		}
+	}
+	if c.CheckMemory < 0 {
+		errs = append(errs, fmt.Errorf("check memory is %d: want 0 (the standard) or more bytes",
+			c.CheckMemory))
+	}
+	return errors.Join(errs...)
+}
+
+// validateWorkload asks the workload about its numbers; those that Validate has
+// refused already are put right before.
+func (c Config) validateWorkload() error {
+	opts := c.workloadOptions()
+	opts.Concurrency = min(max(1, opts.Concurrency), 1000)
+	opts.Nodes = max(1, opts.Nodes)
+	opts.TimeLimit = max(time.Second, opts.TimeLimit)
+	return opts.Validate()
+}
+
+// validateSteps looks whether the faults can be planned and whom they hit exists.
+func (c Config) validateSteps() error {
+	steps, err := c.steps()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	nodes := c.nodes()
+	for _, s := range steps {
+		for _, n := range slices.Concat(s.Nodes, s.Else) {
+			if !slices.Contains(nodes, n) {
+				errs = append(errs, fmt.Errorf("schedule: step %d: there is no node %q", s.ID, n))
+			}
 		}
 	}
 	return errors.Join(errs...)
@@ -188,6 +234,23 @@ func (c Config) Args() []string {
 	add("--check-time", c.CheckTime, d.CheckTime)
 	add("--check-memory", c.CheckMemory>>20, d.CheckMemory>>20)
 	return append(args, "--seed", fmt.Sprint(c.Seed))
+}
+
+// commandLine writes the arguments so that a shell reads them back.
+func commandLine(args []string) string {
+	words := []string{"checker"}
+	for _, a := range args {
+		if a == "" || strings.ContainsFunc(a, special) {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		words = append(words, a)
+	}
+	return strings.Join(words, " ")
+}
+
+// special reports whether a character may mean something to a shell.
+func special(r rune) bool {
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_=+,./:@%", r)
 }
 
 func (c Config) systemOptions(binary string) systems.Options {

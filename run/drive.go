@@ -57,8 +57,8 @@ func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 	opts := c.cfg.workloadOptions()
 	opts.Available = c.cfg.watchesAvailability(c.sys)
 	var before workload.Snapshot
-	finalCtx, cancelFinal := context.WithCancel(ctx)
-	defer cancelFinal()
+	finalCtx, cancelFinal := context.WithCancelCause(ctx)
+	defer cancelFinal(nil)
 	return workload.Run(finalCtx, workload.RunConfig{
 		Generator:   c.workload.Generator(opts),
 		Final:       c.workload.Final(opts),
@@ -77,7 +77,9 @@ func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 				c.note("%v", err)
 			}
 			c.progress.status(c.now(), "final reads")
-			time.AfterFunc(c.cfg.FinalTime, cancelFinal)
+			time.AfterFunc(c.cfg.FinalTime, func() {
+				cancelFinal(fmt.Errorf("the final reads took longer than %v", c.cfg.FinalTime))
+			})
 			return nil
 		},
 		Progress: func(s workload.Snapshot) {

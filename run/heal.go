@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -18,6 +19,10 @@ const healTime = 30 * time.Second
 func Heal(ctx context.Context, dir string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, healTime)
 	defer cancel()
+	// A directory that is no run must not get a lock and a ledger.
+	if _, err := os.Stat(filepath.Join(dir, testFile)); err != nil {
+		return nil, fmt.Errorf("heal: %s is no run: %w", dir, err)
+	}
 	lock, err := lockDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("heal %w", err)

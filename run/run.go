@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,7 +144,7 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 	c.test = Test{
 		Format: testFormat, Name: cfg.Name(), Started: c.now().UTC(), Config: cfg,
 		Claim: sys.Claim(), System: sys.Name(), Versions: versions(env.Version, version),
-		Repeat: "checker " + strings.Join(cfg.Args(), " "),
+		Repeat: commandLine(cfg.Args()),
 	}
 	for _, n := range cfg.nodes() {
 		c.test.Nodes = append(c.test.Nodes, string(n))
@@ -206,6 +205,8 @@ func (c *conductor) closeFiles() error {
 		errs = append(errs, c.ledger.Close())
 		c.ledger = nil
 	}
+	c.lock.release()
+	c.lock = nil
 	return errors.Join(errs...)
 }
 
@@ -290,6 +291,9 @@ func nodeSpec(s local.NodeSpec, cluster string) systems.NodeSpec {
 // from here on everything can be done again from disk.
 func (c *conductor) finishCollecting() error {
 	err := c.recorder.Close()
+	if err != nil {
+		c.note("the history is not complete: %v", err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.test.Notes = c.notes

@@ -183,13 +183,14 @@ type Stored struct {
 // ListRuns returns the runs of a store, the newest first. Directories that hold
 // no run are passed over.
 func ListRuns(store string) ([]Stored, error) {
-	files, err := filepath.Glob(filepath.Join(store, "*", "*", testFile))
+	// Not filepath.Glob: the store's own path may hold what a pattern gives a meaning.
+	files, err := fs.Glob(os.DirFS(store), "*/*/"+testFile)
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", store, err)
 	}
 	var runs []Stored
 	for _, f := range files {
-		dir := filepath.Dir(f)
+		dir := filepath.Join(store, filepath.Dir(filepath.FromSlash(f)))
 		t, err := LoadTest(dir)
 		if err != nil {
 			continue

@@ -1,0 +1,63 @@
+package run
+
+import (
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestValidateOne: each of these alone makes a configuration impossible, and is
+// told once.
+func TestValidateOne(t *testing.T) {
+	schedule := filepath.Join(t.TempDir(), "faults.jsonl")
+	step := `{"at":"1s","for":"1s","fault":"pause","nodes":["n8"]}` + "\n"
+	if err := os.WriteFile(schedule, []byte(step), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(*Config){
+		"rate is -1":                  func(c *Config) { c.Rate = -1 },
+		"rate is NaN":                 func(c *Config) { c.Rate = math.NaN() },
+		"rate is +Inf":                func(c *Config) { c.Rate = math.Inf(1) },
+		"keys is negative":            func(c *Config) { c.Keys = -1 },
+		"operations per key is":       func(c *Config) { c.OpsPerKey = -1 },
+		"leave some of 15 threads":    func(c *Config) { c.Keys = 1 },
+		"check time is 0s":            func(c *Config) { c.CheckTime = 0 },
+		"recovery time is -1ns":       func(c *Config) { c.RecoveryTime = -1 },
+		"check memory is -1":          func(c *Config) { c.CheckMemory = -1 },
+		`there is no node "n8"`:       func(c *Config) { c.Schedule = schedule },
+		"no such file":                func(c *Config) { c.Schedule = schedule + "x" },
+		`"plague"`:                    func(c *Config) { c.Faults = []string{"plague"} },
+		"protocol quorum has no cas":  func(c *Config) { c.Protocol = "quorum" },
+		"time limit is 999ms":         func(c *Config) { c.TimeLimit = 999e6 },
+		"nodes is 10":                 func(c *Config) { c.Nodes = 10 },
+		"concurrency is 1001":         func(c *Config) { c.Concurrency = 1001 },
+		"room for 10 ports":           func(c *Config) { c.BasePort = 65530 },
+		"0s < request timeout < op t": func(c *Config) { c.RequestTimeout = 0 },
+	} {
+		c := Default()
+		change(&c)
+		err := c.Validate()
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v, want %q alone", err, want)
+		}
+	}
+}
+
+// TestCommandLine gives odd arguments to a shell and gets them back.
+func TestCommandLine(t *testing.T) {
+	args := []string{
+		"test", "", "a b", "it's", `"$HOME"`, "*", "--rate", "1e+06", "a;b", "ü\n",
+		`\`, "n1,n2", "~", "'",
+	}
+	line := "checker() { printf '%s|' \"$@\"; }; " + commandLine(args)
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", line).Output()
+	if want := strings.Join(args, "|") + "|"; err != nil || string(out) != want {
+		t.Errorf("the shell reads %q (%v), want %q", out, err, want)
+	}
+	if got := commandLine([]string{"test", "--seed", "7"}); got != "checker test --seed 7" {
+		t.Errorf("plain arguments became %q", got)
+	}
+}

@@ -1,0 +1,178 @@
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+)
+
+// plan is a ledger of a run in which no faults were asked for.
+const plan = `{"seq":0,"type":"plan"}
+`
+
+// TestDoubts: what is missing on disk is a doubt of its own, and takes nothing
+// from a violation.
+func TestDoubts(t *testing.T) {
+	const noLedger, torn = "there is no ledger", "ends inside a line"
+	for _, c := range []struct {
+		name, history, ledger string
+		want                  check.Verdict
+		says                  string // of the harness; empty: nothing
+	}{
+		{"whole", fresh, plan, check.Unknown, ""}, // too few operations, no other doubt
+		{"no ledger", fresh, "", check.Unknown, noLedger},
+		{"torn ledger", fresh, plan[:5], check.Unknown, ""},
+		{"torn history", fresh[:len(fresh)-9], plan, check.Unknown, torn},
+		{"stale without ledger", stale, "", check.Invalid, noLedger},
+		{"stale, torn behind it", stale + `{"index":4`, plan, check.Invalid, torn},
+	} {
+		dir := fakeRun(t, func(*Test) {}, c.history, c.ledger)
+		out, err := Check(t.Context(), dir, CheckLimits{Time: time.Minute, Memory: 1 << 30})
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		says := ""
+		for _, p := range out.Result.Parts {
+			if p.Name == "harness" {
+				says = p.Reason
+			}
+		}
+		if out.Result.Verdict != c.want || (says == "") != (c.says == "") ||
+			!strings.Contains(says, c.says) {
+			t.Errorf("%s: %s, harness says %q", c.name, out.Result.Verdict, says)
+		}
+	}
+	dir := fakeRun(t, func(*Test) {}, fresh, "garbage\n"+plan)
+	if out, err := Check(t.Context(), dir, CheckLimits{}); err == nil || out.Result != nil {
+		t.Errorf("damaged ledger: %v, %v", out.Result, err)
+	}
+}
+
+// TestHealElsewhere: a directory that is no run is left as it was.
+func TestHealElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Heal(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "is no run") {
+		t.Errorf("healed %v", err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+		t.Errorf("left %v behind, %v", files, err)
+	}
+}
+
+// TestStoreNames lists a store whose path looks like a pattern, the newest run
+// first, and passes over what is no run.
+func TestStoreNames(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "a[b]*")
+	var want []string
+	for i := range 3 {
+		at := started.Add(time.Duration(i) * time.Second)
+		dir, err := createDir(store, "test", at)
+		if err == nil && i < 2 {
+			err = writeJSON(filepath.Join(dir, testFile), Test{Format: testFormat, Started: at})
+			want = append([]string{dir}, want...)
+		} else if err == nil {
+			err = os.WriteFile(filepath.Join(dir, testFile), []byte("{torn"), 0o644)
+		}
+		if err == nil && i == 1 {
+			err = writeJSON(filepath.Join(dir, resultsFile), check.Result{Verdict: check.Invalid})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs, err := ListRuns(store)
+	if err != nil || len(runs) != 2 || runs[0].Dir != want[0] || runs[1].Dir != want[1] {
+		t.Fatalf("%+v, %v; want %q", runs, err, want)
+	}
+	if runs[0].Result == nil || runs[0].Result.Verdict != check.Invalid || runs[1].Result != nil {
+		t.Errorf("results %v, %v", runs[0].Result, runs[1].Result)
+	}
+	if runs, err := ListRuns(filepath.Join(store, "none")); err != nil || len(runs) > 0 {
+		t.Errorf("a store that is not there: %v, %v", runs, err)
+	}
+}
+
+// TestIndex has one whole line a run.
+func TestIndex(t *testing.T) {
+	store := t.TempDir()
+	for seed := range uint64(3) {
+		e := indexEntry{Dir: "d", Seed: seed, Verdict: check.Unknown, Reason: "a\nb"}
+		if err := appendIndex(store, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(store, indexFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	for i, l := range lines {
+		var e indexEntry
+		if err := json.Unmarshal([]byte(l), &e); err != nil || e.Seed != uint64(i) {
+			t.Errorf("line %d: %s, %v", i, l, err)
+		}
+	}
+	if len(lines) != 3 {
+		t.Errorf("%d lines for 3 runs", len(lines))
+	}
+}
+
+// TestWriteFile replaces a file whole or not at all.
+func TestWriteFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	if err := errors.Join(writeFile(path, []byte("old")), writeFile(path, []byte("new"))); err != nil {
+		t.Fatal(err)
+	}
+	// The place of the temporary file is taken: nothing may happen to the old one.
+	if err := os.Mkdir(path+".new", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFile(path, []byte("newer")); err == nil {
+		t.Error("written without a temporary file")
+	}
+	if b, err := os.ReadFile(path); string(b) != "new" {
+		t.Errorf("the file holds %q, %v", b, err)
+	}
+}
+
+// TestFindTarget: a named program wins, and one that is missing is named.
+func TestFindTarget(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "mine")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got, err := FindTarget(t.Context(), program, dir)
+	if err != nil || got != program {
+		t.Errorf("named: %s, %v", got, err)
+	}
+	if _, err := FindTarget(t.Context(), program+"x", dir); err == nil ||
+		!strings.Contains(err.Error(), program+"x") {
+		t.Errorf("missing: %v", err)
+	}
+	// Away from the sources, with nothing in PATH, the message says what to do;
+	// with a program in PATH, that one is taken.
+	goProgram := os.Getenv("PATH")
+	t.Chdir(dir)
+	t.Setenv("PATH", dir)
+	if _, err := FindTarget(t.Context(), "", dir); err == nil ||
+		!strings.Contains(err.Error(), "--target") {
+		t.Errorf("nowhere: %v", err)
+	}
+	if err := os.Rename(program, filepath.Join(dir, "target")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+goProgram)
+	want := filepath.Join(dir, "target")
+	if got, err := FindTarget(t.Context(), "", dir); err != nil || got != want {
+		t.Errorf("in PATH: %s, %v", got, err)
+	}
+}

@@ -1,0 +1,68 @@
+package run
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/nemesis"
+)
+
+// TestFaults is a whole run with a frozen node and one that is cut off: both faults
+// leave evidence and are healed, a correct protocol is never found invalid, and
+// nothing is left running.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	target, err := BuildTarget(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cfg := Default()
+	cfg.Store, cfg.Target, cfg.Schedule = filepath.Join(dir, "store"), target,
+		filepath.Join(dir, "faults.jsonl")
+	cfg.Protocol, cfg.Workload, cfg.Nodes, cfg.Concurrency = "quorum", "register", 3, 6
+	cfg.Rate, cfg.TimeLimit, cfg.Seed = 60, 5*time.Second, 11
+	steps := `{"at":"1s","for":"1s","fault":"pause","nodes":["n1"]}
+{"at":"2.5s","for":"1s","fault":"partition","shape":"isolate","nodes":["n2"]}
+`
+	if err := os.WriteFile(cfg.Schedule, []byte(steps), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := Run(t.Context(), cfg, testEnv(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Result.Verdict == check.Invalid {
+		t.Errorf("invalid: %s", out.Result.Reason)
+	}
+	summary, err := nemesis.LoadSummary(filepath.Join(out.Dir, ledgerFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range summary.Faults {
+		if !f.Injected || !f.Bit || !f.Healed {
+			t.Errorf("fault %d: %+v", f.Step.ID, f)
+		}
+	}
+	if len(summary.Faults) != 2 || summary.Final == nil || !summary.Final.Bit {
+		t.Errorf("%d faults, in the end %+v", len(summary.Faults), summary.Final)
+	}
+	ps, err := exec.Command("ps", "-A", "-ww", "-o", "command=").Output()
+	if err != nil || strings.Contains(string(ps), out.Dir) {
+		t.Errorf("%v, still running:\n%s", err, ps)
+	}
+	for _, p := range out.Test.Phases {
+		if p.Error != "" || p.End < p.Start {
+			t.Errorf("phase %+v", p)
+		}
+	}
+	runs, err := ListRuns(cfg.Store)
+	if err != nil || len(runs) != 1 || runs[0].Result.Verdict != out.Result.Verdict {
+		t.Errorf("listed %+v, %v", runs, err)
+	}
+}
