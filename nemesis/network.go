@@ -29,6 +29,8 @@ type netFault struct {
 	network Network
 	world   *world
 	rules   map[Link]Rule
+	// lasts is how long the fault is meant to be in force.
+	lasts time.Duration
 	// period, if not 0, makes the rules come and go.
 	period time.Duration
 	rng    *rand.Rand
@@ -153,7 +155,7 @@ func (r Rule) describe() string {
 func newNetFault(j job, rules map[Link]Rule) *netFault {
 	return &netFault{
 		id: j.step.ID, handle: j.handle(), network: j.env.Network, world: j.world,
-		rules: rules, rng: j.rng,
+		rules: rules, lasts: j.step.For, rng: j.rng,
 	}
 }
 
@@ -276,6 +278,15 @@ func (f *netFault) observeCut(sum Counters) Evidence {
 	return e
 }
 
+// timely is the share of an effect's messages that it must have reached before the
+// fault ends: a copy that is to come seconds later may come after a short fault.
+func (f *netFault) timely(effect string, rule Rule) float64 {
+	if effect != "replayed" || f.lasts == 0 {
+		return 1
+	}
+	return max(0, 1-float64(rule.ReplayMax)/float64(f.lasts))
+}
+
 // observeMessages wants to see each effect that must have shown at that number of
 // messages, and at least one of them.
 func (f *netFault) observeMessages(sum Counters) Evidence {
@@ -309,7 +320,7 @@ func (f *netFault) observeMessages(sum Counters) Evidence {
 		e.add(x.name, x.grew)
 		if x.grew > 0 {
 			seen = append(seen, fmt.Sprintf("%d %s", x.grew, x.name))
-		} else if x.share*messages >= surely {
+		} else if x.share*messages*f.timely(x.name, rule) >= surely {
 			missing = append(missing, x.name)
 		}
 	}
