@@ -3,14 +3,21 @@ package reports
 import (
 	"bytes"
 	"flag"
+	"html"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -41,18 +48,150 @@ func TestJUnit(t *testing.T) {
 	if err := JUnit(&b, r); err != nil {
 		t.Fatal(err)
 	}
-	golden := filepath.Join("testdata", "junit.xml")
+	compareGolden(t, "junit.xml", b.String())
+}
+
+func compareGolden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	if *update {
-		if err := os.WriteFile(golden, b.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(b.Bytes(), want) {
-		t.Errorf("got\n%s\nwant\n%s", b.Bytes(), want)
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", path, got, want)
+	}
+}
+
+var (
+	unread = regexp.MustCompile(`(?s)<(style|script)>.*?</(style|script)>`)
+	tags   = regexp.MustCompile(`<[^>]*>`)
+)
+
+// TestText: this is all that a report of a small invalid run says.
+func TestText(t *testing.T) {
+	var lines []string
+	text := tags.ReplaceAllString(unread.ReplaceAllString(render(t, invalidRun(t)), ""), " ")
+	for line := range strings.Lines(html.UnescapeString(text)) {
+		if words := strings.Fields(line); len(words) > 0 {
+			lines = append(lines, strings.Join(words, " "))
+		}
+	}
+	compareGolden(t, "invalid.txt", strings.Join(lines, "\n")+"\n")
+}
+
+func TestGroup(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0", 12: "12", 999: "999", 1000: "1,000", -999: "-999", -1000: "-1,000",
+		1234567: "1,234,567", math.MinInt64: "-9,223,372,036,854,775,808",
+	} {
+		if got := group(n); got != want {
+			t.Errorf("group(%d) = %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestNumber(t *testing.T) {
+	for _, test := range []struct {
+		v      float64
+		digits int
+		want   string
+	}{
+		{0, 3, "0"}, {10000, 3, "10000"}, {1234.5, 3, "1230"}, {0.00012345, 3, "0.000123"},
+		{999.96, 4, "1000"}, {math.Inf(1), 3, "+Inf"},
+	} {
+		if got := number(test.v, test.digits); got != test.want {
+			t.Errorf("number(%v, %d) = %s, want %s", test.v, test.digits, got, test.want)
+		}
+	}
+}
+
+// TestQuantilePath: a bin without successes interrupts the line, one between two
+// such bins is a dot.
+func TestQuantilePath(t *testing.T) {
+	byBin := make([][]time.Duration, bins)
+	byBin[0] = []time.Duration{time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond}
+	byBin[1] = []time.Duration{10 * time.Millisecond}
+	byBin[5] = []time.Duration{time.Millisecond}
+	c := &chart{Left: 0, Right: 1200, Top: 0, Bottom: 200}
+	p := plot{end: 120, low: 1, high: 100, log: true, c: c}
+	for share, want := range map[float64]string{
+		0.5:  "M5.0 100.0h0L15.0 100.0M55.0 200.0h0",
+		0.99: "M5.0 0.0h0L15.0 100.0M55.0 200.0h0",
+	} {
+		if got := quantilePath(byBin, p, share); got != want {
+			t.Errorf("quantile %v: %s, want %s", share, got, want)
+		}
+	}
+}
+
+// TestNothingToDraw: without operations there are no charts, and one operation
+// without end is enough for both.
+func TestNothingToDraw(t *testing.T) {
+	if all := newCharts(&history.History{}, bands{}); all != nil {
+		t.Errorf("%d charts of nothing", len(all))
+	}
+	h := newHistory(t, event(5*ms1, 0, history.Invoke, "write", history.Int(1)))
+	all := newCharts(h, newBands(nil))
+	if len(all) != 2 || len(all[0].Points) != 0 || all[0].Told != "no success." {
+		t.Errorf("charts of an unanswered operation: %+v", all)
+	}
+	r := baseRun()
+	r.History = h
+	if page := render(t, r); strings.Contains(page, "NaN") || strings.Contains(page, "Inf") {
+		t.Error("the page has numbers that are none")
+	}
+}
+
+// TestDots: the dots of each outcome are bounded, and the slowest stays among them.
+func TestDots(t *testing.T) {
+	h := longRun(t, 100_000).History
+	slow := &h.Ops[50_002]
+	slow.Ended = slow.Call + 1000*history.Time(time.Second)
+	chart := newCharts(h, bands{})[0]
+	if len(chart.Points) != 3 {
+		t.Fatalf("%d kinds of dots, want ok, fail and info", len(chart.Points))
+	}
+	total := 0
+	for _, dots := range chart.Points {
+		if n := strings.Count(dots.Path, "M"); n == 0 || n > dotsMax {
+			t.Errorf("%s: %d dots for %d operations", dots.Name, n, dots.Count)
+		}
+		total += dots.Count
+	}
+	if total != len(h.Ops) {
+		t.Errorf("the dots stand for %d operations of %d", total, len(h.Ops))
+	}
+	slowest := math.MaxInt
+	for dot := range strings.SplitSeq(chart.Points[slow.Type-history.OK].Path, "h0") {
+		if _, y, found := strings.Cut(dot, " "); found {
+			n, err := strconv.Atoi(y)
+			if err != nil {
+				t.Fatalf("dot %q: %v", dot, err)
+			}
+			slowest = min(slowest, n)
+		}
+	}
+	if slowest > chart.Top+1 {
+		t.Errorf("the highest dot is at %d, want the slowest operation at %d", slowest, chart.Top)
+	}
+}
+
+// TestStack: the edges of faults at the same time are below each other.
+func TestStack(t *testing.T) {
+	drawn := []band{{X: 0, Width: 50}, {X: 10, Width: 10}, {X: 15, Width: 90}, {X: 60, Width: 9}}
+	stack(drawn)
+	var edges []int
+	for _, b := range drawn {
+		edges = append(edges, b.Edge/edgeHeight)
+	}
+	if want := []int{0, 1, 2, 0}; !slices.Equal(edges, want) {
+		t.Errorf("levels %v, want %v", edges, want)
 	}
 }
 

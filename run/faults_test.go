@@ -26,9 +26,9 @@ func TestFaults(t *testing.T) {
 	cfg.Store, cfg.Target, cfg.Schedule = filepath.Join(dir, "store"), target,
 		filepath.Join(dir, "faults.jsonl")
 	cfg.Protocol, cfg.Workload, cfg.Nodes, cfg.Concurrency = "quorum", "register", 3, 6
-	cfg.Rate, cfg.TimeLimit, cfg.Seed = 60, 5*time.Second, 11
+	cfg.Rate, cfg.TimeLimit, cfg.Seed = 150, 4*time.Second, 11
 	steps := `{"at":"1s","for":"1s","fault":"pause","nodes":["n1"]}
-{"at":"2.5s","for":"1s","fault":"partition","shape":"isolate","nodes":["n2"]}
+{"at":"2.2s","for":"1s","fault":"partition","shape":"isolate","nodes":["n2"]}
 `
 	if err := os.WriteFile(cfg.Schedule, []byte(steps), 0o644); err != nil {
 		t.Fatal(err)
