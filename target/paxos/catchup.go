@@ -15,6 +15,9 @@ const (
 	// pinFor is how long a snapshot is kept for those who are fetching it, and
 	// with it the log above it.
 	pinFor = 2000 * ms
+	// maxPinned is how many chosen slots a snapshot may hold in the log, however
+	// long somebody goes on fetching it.
+	maxPinned = maxAhead / 4
 	// learnMax bounds how many slots are sent at once.
 	learnMax = 1000
 )

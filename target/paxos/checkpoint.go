@@ -34,7 +34,11 @@ func (m *Machine) compact() {
 	data := m.store.Encode()
 	m.snap = &snapshot{index: m.commit, data: data, sum: crc32.Checksum(data, castagnoli)}
 	if m.commit > m.keep {
-		m.log.cut(min(m.commit-m.keep, m.pinnedIndex(m.now)))
+		pin := m.pinnedIndex(m.now)
+		if m.commit > maxPinned {
+			pin = max(pin, m.commit-maxPinned)
+		}
+		m.log.cut(min(m.commit-m.keep, pin))
 	}
 	c := checkpoint{
 		Version: checkpointVersion, Promised: m.promised,

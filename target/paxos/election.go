@@ -134,8 +134,11 @@ func (m *Machine) onPromise(from int, p *promise) {
 		return // it has compacted slots that we do not know: it cannot help
 	}
 	for _, v := range p.Votes {
-		if v.Slot < c.first || v.Slot > m.log.base+maxAhead {
-			continue // not asked for, or further than any leader can have got
+		if v.Slot > m.log.base+maxAhead {
+			return // too far ahead for us to lead: to leave the vote out would lose it
+		}
+		if v.Slot < c.first {
+			continue // not asked for
 		}
 		if b, there := c.best[v.Slot]; !there || v.Chosen && !b.Chosen ||
 			!b.Chosen && b.Ballot.Less(v.Ballot) {

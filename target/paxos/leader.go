@@ -73,6 +73,7 @@ func (m *Machine) startLeading(first uint64, best map[uint64]vote) {
 		end = max(end, k)
 	}
 	m.role, m.leader, m.cand = leader, m.self, nil
+	m.betterAt = m.now // a better member has to stay so for a while
 	l := &leadership{
 		next: end + 1, flight: map[uint64]*inFlight{}, beatAt: never, tickAt: m.now,
 		peers: make([]peer, len(m.members)),

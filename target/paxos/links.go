@@ -22,8 +22,9 @@ const (
 	transferAfter = 800 * ms
 	// transferAgain is the least time between two attempts to hand over.
 	transferAgain = 2000 * ms
-	// transferLag is how many slots the other member may lag behind.
-	transferLag = 1000
+	// transferLag is how many slots the other member may lag behind. It is less than
+	// what every node keeps, so that the votes that it asks for are there.
+	transferLag = keepSlots / 2
 )
 
 // link is what a node knows about the way to and from a member.

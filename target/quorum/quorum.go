@@ -99,7 +99,8 @@ type Machine struct {
 	store map[string]entry // the replica: what is durable or in the next Ready
 	ops   []*operation     // under way, the oldest first
 	seq   uint64           // of the last tag minted in this epoch
-	now   protocol.Time
+	told  protocol.Time    // the driver's time when it was last told
+	now   protocol.Time    // our own, which never runs backwards
 	out   protocol.Ready
 
 	logged          int // records since the last checkpoint
@@ -236,8 +237,14 @@ func (m *Machine) Status() protocol.Status {
 }
 
 func (m *Machine) advanceTime(now protocol.Time) {
-	m.now = max(m.now, now)
+	// A step back of the node's clock stops our time for a moment, not until the
+	// clock is again where it was.
+	if m.heard != nil && now > m.told {
+		m.now += now - m.told
+	}
+	m.told = now
 	if m.heard == nil {
+		m.now = now
 		// At the start everybody counts as just heard.
 		m.heard = map[protocol.NodeID]protocol.Time{}
 		for _, id := range m.cfg.Members {
