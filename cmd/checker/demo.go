@@ -64,11 +64,6 @@ func demo(stop interrupts, std streams, cfg run.Config, verbose bool) error {
 		{title: "the same, with the planted bug " + demoBug, bug: demoBug, want: check.Invalid},
 	}
 	env := environment(stop, std, verbose)
-	target, err := run.FindTarget(stop.gentle, cfg.Target, run.BuildDir())
-	if err != nil {
-		return err
-	}
-	cfg.Target = target
 	var reports []string
 	for i, a := range acts {
 		cfg.Bug = a.bug
