@@ -14,7 +14,7 @@ import (
 const intro = `# Recall
 
 How often a generic test finds each planted bug of the reference cluster, and how quickly. The
-test knows nothing of the bug: the protocol's own workload, ten clients on five nodes, and a mixed
+test knows nothing of the bug: the protocol's own workload, fifteen clients on five nodes, and a mixed
 nemesis of all faults, decided by the seed alone. One campaign has a budget of %v of workload time,
 spent in runs of growing length until one is invalid; *time to witness* is the workload time until
 the last operation of the counter-example had ended. A correct protocol gets one run of %v for
