@@ -86,6 +86,7 @@ func availability(
 		d.Faults = append(d.Faults, faultStats(h, f))
 	}
 	health, known := healthOf(h)
+	health = withoutStalls(health, h.Nemesis)
 	j := newJudge(h, history.Time(o.Grace))
 	for _, s := range health {
 		if len(s.Nodes) > 0 {
@@ -126,6 +127,34 @@ func (j *judge) verdict(o AvailabilityOptions, known bool) (Verdict, string) {
 	}
 	return Valid, fmt.Sprintf("while a majority was healthy, some operation completed at least "+
 		"every %s", inSeconds(j.longest))
+}
+
+// Stall is the F of the event by which a harness says that it stood still itself,
+// from the time in the field "from" of its value until the event's own.
+const Stall history.F = "stall"
+
+// withoutStalls takes the times out in which the harness could not have seen any
+// progress.
+func withoutStalls(health []history.Health, nemesis []history.Event) []history.Health {
+	for _, e := range nemesis {
+		from, ok := e.Value.Get("from").AsInt()
+		if e.F != Stall || !ok {
+			continue
+		}
+		var rest []history.Health
+		for _, s := range health {
+			before, after := s, s
+			before.To = min(s.To, history.Time(from))
+			after.From = max(s.From, e.Time)
+			for _, part := range []history.Health{before, after} {
+				if part.From < part.To {
+					rest = append(rest, part)
+				}
+			}
+		}
+		health = rest
+	}
+	return health
 }
 
 // String says what is wrong.

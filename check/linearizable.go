@@ -143,12 +143,23 @@ func (l *linearizable) Check(ctx context.Context, h *history.History) Result {
 	l.measureUndecided(ctx, g, objects)
 	l.judge(&r, objects, ctx.Err() != nil)
 	if r.Verdict == Invalid {
-		r.Counterexamples = l.explainAll(ctx, g, objects)
+		l.explained(ctx, g, objects, &r)
 		if len(r.Counterexamples) > 0 {
 			r.Reason += ". " + r.Counterexamples[0].Why
 		}
 	}
 	return r
+}
+
+// explained adds the counterexamples. A defect in making them must not take the
+// verdict away.
+func (l *linearizable) explained(ctx context.Context, g *guard, objects []*object, r *Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.Reason += fmt.Sprintf(" (explaining it panicked: %v)", p)
+		}
+	}()
+	r.Counterexamples = l.explainAll(ctx, g, objects)
 }
 
 // objects splits the history by key. The error names the first operation that

@@ -57,6 +57,12 @@ func Check(ctx context.Context, dir string, limits CheckLimits) (Outcome, error)
 		return out, err
 	}
 	out.Result = &result
+	// A check that was stopped, or got less time, must not hide what an earlier one
+	// proved.
+	if old, err := LoadResult(dir); err == nil && old.Verdict == check.Invalid &&
+		result.Verdict == check.Unknown {
+		return out, fmt.Errorf("undecided this time: the stored verdict of %s, invalid, stays", dir)
+	}
 	errs := []error{
 		writeJSON(filepath.Join(dir, resultsFile), result),
 		writePages(dir, result),

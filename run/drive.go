@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/workload"
 )
@@ -16,6 +18,9 @@ import (
 // drive is the test itself: the workload beside the nemesis, healing, recovery,
 // final reads. What goes wrong becomes a note: it never prevents the analysis.
 func (c *conductor) drive(ctx context.Context) {
+	stalls, stopStalls := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopStalls()
+	go c.watchStalls(stalls, c.recorder.NewLog())
 	nemesisCtx, stopNemesis := context.WithCancel(ctx)
 	defer stopNemesis()
 	healed := make(chan error, 1)
@@ -44,6 +49,35 @@ func (c *conductor) drive(ctx context.Context) {
 		c.note("%v", err)
 	}
 }
+
+// watchStalls records when this process itself stood still: stopped, starved, or
+// suspended with its machine. What clients did not see then says nothing about the
+// system.
+func (c *conductor) watchStalls(ctx context.Context, log *history.Log) {
+	tick := time.NewTicker(stallPoll)
+	defer tick.Stop()
+	for last := c.recorder.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := c.recorder.Now()
+		if now-last > stallLeast {
+			log.Record(history.Event{
+				Process: history.Nemesis, Type: history.Info, F: check.Stall,
+				Value: history.Map(history.Field{Name: "from", Value: history.Int(int64(last))}),
+			})
+			c.note("the checker itself stood still from %s to %s", seconds(last), seconds(now))
+		}
+		last = now
+	}
+}
+
+const (
+	stallPoll  = 100 * time.Millisecond
+	stallLeast = history.Time(time.Second)
+)
 
 // driveTime bounds everything from the first operation to the last final read.
 func (c *conductor) driveTime() time.Duration {

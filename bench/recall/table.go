@@ -14,10 +14,10 @@ import (
 const intro = `# Recall
 
 How often a generic test finds each planted bug of the reference cluster, and how quickly. The
-test knows nothing of the bug: the protocol's own workload, fifteen clients on five nodes, and a mixed
-nemesis of all faults, decided by the seed alone. One campaign has a budget of %v of workload time,
-spent in runs of growing length until one is invalid; *time to witness* is the workload time until
-the last operation of the counter-example had ended. A correct protocol gets one run of %v for
+test knows nothing of the bug: the protocol's own workload, fifteen clients on five nodes, and a
+mixed nemesis of all faults, decided by the seed alone. One campaign has a budget of %v of workload
+time, spent in runs of growing length until one is invalid; *time to witness* is the workload time
+until the last operation of the counter-example had ended. A correct protocol gets one run of %v for
 each seed and has to stay valid.
 
 Measured with %d campaigns a row, %d at the same time, on %s with %d cores. Repeat it with
