@@ -142,6 +142,10 @@ func Run(ctx context.Context, env Env, steps []Step) (Summary, error) {
 	return r.Run(ctx)
 }
 
+// Exited tells the runner that a node's process ended without a fault that wished
+// it: the node does not count as healthy until a fault has started it again.
+func (r *Runner) Exited(n Node) { r.world.setDead(n, true) }
+
 // Active returns the faults in force, oldest first.
 func (r *Runner) Active() []ActiveFault {
 	r.mu.Lock()

@@ -23,6 +23,8 @@ type world struct {
 	links  map[int64]map[Link]bool
 	claims map[int64]map[Node]claim
 	last   []Node
+	// dead are nodes whose processes ended without a fault that wished it.
+	dead map[Node]bool
 }
 
 // claim is what a fault does to a process.
@@ -39,6 +41,7 @@ func newWorld(nodes []Node, p Processes, changed func([]Node)) *world {
 		locks:  map[Node]*sync.Mutex{},
 		links:  map[int64]map[Link]bool{},
 		claims: map[int64]map[Node]claim{},
+		dead:   map[Node]bool{},
 	}
 	for _, n := range nodes {
 		w.locks[n] = &sync.Mutex{}
@@ -66,12 +69,23 @@ func (w *world) update() {
 // running reports, under mu, whether no fault claims the node's process; one that
 // is restarted over and over does not run, even while it is up.
 func (w *world) running(n Node) bool {
+	if w.dead[n] {
+		return false
+	}
 	for _, c := range w.claims {
 		if _, claimed := c[n]; claimed {
 			return false
 		}
 	}
 	return true
+}
+
+// setDead says that a node's process has ended by itself, or runs again.
+func (w *world) setDead(n Node, dead bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead[n] = dead
+	w.update()
 }
 
 // clean reports, under mu, whether no fault has a rule on the link.
@@ -221,7 +235,11 @@ func (w *world) bringUp(ctx context.Context, id int64, n Node) (ProcessState, er
 	if err := w.processes.Start(ctx, n); err != nil {
 		return ProcessState{}, fmt.Errorf("start %s: %w", n, err)
 	}
-	return w.await(ctx, n, func(s ProcessState) bool { return s.PID != 0 && !s.Stopped })
+	state, err := w.await(ctx, n, func(s ProcessState) bool { return s.PID != 0 && !s.Stopped })
+	if err == nil {
+		w.setDead(n, false)
+	}
+	return state, err
 }
 
 // errDown says that a node cannot be paused because another fault kills it.

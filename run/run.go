@@ -268,6 +268,7 @@ func (c *conductor) setUp(ctx context.Context) error {
 		BasePort: c.cfg.BasePort,
 		Ledger:   c.ledger,
 		OnExit: func(e local.Exit) {
+			c.nemesis.Exited(e.Node)
 			c.note("node %s ended by itself at %s (%s): %s", e.Node, seconds(c.recorder.Now()),
 				e.Status, e.LastWords)
 		},
