@@ -19,52 +19,6 @@ import (
 	"github.com/ordeal-dev/ordeal/workload"
 )
 
-// Protocol describes one protocol of the reference cluster, as the harness sees
-// it: from outside, through docs/target-api.md.
-type Protocol struct {
-	Name, Doc string
-	// Claim is what the protocol promises.
-	Claim string
-	// Objects maps each kind of object to the operations on it.
-	Objects map[string][]history.F
-	// Missing says in a sentence why something else is not there.
-	Missing string
-	// Available: progress whenever a majority is healthy and connected.
-	Available bool
-	// Primaries: a node leads.
-	Primaries bool
-}
-
-// Protocols are the protocols of the reference cluster.
-func Protocols() []Protocol {
-	return []Protocol{
-		{
-			Name:  "paxos",
-			Doc:   "Multi-Paxos: a replicated log of commands, with read-index reads and sessions",
-			Claim: "linearizable per key, exactly once; available with a connected majority",
-			Objects: map[string][]history.F{
-				"register": {"read", "write", "cas"},
-				"set":      {"add", "read"},
-				"counter":  {"add", "read"},
-				"queue":    {"enqueue", "dequeue"},
-				"list":     {"append", "read"},
-			},
-			Missing:   "the Multi-Paxos key-value store has registers, sets, counters, queues and lists",
-			Available: true,
-			Primaries: true,
-		},
-		{
-			Name:    "quorum",
-			Doc:     "ABD: registers replicated by reading and writing majorities",
-			Claim:   "linearizable read/write registers, per key; available with a connected majority",
-			Objects: map[string][]history.F{"register": {"read", "write"}},
-			Missing: "ABD quorum registers can only be read and written: " +
-				"compare-and-set needs consensus, which majorities alone do not give",
-			Available: true,
-		},
-	}
-}
-
 // reference is the cluster that the project brings itself.
 type reference struct {
 	opts     Options

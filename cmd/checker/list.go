@@ -104,7 +104,9 @@ func listFaults(w io.Writer, _ string) error {
 
 func listSystems(w io.Writer, _ string) error {
 	for _, p := range systems.Protocols() {
-		fmt.Fprintf(w, "  reference %s\t%s\n  \tclaims: %s\n", p.Name, p.Doc, p.Claim)
+		fmt.Fprintf(w, "  reference %s\t%s\n  \tclaims: %s\n  \tworkloads: %s\n"+
+			"  \tunder faults of: %s\n", p.Name, p.Doc, p.Claim,
+			strings.Join(p.Workloads, ", "), strings.Join(p.Faults, ", "))
 	}
 	fmt.Fprintln(w, "  \tplanted bugs: target bugs")
 	return nil

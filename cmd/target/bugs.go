@@ -21,10 +21,10 @@ func newBugs() *cobra.Command {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(bug.All())
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "BUG\tPROTOCOLS\tCORRECT\tWITH THE BUG")
+			fmt.Fprintln(w, "BUG\tCLASS\tPROTOCOLS\tCORRECT\tWITH THE BUG")
 			for _, b := range bug.All() {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n",
-					b.ID, strings.Join(b.Protocols, " "), b.Correct, b.Wrong)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n",
+					b.ID, b.Class, strings.Join(b.Protocols, " "), b.Correct, b.Wrong)
 			}
 			return w.Flush()
 		},

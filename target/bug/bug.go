@@ -12,20 +12,15 @@ import (
 // ID names a planted bug.
 type ID string
 
-// The planted bugs.
+// Class says how hard a bug is to find from outside.
+type Class string
+
+// The classes.
 const (
-	NoDedup       ID = "cli-no-dedup"
-	TimeoutAsFail ID = "cli-timeout-as-fail"
-	ErrorAsOK     ID = "cli-error-as-ok"
-	NoFsync       ID = "stor-no-fsync"
-
-	ABDNoWriteBack  ID = "abd-no-write-back"
-	ABDSloppyQuorum ID = "abd-sloppy-quorum"
-
-	MPReadLocalLeader ID = "mp-read-local-leader"
-	MPApplyOverHole   ID = "mp-apply-over-hole"
-	MPCASAtPropose    ID = "mp-cas-at-propose"
-	MPNoCheckQuorum   ID = "mp-no-check-quorum"
+	Easy   Class = "easy"   // by any harness, within a minute
+	Medium Class = "medium" // needs the right fault or overlap; minutes
+	Hard   Class = "hard"   // needs an aimed combination; tens of minutes
+	Needle Class = "needle" // a specific rare combination; tells good schedulers from poor ones
 )
 
 // Info describes a planted bug.
@@ -33,6 +28,9 @@ type Info struct {
 	ID ID `json:"id"`
 	// Protocols are those that the bug can be planted in.
 	Protocols []string `json:"protocols"`
+	Class     Class    `json:"class"`
+	// Smoke bugs are found by every run of the harness's own evaluation.
+	Smoke bool `json:"smoke"`
 	// Correct is what the protocol does, Wrong what it does with the bug.
 	Correct string `json:"correct"`
 	Wrong   string `json:"wrong"`
@@ -40,59 +38,7 @@ type Info struct {
 
 // All lists the planted bugs, in the order of the documentation.
 func All() []Info {
-	both := []string{"quorum", "paxos"}
-	return []Info{
-		{
-			ID: NoDedup, Protocols: []string{"paxos"},
-			Correct: "a repeated command is answered from the session table without being applied",
-			Wrong:   "the session table is written but never consulted: a repeat is applied again",
-		},
-		{
-			ID: TimeoutAsFail, Protocols: both,
-			Correct: "a command that was handed to replication and timed out is answered unknown",
-			Wrong:   "it is answered with a definite failure, though it may still take effect",
-		},
-		{
-			ID: ErrorAsOK, Protocols: both,
-			Correct: "a replication error reaches the client",
-			Wrong:   "the error is dropped and the client is told ok",
-		},
-		{
-			ID: NoFsync, Protocols: both,
-			Correct: "a record is synced before the message or reply that reveals it leaves",
-			Wrong:   "it is written but never synced: a power cut forgets it",
-		},
-		{
-			ID: ABDNoWriteBack, Protocols: []string{"quorum"},
-			Correct: "a read stores what it returns at a majority before it returns",
-			Wrong:   "it returns after asking: a later read may see an older value",
-		},
-		{
-			ID: ABDSloppyQuorum, Protocols: []string{"quorum"},
-			Correct: "a quorum is a majority of the configured members",
-			Wrong:   "a quorum is a majority of the members believed alive",
-		},
-		{
-			ID: MPReadLocalLeader, Protocols: []string{"paxos"},
-			Correct: "a read confirms the leader with a majority first (read-index)",
-			Wrong:   "whoever believes to lead answers from its own state",
-		},
-		{
-			ID: MPApplyOverHole, Protocols: []string{"paxos"},
-			Correct: "a slot is applied when every slot before it has been applied",
-			Wrong:   "whatever is chosen is applied at once, also over a hole",
-		},
-		{
-			ID: MPCASAtPropose, Protocols: []string{"paxos"},
-			Correct: "compare-and-set is evaluated when it is applied",
-			Wrong:   "the leader evaluates it when proposing and logs a plain write",
-		},
-		{
-			ID: MPNoCheckQuorum, Protocols: []string{"paxos"},
-			Correct: "a leader that has not heard a majority for an election timeout steps down",
-			Wrong:   "it leads on: under one-way loss it stops elections and commits nothing",
-		},
-	}
+	return slices.Concat(common(), quorum(), multiPaxos())
 }
 
 // Set is the planted bugs of one node.

@@ -26,7 +26,10 @@ const (
 // always fits one datagram with room to spare.
 const MaxCommand = 32_000
 
-const sessionObject = "session"
+const (
+	sessionObject = "session"
+	txnObject     = "txn"
+)
 
 // Origin identifies a command at the node that took it from its client.
 type Origin struct {
@@ -126,9 +129,15 @@ func IsRead(r protocol.Request) bool { return r.F == "read" }
 
 // Check tells whether the request can be carried out at all. If not, the result
 // is the reply to it: a definite failure.
-func Check(r protocol.Request) (Result, bool) {
+func (s *Store) Check(r protocol.Request) (Result, bool) {
 	if len(r.Key)+len(r.Value) > MaxCommand {
 		return fail(CodeTooLarge, "key and value have more than %d bytes", MaxCommand), false
+	}
+	if r.Txn != 0 {
+		return fail(CodeNotSupported, "transactions here are one request: txn.run"), false
+	}
+	if e := s.extensions[r.Object]; e != nil {
+		return e.Check(r)
 	}
 	takes, known := argumentOf(r.Object, r.F)
 	if !known {
@@ -147,6 +156,8 @@ func Check(r protocol.Request) (Result, bool) {
 		_, _, err = splitPair(r.Value)
 	case takesInt:
 		_, err = strconv.ParseInt(r.Value, 10, 64)
+	case takesSteps:
+		_, err = ParseSteps(r.Value)
 	}
 	if err != nil {
 		return fail(CodeBadRequest, "%s.%s: %v", r.Object, r.F, err), false
@@ -162,6 +173,7 @@ const (
 	takesValue
 	takesPair
 	takesInt
+	takesSteps
 )
 
 func argumentOf(object, f string) (a argument, known bool) {
@@ -175,6 +187,8 @@ func argumentOf(object, f string) (a argument, known bool) {
 		return takesPair, true
 	case "counter.add":
 		return takesInt, true
+	case "txn.run":
+		return takesSteps, true
 	default:
 		return takesNothing, false
 	}

@@ -46,16 +46,43 @@ type Store struct {
 	objects  map[string]object
 	sessions map[uint64]*session
 	origins  map[protocol.NodeID]*origin
+	// extensions by the kind of object that they are.
+	extensions map[string]Extension
 }
 
+// Extension is a kind of object that another package keeps in the store: locks,
+// or the bookkeeping of transactions. It is replicated state like the rest: a
+// function of the commands applied to it, without clock, randomness or map order.
+type Extension interface {
+	// Check tells whether the request can be carried out at all, see Store.Check.
+	Check(r protocol.Request) (Result, bool)
+	// Apply carries out the command in its slot; one that fails changes nothing.
+	// now is the replicated time, the sum of all Tick commands.
+	Apply(slot uint64, now protocol.Time, c Command) Result
+	// Read answers a request with F "read".
+	Read(r protocol.Request) Result
+	// Encode returns the whole state, equal bytes for equal states, and Decode
+	// replaces the state by such bytes.
+	Encode() []byte
+	Decode(b []byte) error
+}
+
+// Extensions makes the extensions of a store, each for its kind of object.
+type Extensions map[string]func() Extension
+
 // New returns the empty store, before slot 1.
-func New(bugs bug.Set) *Store {
-	return &Store{
-		bugs:     bugs,
-		objects:  map[string]object{},
-		sessions: map[uint64]*session{},
-		origins:  map[protocol.NodeID]*origin{},
+func New(bugs bug.Set, ext Extensions) *Store {
+	s := &Store{
+		bugs:       bugs,
+		objects:    map[string]object{},
+		sessions:   map[uint64]*session{},
+		origins:    map[protocol.NodeID]*origin{},
+		extensions: map[string]Extension{},
 	}
+	for kind, make := range ext {
+		s.extensions[kind] = make()
+	}
+	return s
 }
 
 // Applied is the greatest slot applied.
@@ -84,18 +111,24 @@ func (s *Store) Apply(slot uint64, c Command) Result {
 	}
 }
 
-// Read returns what the object under the key holds. The caller has made sure
-// that the store is recent enough.
-func (s *Store) Read(kind, key string) Result {
-	o, there := s.objects[key]
-	if there && o.kind != kind {
-		return wrongType(key, o.kind, kind)
+// Read answers a request with F "read". The caller has made sure that the store
+// is recent enough.
+func (s *Store) Read(r protocol.Request) Result {
+	if e := s.extensions[r.Object]; e != nil {
+		return e.Read(r)
+	}
+	o, there := s.objects[r.Key]
+	if there && o.kind != r.Object {
+		return wrongType(r.Key, o.kind, r.Object)
 	}
 	if !there {
-		o = object{kind: kind}
+		o = object{kind: r.Object}
 	}
 	return o.read()
 }
+
+// Extension returns the extension for a kind of object, nil if there is none.
+func (s *Store) Extension(kind string) Extension { return s.extensions[kind] }
 
 // perform applies a command that is not a repeat. A command that fails changes
 // nothing.
@@ -103,6 +136,12 @@ func (s *Store) perform(slot uint64, c Command) Result {
 	if c.Object == sessionObject {
 		s.sessions[slot] = &session{used: s.now}
 		return Result{Value: formatUint(slot)}
+	}
+	if e := s.extensions[c.Object]; e != nil {
+		return e.Apply(slot, s.now, c)
+	}
+	if c.Object == txnObject {
+		return s.transact(c.Value)
 	}
 	o, there := s.objects[c.Key]
 	if there && o.kind != c.Object {

@@ -38,8 +38,9 @@ func text(r Result) string {
 	return r.Outcome.String() + " " + r.Code
 }
 
-func TestObjects(t *testing.T) {
-	for _, steps := range []string{
+// stories are operations and their results, on one store each.
+func stories() []string {
+	return []string{
 		`register read r -> ok null
 		 register cas r [1,2] -> fail precondition-failed
 		 register read r -> ok null
@@ -83,18 +84,33 @@ func TestObjects(t *testing.T) {
 		 queue dequeue empty -> fail empty
 		 set add empty 1 -> ok
 		 list read k -> ok [1]`,
-	} {
-		s := &story{store: New(nil)}
+		// A transaction happens as a whole, or not at all.
+		`txn run - [["r","x",null],["w","x",1],["r","x",null],["append","l","a"],["add","c",-2]]` +
+			` -> ok [["r","x",null],["w","x",1],["r","x",1],["append","l","a"],["add","c",-2]]
+		 list append l "b" -> ok
+		 txn run - [["append","l","c"],["append","l","d"],["append","x",2]] -> fail wrong-type
+		 list read l -> ok ["a","b"]
+		 list append l "e" -> ok
+		 list read l -> ok ["a","b","e"]
+		 txn run - [["w","x",5],["add","c",9223372036854775807],["add","c",9]] -> fail bad-request
+		 register read x -> ok 1
+		 counter read c -> ok -2`,
+	}
+}
+
+func TestObjects(t *testing.T) {
+	for _, steps := range stories() {
+		s := &story{store: New(nil, nil)}
 		for line := range strings.Lines(steps) {
 			ask, want, _ := strings.Cut(strings.TrimSpace(line), " -> ")
 			w := append(strings.SplitN(ask, " ", 4), "")
 			r := protocol.Request{Object: w[0], F: w[1], Key: w[2], Value: w[3]}
-			if refusal, fine := Check(r); !fine {
+			if refusal, fine := s.store.Check(r); !fine {
 				t.Fatalf("%s: refused: %v", ask, refusal)
 			}
 			got := Result{}
 			if IsRead(r) {
-				got = s.store.Read(r.Object, r.Key)
+				got = s.store.Read(r)
 			} else {
 				got = s.do(Of(r, Origin{}))
 			}
@@ -119,6 +135,15 @@ func TestCheck(t *testing.T) {
 		{"no pair", protocol.Request{Object: "register", F: "cas", Value: "[1]"}, CodeBadRequest},
 		{"no list", protocol.Request{Object: "register", F: "cas", Value: "7"}, CodeBadRequest},
 		{"no integer", protocol.Request{Object: "counter", F: "add", Value: "1.5"}, CodeBadRequest},
+		{"no steps", protocol.Request{Object: "txn", F: "run", Value: "[]"}, CodeBadRequest},
+		{"half a step", protocol.Request{Object: "txn", F: "run", Value: `[["r","x"]]`},
+			CodeBadRequest},
+		{"no such step", protocol.Request{Object: "txn", F: "run", Value: `[["cas","x",1]]`},
+			CodeBadRequest},
+		{"nothing to append", protocol.Request{Object: "txn", F: "run",
+			Value: `[["append","x",null]]`}, CodeBadRequest},
+		{"interactive", protocol.Request{Object: "register", F: "read", Txn: 1},
+			CodeNotSupported},
 		{"seq 0", protocol.Request{Object: "counter", F: "add", Value: "1", Session: 4},
 			CodeBadRequest},
 		{"large", protocol.Request{Object: "register", F: "write",
@@ -126,7 +151,7 @@ func TestCheck(t *testing.T) {
 		{"fine", protocol.Request{Object: "counter", F: "add", Value: "-3", Session: 4, Seq: 1}, ""},
 		{"open", protocol.Request{Object: "session", F: "open"}, ""},
 	} {
-		r, fine := Check(c.req)
+		r, fine := New(nil, nil).Check(c.req)
 		if fine != (c.code == "") || r.Code != c.code || !fine && r.Outcome != protocol.Fail {
 			t.Errorf("%s: got %+v, %t; want code %q", c.name, r, fine, c.code)
 		}
@@ -143,7 +168,7 @@ func appendTo(session, seq uint64, value int) Command {
 // through returns the store as a snapshot would bring it to another node.
 func through(t *testing.T, s *Store) *Store {
 	t.Helper()
-	out, err := Decode(s.Encode(), s.bugs)
+	out, err := Decode(s.Encode(), s.bugs, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +177,7 @@ func through(t *testing.T, s *Store) *Store {
 
 // TestSessions tells the life of a session, with a snapshot between all steps.
 func TestSessions(t *testing.T) {
-	s := &story{store: New(nil)}
+	s := &story{store: New(nil, nil)}
 	open := s.do(Command{Object: "session", F: "open"})
 	if open.Value != "1" {
 		t.Fatalf("session is %s, want the slot of its open", open.Value)
@@ -184,7 +209,7 @@ func TestSessions(t *testing.T) {
 			t.Errorf("step %d: got %s, want %s", i, text(got), step.want)
 		}
 		s.store = through(t, s.store)
-		if l := s.store.Read("list", "l"); l.Value != step.list {
+		if l := s.store.Read(protocol.Request{Object: "list", Key: "l"}); l.Value != step.list {
 			t.Errorf("step %d: list is %s, want %s", i, l.Value, step.list)
 		}
 	}
@@ -200,7 +225,7 @@ func TestOrigins(t *testing.T) {
 		c.Origin = Origin{Node: "n1", Epoch: epoch, N: n, Low: low}
 		return c
 	}
-	s := &story{store: New(nil)}
+	s := &story{store: New(nil, nil)}
 	for i, step := range []struct {
 		cmd  Command
 		want string
@@ -222,7 +247,7 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("step %d: got %s, want %s", i, text(got), step.want)
 		}
 		s.store = through(t, s.store)
-		if l := s.store.Read("list", "l"); l.Value != step.list {
+		if l := s.store.Read(protocol.Request{Object: "list", Key: "l"}); l.Value != step.list {
 			t.Errorf("step %d: list is %s, want %s", i, l.Value, step.list)
 		}
 	}
@@ -233,12 +258,12 @@ func TestOrigins(t *testing.T) {
 
 // TestNoDedup shows the planted bug: the tables are kept, but not asked.
 func TestNoDedup(t *testing.T) {
-	s := &story{store: New(bug.Set{bug.NoDedup: true})}
+	s := &story{store: New(bug.Set{bug.NoDedup: true}, nil)}
 	s.do(Command{Object: "session", F: "open"})
 	for range 2 {
 		s.do(appendTo(1, 1, 7))
 	}
-	if l := s.store.Read("list", "l"); l.Value != "[7,7]" {
+	if l := s.store.Read(protocol.Request{Object: "list", Key: "l"}); l.Value != "[7,7]" {
 		t.Errorf("list is %s", l.Value)
 	}
 }
@@ -274,7 +299,7 @@ var commands = rapid.Custom(func(t *rapid.T) Command {
 // through a snapshot after every command: same replies, same bytes.
 func TestSnapshotsDoNotShow(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		a, b := New(nil), New(nil)
+		a, b := New(nil, nil), New(nil, nil)
 		for i, c := range rapid.SliceOf(commands).Draw(rt, "commands") {
 			slot := uint64(i + 1)
 			ra, rb := a.Apply(slot, c), b.Apply(slot, c)
@@ -303,7 +328,7 @@ func TestSizeBounds(t *testing.T) {
 			Node: "n1", Epoch: math.MaxUint64, N: math.MaxUint64, Low: math.MaxUint64,
 		},
 	}
-	s := New(nil)
+	s := New(nil, nil)
 	s.objects["x"] = object{kind: "list", items: []string{c.Value}}
 	if n := len(mustMarshal(t, c)); n > c.Size() {
 		t.Errorf("%d bytes, bound is %d", n, c.Size())
@@ -311,14 +336,14 @@ func TestSizeBounds(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	s := &story{store: New(nil)}
+	s := &story{store: New(nil, nil)}
 	s.do(Command{Object: "session", F: "open"})
 	s.do(appendTo(1, 1, 7))
 	s.do(Command{Object: "set", F: "add", Key: "s", Value: "1"})
 	f.Add(s.store.Encode())
 	f.Add([]byte{0x86})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		d, err := Decode(b, nil)
+		d, err := Decode(b, nil, nil)
 		if err != nil {
 			return
 		}

@@ -23,9 +23,17 @@ type image struct {
 	Objects  []objectImage
 	Sessions []sessionImage
 	Origins  []originImage
+	// Extensions are in the order of their kinds.
+	Extensions []extensionImage
 }
 
-const imageVersion = 1
+const imageVersion = 2
+
+type extensionImage struct {
+	_    struct{} `cbor:",toarray"`
+	Kind string
+	Data []byte
+}
 
 type objectImage struct {
 	_     struct{} `cbor:",toarray"`
@@ -77,6 +85,10 @@ func (s *Store) Encode() []byte {
 		}
 		im.Origins = append(im.Origins, oi)
 	}
+	for _, kind := range sortedKeys(s.extensions) {
+		im.Extensions = append(im.Extensions,
+			extensionImage{Kind: kind, Data: s.extensions[kind].Encode()})
+	}
 	b, err := cbor.Marshal(im)
 	if err != nil {
 		panic(fmt.Sprintf("kv: encode snapshot: %v", err)) // the types above all encode
@@ -84,8 +96,9 @@ func (s *Store) Encode() []byte {
 	return b
 }
 
-// Decode returns the store that a snapshot holds.
-func Decode(b []byte, bugs bug.Set) (*Store, error) {
+// Decode returns the store that a snapshot holds. It fails when the snapshot's
+// extensions are not those of ext.
+func Decode(b []byte, bugs bug.Set, ext Extensions) (*Store, error) {
 	mode, err := cbor.DecOptions{UTF8: cbor.UTF8DecodeInvalid,
 		MaxArrayElements: 1 << 30}.DecMode()
 	if err != nil {
@@ -98,7 +111,7 @@ func Decode(b []byte, bugs bug.Set) (*Store, error) {
 	if im.Version != imageVersion {
 		return nil, fmt.Errorf("decode snapshot: version %d, want %d", im.Version, imageVersion)
 	}
-	s := New(bugs)
+	s := New(bugs, ext)
 	s.applied, s.now = im.Applied, im.Now
 	for _, o := range im.Objects {
 		s.objects[o.Key] = o.object()
@@ -113,7 +126,26 @@ func Decode(b []byte, bugs bug.Set) (*Store, error) {
 		}
 		s.origins[oi.Node] = o
 	}
+	if err := s.decodeExtensions(im.Extensions); err != nil {
+		return nil, fmt.Errorf("decode snapshot: %w", err)
+	}
 	return s, nil
+}
+
+func (s *Store) decodeExtensions(images []extensionImage) error {
+	if len(images) != len(s.extensions) {
+		return fmt.Errorf("%d extensions, want %d", len(images), len(s.extensions))
+	}
+	for _, im := range images {
+		e := s.extensions[im.Kind]
+		if e == nil {
+			return fmt.Errorf("extension %q is unknown", im.Kind)
+		}
+		if err := e.Decode(im.Data); err != nil {
+			return fmt.Errorf("extension %s: %w", im.Kind, err)
+		}
+	}
+	return nil
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {

@@ -169,7 +169,7 @@ func (m *Machine) install(in *incoming) {
 	if crc32.Checksum(data, castagnoli) != in.sum {
 		return
 	}
-	store, err := kv.Decode(data, m.bugs)
+	store, err := kv.Decode(data, m.bugs, m.ext)
 	if err != nil || store.Applied() < in.index {
 		return
 	}

@@ -80,7 +80,7 @@ func (m *Machine) restoreCheckpoint(b []byte) error {
 	if c.Version != checkpointVersion {
 		return fmt.Errorf("version %d, want %d", c.Version, checkpointVersion)
 	}
-	store, err := kv.Decode(c.Store, m.bugs)
+	store, err := kv.Decode(c.Store, m.bugs, m.ext)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type Machine struct {
 	epoch    protocol.Epoch
 	timeout  protocol.Time
 	bugs     bug.Set
+	ext      kv.Extensions
 	codec    *codec
 	rng      *rand.Rand
 
@@ -86,7 +87,10 @@ type Machine struct {
 }
 
 // New returns a member that goes on from what it had made durable.
-func New(cfg protocol.Config) (*Machine, error) {
+func New(cfg protocol.Config) (*Machine, error) { return NewWith(cfg, nil) }
+
+// NewWith is New with kinds of objects of the caller's in the store.
+func NewWith(cfg protocol.Config, ext kv.Extensions) (*Machine, error) {
 	if err := validate(cfg); err != nil {
 		return nil, fmt.Errorf("new paxos machine: %w", err)
 	}
@@ -97,9 +101,9 @@ func New(cfg protocol.Config) (*Machine, error) {
 	m := &Machine{
 		self: cfg.Self, members: slices.Clone(cfg.Members), epoch: cfg.Epoch,
 		index: map[protocol.NodeID]int{}, majority: len(cfg.Members)/2 + 1,
-		timeout: cfg.RequestTimeout, bugs: cfg.Bugs, codec: codec,
+		timeout: cfg.RequestTimeout, bugs: cfg.Bugs, ext: ext, codec: codec,
 		rng:   rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Epoch))),
-		store: kv.New(cfg.Bugs), heardAt: never, pingAt: never, transferAt: never,
+		store: kv.New(cfg.Bugs, ext), heardAt: never, pingAt: never, transferAt: never,
 		links:   make([]link, len(cfg.Members)),
 		waiters: map[uint64]*waiter{}, nextN: 1, low: 1,
 		keep: keepSlots, checkpointEvery: checkpointSlots,

@@ -155,7 +155,7 @@ func (m *Machine) answerReads() {
 		}
 		for _, n := range b.ids {
 			if w := m.waiters[n]; w != nil {
-				m.complete(n, m.store.Read(w.req.Object, w.req.Key))
+				m.complete(n, m.store.Read(w.req))
 			}
 		}
 		return true

@@ -35,7 +35,7 @@ type waiter struct {
 // Submit takes over a client's request.
 func (m *Machine) Submit(now protocol.Time, r protocol.Request) {
 	m.advance(now)
-	if refusal, fine := kv.Check(r); !fine {
+	if refusal, fine := m.store.Check(r); !fine {
 		m.reply(r.ID, refusal)
 		return
 	}

@@ -345,7 +345,7 @@ func decidedByStore(code string) bool {
 // replay lets the twin replay the chosen log, and a store of the real kind as
 // well, to compare the checkpoints with.
 func (w *watcher) replay() (*twin, error) {
-	tw, store := newTwin(), kv.New(nil)
+	tw, store := newTwin(), kv.New(nil, nil)
 	for k := uint64(1); ; k++ {
 		cmd, there := w.chosen[k]
 		if !there {

@@ -46,12 +46,19 @@ type Request struct {
 	Session uint64
 	Seq     uint64
 	// Object is the kind of thing that Key names: "register", "set", "counter",
-	// "queue", "list"; or "session" for F "open".
+	// "queue", "list", …; "session" for F "open"; "txn" for whole transactions;
+	// "admin" for what an operator asks, such as F "transfer".
 	Object string
 	F      string
 	Key    string
 	// Value is compact JSON, "" when there is none.
 	Value string
+	// Txn is the open transaction, at this node, that the request is part of; 0
+	// is none.
+	Txn uint64
+	// Token is what the client has seen so far, as the last Reply.Token of its
+	// session said; "" is nothing. Only protocols with session guarantees use it.
+	Token string
 }
 
 // Outcome is what a reply says about the request.
@@ -87,6 +94,8 @@ type Reply struct {
 	// docs/target-api.md: "unavailable", "timeout", "precondition-failed", …
 	Code  string
 	Error string
+	// Token is what the client has seen with this reply; see Request.Token.
+	Token string
 }
 
 // Ready is what a machine wants done, in this order.
@@ -123,6 +132,17 @@ type Machine interface {
 	Status() Status
 }
 
+// WallTime is nanoseconds since 1970 on the node's clock for the time of day. It
+// may jump, backwards as well.
+type WallTime int64
+
+// WallClocked is a machine that wants to know the time of day. The driver calls
+// SetWall before every Step, Submit and Tick. No correct protocol here needs it;
+// bugs can be planted that trust it.
+type WallClocked interface {
+	SetWall(now WallTime)
+}
+
 // Status is what a node says about itself; /status serves it as JSON.
 type Status struct {
 	Node     NodeID `json:"node"`
@@ -139,6 +159,9 @@ type Status struct {
 	Committed uint64   `json:"committed,omitempty"`
 	Epoch     Epoch    `json:"epoch"`
 	Members   []NodeID `json:"members"`
+	// Details are the protocol's own, such as the ends of leases: a struct that
+	// encodes to a JSON object, described in docs/protocols.
+	Details any `json:"details,omitempty"`
 }
 
 // Config is what every machine is made with.

@@ -20,6 +20,7 @@ const (
 	maxBody  = 64 << 10
 	maxValue = 16 << 10
 	maxKey   = 256
+	maxToken = 4 << 10
 	maxWord  = 64
 )
 
@@ -80,6 +81,8 @@ type opRequest struct {
 	Value   json.RawMessage `json:"value"`
 	Session uint64          `json:"session"`
 	Seq     uint64          `json:"seq"`
+	Txn     uint64          `json:"txn"`
+	Token   string          `json:"token"`
 }
 
 // opResponse is the answer to POST /v1/op: a machine's reply as JSON.
@@ -88,6 +91,7 @@ type opResponse struct {
 	Value json.RawMessage `json:"value,omitempty"`
 	Code  string          `json:"code,omitempty"`
 	Error string          `json:"error,omitempty"`
+	Token string          `json:"token,omitempty"`
 }
 
 func (n *Node) serveOp(w http.ResponseWriter, r *http.Request) {
@@ -146,7 +150,7 @@ func (n *Node) perform(w http.ResponseWriter, r *http.Request, request protocol.
 func (n *Node) respond(w http.ResponseWriter, reply protocol.Reply) {
 	response := opResponse{
 		Type: reply.Outcome.String(), Code: reply.Code, Error: reply.Error,
-		Value: json.RawMessage(reply.Value),
+		Value: json.RawMessage(reply.Value), Token: reply.Token,
 	}
 	if reply.Outcome == protocol.OK && reply.Value == "" {
 		response.Value = json.RawMessage("null")
@@ -233,6 +237,7 @@ func readRequest(body io.Reader) (protocol.Request, error) {
 	}
 	return protocol.Request{
 		Session: op.Session, Seq: op.Seq, Object: op.Object, F: op.F, Key: op.Key, Value: value,
+		Txn: op.Txn, Token: op.Token,
 	}, nil
 }
 
@@ -248,6 +253,9 @@ func (op *opRequest) check() error {
 	}
 	if !utf8.ValidString(op.Key) {
 		return errors.New("key: not UTF-8")
+	}
+	if len(op.Token) > maxToken {
+		return sizeError{part: "token", size: len(op.Token), max: maxToken}
 	}
 	if op.Session != 0 && op.Seq == 0 {
 		return errors.New("seq: must be 1 or more in a session")

@@ -54,7 +54,7 @@ func (n *Node) await(ctx context.Context, tick <-chan time.Time) {
 	select {
 	case <-ctx.Done():
 	case m := <-n.transport.inbox:
-		n.machine.Step(n.clock.Mono(), m)
+		n.machine.Step(n.time(), m)
 	case s := <-n.submits:
 		n.submit(s)
 	case <-tick:
@@ -62,12 +62,21 @@ func (n *Node) await(ctx context.Context, tick <-chan time.Time) {
 	}
 }
 
+// time is what the machine is told: monotonic time, and before that the time of
+// day, if it wants to know it.
+func (n *Node) time() protocol.Time {
+	if m, ok := n.machine.(protocol.WallClocked); ok {
+		m.SetWall(protocol.WallTime(n.clock.Wall().UnixNano()))
+	}
+	return n.clock.Mono()
+}
+
 // drain takes the inputs that are there already.
 func (n *Node) drain(tick <-chan time.Time) {
 	for range maxBatch {
 		select {
 		case m := <-n.transport.inbox:
-			n.machine.Step(n.clock.Mono(), m)
+			n.machine.Step(n.time(), m)
 		case s := <-n.submits:
 			n.submit(s)
 		case <-tick:
@@ -80,7 +89,7 @@ func (n *Node) drain(tick <-chan time.Time) {
 
 func (n *Node) tick() {
 	n.counters.ticks.Add(1)
-	n.machine.Tick(n.clock.Mono())
+	n.machine.Tick(n.time())
 }
 
 func (n *Node) submit(s submission) {
@@ -96,7 +105,7 @@ func (n *Node) submit(s submission) {
 	s.request.ID = n.lastRequest
 	n.waiting[s.request.ID] = s.reply
 	n.counters.requests.Add(1)
-	n.machine.Submit(n.clock.Mono(), s.request)
+	n.machine.Submit(n.time(), s.request)
 }
 
 // digest does what the machine wants until it wants nothing more.
@@ -106,7 +115,7 @@ func (n *Node) digest() error {
 		pending := n.toSelf
 		n.toSelf = nil
 		for _, m := range pending {
-			n.machine.Step(n.clock.Mono(), m)
+			n.machine.Step(n.time(), m)
 		}
 		ready := n.machine.Ready()
 		if ready.Empty() {

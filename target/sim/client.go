@@ -95,10 +95,11 @@ type call struct {
 	answered bool
 }
 
-// probe is a request that must succeed after healing.
+// probe is a request or a dialog that must succeed after healing.
 type probe struct {
-	node *Node
-	req  func() protocol.Request
+	node   *Node
+	req    func() protocol.Request
+	dialog func() Dialog
 }
 
 // A client that finds no node to talk to looks again after redial.
@@ -119,16 +120,22 @@ func (c *Cluster) next(cl *client) {
 		c.after(redial, func() { c.next(cl) }) // refused: nothing was asked
 		return
 	}
+	cl.busy = true
+	rest := func(*Op) {
+		cl.busy = false
+		c.after(c.think(), func() { c.next(cl) })
+	}
+	if c.opts.Dialogs != nil {
+		c.issued++
+		c.talk(cl, n, c.opts.Dialogs(c.ask, c.issued), rest)
+		return
+	}
 	req := protocol.Request{Object: "session", F: "open"}
 	if !c.opts.Sessions || cl.session != 0 {
 		c.issued++
 		req = c.opts.Generate(c.ask, c.issued)
 	}
-	cl.busy = true
-	c.operate(cl, n, req, false, func(*Op) {
-		cl.busy = false
-		c.after(c.think(), func() { c.next(cl) })
-	})
+	c.operate(cl, n, req, false, rest)
 }
 
 // operate performs one operation of the client, with repetitions if it has a
@@ -302,6 +309,9 @@ func (c *Cluster) probes() []probe {
 		}
 	}
 	var ps []probe
+	if c.opts.Dialogs != nil {
+		return c.dialogProbes()
+	}
 	for _, n := range c.nodes {
 		ps = append(ps, probe{node: n, req: func() protocol.Request {
 			c.issued++
@@ -326,6 +336,10 @@ func (c *Cluster) probeNext(cl *client) {
 }
 
 func (c *Cluster) probe(cl *client, p probe) {
+	if p.dialog != nil {
+		c.probeDialog(cl, p)
+		return
+	}
 	req := protocol.Request{Object: "session", F: "open"}
 	if !c.opts.Sessions || cl.session != 0 {
 		req = p.req()

@@ -23,9 +23,13 @@ const (
 	ClockJump   FaultKind = "clock-jump"   // one clock jumps ahead
 	SlowDisk    FaultKind = "slow-disk"    // one disk takes up to 0.3 s for a sync
 	RollingKill FaultKind = "rolling-kill" // every node in turn loses power
+
+	// These come only when Options.More asks for them.
+	ClockBack FaultKind = "clock-back" // one monotonic clock jumps back
+	WallJump  FaultKind = "wall-jump"  // one clock for the time of day jumps, either way
 )
 
-// AllFaults lists every kind.
+// AllFaults lists the kinds that Swarm draws from.
 func AllFaults() []FaultKind {
 	return []FaultKind{
 		Halves, Isolate, OneWay, Flaky, Kill, KillInside, KillAll, Stop,
@@ -155,6 +159,12 @@ func (c *Cluster) inject(kind FaultKind) {
 	case ClockJump:
 		n.clock.set(c.now, n.clock.faster, c.between(0, 3*time.Second))
 		c.fault(n, "clock jumps ahead")
+	case ClockBack:
+		n.clock.set(c.now, n.clock.faster, -c.between(0, 3*time.Second))
+		c.fault(n, "clock jumps back")
+	case WallJump:
+		n.wallError = c.between(-5*time.Second, 5*time.Second)
+		c.fault(n, fmt.Sprintf("wall clock %v ahead", n.wallError))
 	case SlowDisk:
 		c.fault(n, "slow disk")
 		n.slowDisk = true
@@ -238,6 +248,7 @@ func (c *Cluster) heal() {
 	}
 	for _, n := range c.nodes {
 		n.slowDisk = false
+		n.wallError = 0
 		n.clock.set(c.now, 0, 0)
 		c.restart(n)
 		c.resume(n)

@@ -18,7 +18,9 @@ type Node struct {
 	machine protocol.Machine // nil while the node is down
 	disk    disk
 	clock   clock
-	paused  bool
+	// wallError is how far the clock for the time of day is ahead.
+	wallError time.Duration
+	paused    bool
 	// inbox holds what has arrived and was not handled yet: while the disk
 	// syncs, and while the node is paused.
 	inbox []input
@@ -75,6 +77,9 @@ func (k *clock) set(now time.Duration, faster int64, jump time.Duration) {
 	k.local, k.since = k.read(now)+protocol.Time(jump), now
 	k.faster = faster
 }
+
+// wallEpoch is the time of day at which every run begins.
+const wallEpoch = int64(1_700_000_000e9)
 
 // maxInbox is the size of the socket's buffer, in datagrams.
 const maxInbox = 2000
@@ -179,6 +184,9 @@ func (c *Cluster) work(n *Node) {
 // handle gives one input to the machine.
 func (c *Cluster) handle(n *Node, in input) {
 	now := n.clock.read(c.now)
+	if m, ok := n.machine.(protocol.WallClocked); ok {
+		m.SetWall(protocol.WallTime(wallEpoch + int64(c.now+n.wallError)))
+	}
 	switch {
 	case in.message != nil:
 		m := *in.message

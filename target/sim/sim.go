@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/target/bug"
@@ -31,11 +32,19 @@ type Options struct {
 	Ops int
 	// Generate makes the clients' requests; default Registers(3).
 	Generate Generator
+	// Dialogs, if set, takes the place of Generate: each call begins a dialog of
+	// several requests, and Ops counts dialogs. n counts them from 1.
+	Dialogs func(rng *rand.Rand, n int) Dialog
+	// Final, if set, returns what makes the dialogs that have to succeed at every
+	// node after healing, beside one of Dialogs. One that fails is made anew.
+	Final func(*Cluster) []func() Dialog
 	// Sessions makes each client open a session, number its requests, and
 	// repeat those whose outcome it does not know.
 	Sessions bool
 	// Faults is what goes wrong; nil lets the seed choose, see Swarm.
 	Faults *Faults
+	// More are kinds of faults that come beside those of Faults.
+	More []FaultKind
 	// RequestTimeout is given to the machines; default 1 s.
 	RequestTimeout time.Duration
 	// ClientTimeout is when a client stops waiting; default 1.5 RequestTimeout.
@@ -217,6 +226,7 @@ func newCluster(opts Options) *Cluster {
 	if opts.Faults != nil {
 		c.faults = *opts.Faults
 	}
+	c.faults.Kinds = slices.Concat(c.faults.Kinds, opts.More)
 	c.faults.setDefaults()
 	members := make([]protocol.NodeID, c.opts.Nodes)
 	for i := range members {

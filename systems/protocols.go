@@ -1,0 +1,79 @@
+package systems
+
+import (
+	"slices"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// Protocol describes one protocol of the reference cluster, as the harness sees
+// it: from outside, through docs/target-api.md.
+type Protocol struct {
+	Name, Doc string
+	// Claim is what the protocol promises.
+	Claim string
+	// Workloads are the names of the workloads that test the claim.
+	Workloads []string
+	// Faults are the families of faults that the claim covers.
+	Faults []string
+	// Objects maps each kind of object to the operations on it. The object "txn"
+	// has the operation "txn", a transaction of several steps.
+	Objects map[string][]history.F
+	// Interactive transactions are several requests, begin to commit, to one
+	// node; others are one request.
+	Interactive bool
+	// Missing says in a sentence why something else is not there.
+	Missing string
+	// Available: progress whenever a majority is healthy and connected.
+	Available bool
+	// Primaries: a node leads.
+	Primaries bool
+}
+
+// Protocols are the protocols of the reference cluster.
+func Protocols() []Protocol {
+	return slices.Concat(logProtocols(), quorumProtocols())
+}
+
+// everything is the families of faults that the strongest claims cover.
+func everything() []string {
+	return []string{"partition", "messages", "kill", "pause", "restart", "clients"}
+}
+
+func logProtocols() []Protocol {
+	return []Protocol{
+		{
+			Name:      "paxos",
+			Doc:       "Multi-Paxos: a replicated log of commands, with read-index reads and sessions",
+			Claim:     "linearizable per key, exactly once; available with a connected majority",
+			Workloads: []string{"cas-register", "register", "set-full", "counter"},
+			Faults:    everything(),
+			Objects: map[string][]history.F{
+				"register": {"read", "write", "cas"},
+				"set":      {"add", "read"},
+				"counter":  {"add", "read"},
+				"queue":    {"enqueue", "dequeue"},
+				"list":     {"append", "read"},
+			},
+			Missing:   "the Multi-Paxos key-value store has registers, sets, counters, queues and lists",
+			Available: true,
+			Primaries: true,
+		},
+	}
+}
+
+func quorumProtocols() []Protocol {
+	return []Protocol{
+		{
+			Name:      "quorum",
+			Doc:       "ABD: registers replicated by reading and writing majorities",
+			Claim:     "linearizable read/write registers, per key; available with a connected majority",
+			Workloads: []string{"register"},
+			Faults:    everything(),
+			Objects:   map[string][]history.F{"register": {"read", "write"}},
+			Missing: "ABD quorum registers can only be read and written: " +
+				"compare-and-set needs consensus, which majorities alone do not give",
+			Available: true,
+		},
+	}
+}
