@@ -83,8 +83,9 @@ func partitionFlavors() []flavor {
 	}
 }
 
-// killFlavors takes a majority or all with 5 of 12 cards: what a minority forgot,
-// the others still know, so that only these show data that was never made durable.
+// killFlavors takes a majority or all with 3 of 10 cards, beside the regular ones: what a
+// minority forgot the others still know, so that only these show data that was never
+// made durable.
 func killFlavors() []flavor {
 	return []flavor{
 		{kind: "kill", target: TargetOne},
@@ -92,7 +93,7 @@ func killFlavors() []flavor {
 		{kind: "kill", target: TargetPrimaries},
 		{kind: "kill", target: TargetMinority, quick: true},
 		{kind: "kill", target: TargetMajority, weight: 2, telling: true},
-		{kind: "kill-all", target: TargetAll, weight: 3, telling: true},
+		{kind: "kill-all", target: TargetAll, weight: 1, telling: true},
 		{kind: "kill-seq", target: TargetPrimaries},
 		{kind: "isolate-kill", target: TargetPrimaries},
 	}

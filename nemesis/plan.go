@@ -43,10 +43,8 @@ type PlanConfig struct {
 const (
 	longMin = 8 * time.Second
 	longMax = 12 * time.Second
-	// deafEvery is how often a partition is made in which a leader hears nobody.
-	// Such a leader is still heard, so that the others have no reason to replace
-	// it: it takes much longer than a clean cut until something goes wrong.
-	deafEvery = time.Minute
+	// regularEvery is how often the regular faults come.
+	regularEvery = time.Minute
 	// leastFor is the shortest fault that a crowded plan may have.
 	leastFor = 500 * time.Millisecond
 	// cardMin is the time that is kept for each card of the first deck when a
@@ -113,7 +111,8 @@ func Plan(c PlanConfig) ([]Step, error) {
 	}
 	p := &planner{
 		PlanConfig: c, rng: rand.New(rand.NewPCG(c.Seed, 0x6e656d65736973)), families: chosen,
-		flavors: map[int][]int{}, end: c.Duration - c.Grace, crowdEnd: c.Grace,
+		flavors: map[int][]int{}, had: map[string]time.Duration{},
+		end: c.Duration - c.Grace, crowdEnd: c.Grace,
 	}
 	for p.deal() {
 	}
@@ -237,7 +236,8 @@ type planner struct {
 	steps    []Step
 	crowded  int           // steps since the last clean gap
 	crowdEnd time.Duration // when the last of them ends
-	deaf     time.Duration // start of the minute that has its deaf leader, plus 1
+	// had is, for each of regulars, the start of the minute that has it, plus 1.
+	had map[string]time.Duration
 }
 
 // deal adds one step and reports whether there is time for more.
@@ -260,8 +260,10 @@ func (p *planner) deal() bool {
 	}
 	p.crowded++
 	p.crowdEnd = max(p.crowdEnd, s.At+s.For+p.healing(s))
-	if s.Shape == ShapeDeaf && s.For >= longMin {
-		p.deaf = s.At.Truncate(deafEvery) + 1
+	for _, m := range regulars() {
+		if m.family == p.families[fam].name && m.is(v) && s.For >= m.least {
+			p.had[m.name] = s.At.Truncate(regularEvery) + 1
+		}
 	}
 	p.first = max(0, p.first-1)
 	p.steps = append(p.steps, s)
@@ -289,16 +291,44 @@ func (p *planner) least(v flavor) time.Duration {
 	return min(p.MinFor, leastFor)
 }
 
-// wantsDeaf reports whether the minute at which the next step would begin still
-// lacks its deaf leader and time is getting short, or a partition comes anyway.
-func (p *planner) wantsDeaf(partition bool) bool {
+// regular is a flavor that each minute of a plan has, because what it shows nothing
+// else does, and chance alone may leave it out for minutes.
+type regular struct {
+	name, family string
+	is           func(flavor) bool
+	// least is how long it has to last, late the part of the minute after which it
+	// comes next if it has not come by itself, shortest the plan without it.
+	least, shortest time.Duration
+	late            float64
+}
+
+func regulars() []regular {
+	return []regular{
+		{
+			// Such a leader is still heard, so that the others have no reason to replace
+			// it: it takes much longer than a clean cut until something goes wrong.
+			name: "deaf leader", family: "partition", least: longMin, late: 0.4,
+			shortest: 40 * time.Second, is: func(v flavor) bool { return v.shape == ShapeDeaf },
+		},
+		{
+			// What a minority forgot the others still know: only when all lose what
+			// they did not sync it is gone.
+			name: "power cut", family: "kill", least: leastFor, late: 0.6,
+			shortest: 20 * time.Second, is: func(v flavor) bool { return v.kind == "kill-all" },
+		},
+	}
+}
+
+// wants reports whether the minute at which the next step would begin still lacks
+// what it must have and time is getting short, or the family comes anyway.
+func (p *planner) wants(m regular, dealt bool) bool {
 	at := p.crowdEnd
-	minute := at.Truncate(deafEvery)
-	if p.deaf == minute+1 || p.end-at < longMin+2*time.Second || p.Duration < 40*time.Second {
+	minute := at.Truncate(regularEvery)
+	if p.had[m.name] == minute+1 || p.end-at < m.least+2*time.Second || p.Duration < m.shortest {
 		return false
 	}
-	late := min(deafEvery, p.Duration) * 2 / 5
-	return at-minute > late || partition && p.rng.IntN(2) == 0
+	late := time.Duration(float64(min(regularEvery, p.Duration)) * m.late)
+	return at-minute > late || dealt && p.rng.IntN(2) == 0
 }
 
 // nextFamily takes the next card of the deck of families.
@@ -306,9 +336,13 @@ func (p *planner) nextFamily() int {
 	if len(p.deck) == 0 {
 		p.shuffle()
 	}
-	i := slices.IndexFunc(p.families, func(f family) bool { return f.name == "partition" })
-	if i >= 0 && p.first == 0 && p.wantsDeaf(false) {
-		return i
+	for _, m := range regulars() {
+		i := slices.IndexFunc(p.families, func(f family) bool {
+			return f.name == m.family && slices.ContainsFunc(f.flavors, m.is)
+		})
+		if i >= 0 && p.first == 0 && p.wants(m, false) {
+			return i
+		}
 	}
 	fam := p.deck[len(p.deck)-1]
 	p.deck = p.deck[:len(p.deck)-1]
@@ -347,12 +381,15 @@ func (p *planner) shuffle() {
 // nextFlavor takes the next card of a family's deck of flavors.
 func (p *planner) nextFlavor(fam int) flavor {
 	all := p.families[fam].flavors
-	if p.families[fam].name == "partition" && p.wantsDeaf(true) {
-		deaf := slices.IndexFunc(all, func(v flavor) bool { return v.shape == ShapeDeaf })
-		if at := slices.Index(p.flavors[fam], deaf); at >= 0 {
+	for _, m := range regulars() {
+		card := slices.IndexFunc(all, m.is)
+		if m.family != p.families[fam].name || card < 0 || !p.wants(m, true) {
+			continue
+		}
+		if at := slices.Index(p.flavors[fam], card); at >= 0 {
 			p.flavors[fam] = slices.Delete(p.flavors[fam], at, at+1)
 		}
-		return all[deaf]
+		return all[card]
 	}
 	deck := p.flavors[fam]
 	if len(deck) == 0 {

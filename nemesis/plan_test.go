@@ -170,7 +170,7 @@ func TestPlanProportions(t *testing.T) {
 	share("overlapping", p.overlapping, p.steps, 0.2, 0.3)
 	share("long", p.long, p.steps, 0.15, 0.3)
 	share("partitions aimed at leaders", p.aimed, p.partitions, 0.45, 0.65)
-	share("kills of a majority", p.majority, p.kills, 0.30, 0.5)
+	share("kills of a majority", p.majority, p.kills, 0.35, 0.6)
 	share("seconds between starts", int(p.gaps.Seconds()), p.steps, 4.5, 5.5)
 	if p.losses == 0 {
 		t.Error("no step loses 10 to 40 % on all links")
@@ -381,4 +381,49 @@ func FuzzReadSchedule(f *testing.F) {
 			t.Errorf("%v\n%v\n%v", err, steps, again)
 		}
 	})
+}
+
+// TestRegularFaults holds plans to what each minute must have: without a power cut of
+// all nodes and a deaf leader some mistakes cannot show at all.
+func TestRegularFaults(t *testing.T) {
+	for _, c := range []struct {
+		length     time.Duration
+		cuts, deaf int // at least so many in a plan
+		mostly     int // of 100 plans have a power cut
+	}{
+		{length: 30 * time.Second, mostly: 50},
+		{length: time.Minute, cuts: 1, deaf: 1},
+		{length: 3 * time.Minute, cuts: 3, deaf: 2},
+	} {
+		with := 0
+		for seed := range uint64(100) {
+			steps, err := Plan(PlanConfig{
+				Seed: seed, Duration: c.length, Faults: []string{"all"},
+				Nodes: []Node{"n1", "n2", "n3", "n4", "n5"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cuts, deaf := 0, 0
+			for _, s := range steps {
+				if s.Fault == "kill-all" {
+					cuts++
+				}
+				if s.Shape == ShapeDeaf {
+					deaf++
+				}
+			}
+			if cuts > 0 {
+				with++
+			}
+			if cuts < c.cuts || deaf < c.deaf {
+				t.Errorf("seed %d, %v: %d power cuts and %d deaf leaders, want %d and %d",
+					seed, c.length, cuts, deaf, c.cuts, c.deaf)
+			}
+		}
+		t.Logf("%v: %d of 100 plans have a power cut", c.length, with)
+		if with < c.mostly {
+			t.Errorf("%v: want %d", c.length, c.mostly)
+		}
+	}
 }
