@@ -27,15 +27,19 @@ const (
 	targetPackage = modulePath + "/cmd/target"
 )
 
+// ErrTarget is returned for a program that was named and cannot be run.
+var ErrTarget = errors.New("target program")
+
 // FindTarget returns the program of the reference cluster's nodes: the one that
 // was named, the one beside this program, one built from the sources that the
 // working directory belongs to, or the one in PATH, in this order. A program
-// that it builds goes into buildDir.
+// that it builds goes into buildDir. With a name that leads to no program it fails
+// with ErrTarget.
 func FindTarget(ctx context.Context, named, buildDir string) (string, error) {
 	if named != "" {
 		path, err := exec.LookPath(named)
 		if err != nil {
-			return "", fmt.Errorf("target program %s: %w", named, err)
+			return "", fmt.Errorf("%w %s: %w", ErrTarget, named, err)
 		}
 		return filepath.Abs(path)
 	}

@@ -21,7 +21,7 @@ func Heal(ctx context.Context, dir string) ([]string, error) {
 	defer cancel()
 	// A directory that is no run must not get a lock and a ledger.
 	if _, err := os.Stat(filepath.Join(dir, testFile)); err != nil {
-		return nil, fmt.Errorf("heal: %s is no run: %w", dir, err)
+		return nil, fmt.Errorf("heal: %s %w: %w", dir, ErrNoRun, err)
 	}
 	lock, err := lockDir(dir)
 	if err != nil {

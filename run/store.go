@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
@@ -113,11 +114,18 @@ func writeFile(path string, b []byte) error {
 	return nil
 }
 
-// LoadTest reads the test.json of a run's directory.
+// ErrNoRun is returned for a directory in which no run was stored.
+var ErrNoRun = errors.New("is no run")
+
+// LoadTest reads the test.json of a run's directory. It fails with ErrNoRun when
+// there is none.
 func LoadTest(dir string) (Test, error) {
 	b, err := os.ReadFile(filepath.Join(dir, testFile))
 	if err != nil {
-		return Test{}, fmt.Errorf("%s is no run: %w", dir, err)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			return Test{}, fmt.Errorf("%s %w: it has no %s", dir, ErrNoRun, testFile)
+		}
+		return Test{}, fmt.Errorf("read the run of %s: %w", dir, err)
 	}
 	var t Test
 	if err := json.Unmarshal(b, &t); err != nil {

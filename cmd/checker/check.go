@@ -84,6 +84,14 @@ func checkRun(stop interrupts, std streams, path string, limits run.CheckLimits)
 		printOutcome(std.out, out)
 		return judged(std, out.Result.Verdict, err)
 	}
+	return ofRun(err)
+}
+
+// ofRun marks the error of a path that leads to no run as the user's.
+func ofRun(err error) error {
+	if errors.Is(err, run.ErrNoRun) {
+		return usage(err)
+	}
 	return err
 }
 
@@ -136,7 +144,7 @@ func newReport(std streams) *cobra.Command {
 			}
 			file, err := run.Report(dir)
 			if err != nil {
-				return err
+				return ofRun(err)
 			}
 			_, err = fmt.Fprintln(std.out, file)
 			return err
@@ -166,7 +174,7 @@ called any number of times.`,
 			for _, l := range lines {
 				fmt.Fprintln(std.out, l)
 			}
-			return err
+			return ofRun(err)
 		},
 	}
 }

@@ -101,7 +101,7 @@ func runTest(stop interrupts, std streams, cfg run.Config, verbose bool) error {
 		printOutcome(std.out, out)
 		return judged(std, out.Result.Verdict, err)
 	}
-	if errors.Is(err, systems.ErrOptions) {
+	if errors.Is(err, systems.ErrOptions) || errors.Is(err, run.ErrTarget) {
 		return usage(err)
 	}
 	return err
