@@ -129,21 +129,28 @@ func (l *Ledger) recover() error {
 }
 
 // parseLedger returns the entries of data and the length of its whole lines.
-// Only an incomplete last line is forgiven; damage elsewhere is an error.
+// Only an incomplete last line is forgiven; damage elsewhere is an error, which
+// names the first damaged line and comes with the entries of all others.
 func parseLedger(data []byte) (entries []Entry, whole int, err error) {
 	for line := 1; whole < len(data); line++ {
 		end := bytes.IndexByte(data[whole:], '\n')
 		if end < 0 {
-			return entries, whole, nil
+			return entries, whole, err
 		}
 		var e Entry
-		if err := json.Unmarshal(data[whole:whole+end], &e); err != nil {
-			return nil, 0, fmt.Errorf("line %d: %w", line, err)
+		bad := json.Unmarshal(data[whole:whole+end], &e)
+		if bad == nil && e.Type == EntryIntent && e.Intent == nil {
+			bad = errors.New("an intent that does not say what for")
 		}
-		entries = append(entries, e)
+		switch {
+		case bad == nil:
+			entries = append(entries, e)
+		case err == nil:
+			err = fmt.Errorf("line %d: %w", line, bad)
+		}
 		whole += end + 1
 	}
-	return entries, whole, nil
+	return entries, whole, err
 }
 
 // Append writes e and returns once it is on the disk. After an error nothing
@@ -217,7 +224,8 @@ func (l *Ledger) Close() error {
 }
 
 // ReadLedger reads the ledger at path without changing it. Torn is true when its
-// last line is incomplete; the line is left out.
+// last line is incomplete; the line is left out. A damaged line elsewhere is an
+// error, beside the entries of all other lines.
 func ReadLedger(path string) (entries []Entry, torn bool, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -225,9 +233,9 @@ func ReadLedger(path string) (entries []Entry, torn bool, err error) {
 	}
 	entries, whole, err := parseLedger(data)
 	if err != nil {
-		return nil, false, fmt.Errorf("read ledger %s: %w", path, err)
+		err = fmt.Errorf("read ledger %s: %w", path, err)
 	}
-	return entries, whole < len(data), nil
+	return entries, whole < len(data), err
 }
 
 // OutstandingFault is a fault whose healing is not on record.

@@ -88,36 +88,44 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 	if err != nil {
 		return check.Result{}, nil, nil, fmt.Errorf("check %s: %w", dir, err)
 	}
-	summary, err := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
-	noLedger := errors.Is(err, fs.ErrNotExist)
-	if err != nil && !noLedger {
-		return check.Result{}, nil, nil, fmt.Errorf("check %s: %w", dir, err)
-	}
+	summary, noLedger := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
 	opts := test.Config.workloadOptions()
 	opts.Available = test.Config.watchesAvailability(sys)
 	opts.Check = limits.options()
-	checkers := []check.Checker{
-		w.Checker(opts),
-		check.CheckerFunc(func(context.Context, *history.History) check.Result {
-			return summary.Result()
-		}),
+	checkers := []check.Checker{w.Checker(opts)}
+	if noLedger == nil {
+		checkers = append(checkers, check.CheckerFunc(
+			func(context.Context, *history.History) check.Result { return summary.Result() }))
 	}
-	notes := slices.Clone(test.Notes)
-	if len(test.Phases) == 0 {
-		notes = append(notes, "it was cut off: its checker did not live to its end")
-	}
-	if noLedger {
-		notes = append(notes, "there is no ledger: nobody knows which faults there were")
-	}
-	if h.Torn {
-		notes = append(notes, "the history ends inside a line: what came after it is lost")
-	}
-	if len(notes) > 0 {
+	if notes := doubts(test, h, noLedger); len(notes) > 0 {
 		checkers = append(checkers, remarks(notes))
 	}
 	result := check.Compose(w.Name, checkers...).Check(ctx, h)
 	return result, h, summary.Faults, nil
 }
+
+// doubts are what the harness had trouble with, and what is missing of the record.
+// Only the history itself can prove a violation: without the ledger it is judged
+// all the same, but nobody knows whether the faults bit, so it cannot be valid.
+func doubts(test Test, h *history.History, noLedger error) []string {
+	notes := slices.Clone(test.Notes)
+	if len(test.Phases) == 0 {
+		notes = append(notes, "it was cut off: its checker did not live to its end")
+	}
+	switch {
+	case errors.Is(noLedger, fs.ErrNotExist):
+		notes = append(notes, "there is no ledger: nobody knows which faults there were")
+	case noLedger != nil:
+		notes = append(notes,
+			fmt.Sprintf("the ledger is damaged: nobody knows which faults there were (%v)", noLedger))
+	}
+	if h.Torn {
+		notes = append(notes, tornNote)
+	}
+	return notes
+}
+
+const tornNote = "the history ends inside a line: what came after it is lost"
 
 // remarks makes a run in which the harness had trouble at most unknown.
 func remarks(notes []string) check.Checker {
@@ -195,10 +203,8 @@ func Report(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("report %s: %w", dir, err)
 	}
-	summary, err := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("report %s: %w", dir, err)
-	}
+	// The result says it when the ledger is not whole.
+	summary, _ := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
 	return writeReports(dir, test, result, h, summary.Faults)
 }
 
@@ -348,7 +354,8 @@ func FileChecker(model, checker string, limits CheckLimits) (check.Checker, erro
 		strings.Join(CheckerNames(), ", "))
 }
 
-// CheckFile judges one history file.
+// CheckFile judges one history file. One that ends inside a line is not valid:
+// nobody knows what came after it.
 func CheckFile(
 	ctx context.Context, path string, judge check.Checker, limits CheckLimits,
 ) (check.Result, error) {
@@ -358,5 +365,10 @@ func CheckFile(
 	}
 	ctx, cancel := context.WithTimeout(ctx, limits.Time)
 	defer cancel()
-	return judge.Check(ctx, h), nil
+	r := judge.Check(ctx, h)
+	if h.Torn {
+		r.Verdict = check.Merge(r.Verdict, check.Unknown)
+		r.Reason += "; " + tornNote
+	}
+	return r, nil
 }

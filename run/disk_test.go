@@ -20,6 +20,7 @@ const plan = `{"seq":0,"type":"plan"}
 // from a violation.
 func TestDoubts(t *testing.T) {
 	const noLedger, torn = "there is no ledger", "ends inside a line"
+	const damaged = "the ledger is damaged"
 	for _, c := range []struct {
 		name, history, ledger string
 		want                  check.Verdict
@@ -31,6 +32,9 @@ func TestDoubts(t *testing.T) {
 		{"torn history", fresh[:len(fresh)-9], plan, check.Unknown, torn},
 		{"stale without ledger", stale, "", check.Invalid, noLedger},
 		{"stale, torn behind it", stale + `{"index":4`, plan, check.Invalid, torn},
+		{"damaged ledger", fresh, "garbage\n" + plan, check.Unknown, damaged},
+		{"stale, damaged ledger", stale, plan + "garbage\n" + plan, check.Invalid, damaged},
+		{"an intent for nothing", stale, plan + `{"type":"intent"}` + "\n", check.Invalid, damaged},
 	} {
 		dir := fakeRun(t, func(*Test) {}, c.history, c.ledger)
 		out, err := Check(t.Context(), dir, CheckLimits{Time: time.Minute, Memory: 1 << 30})
@@ -49,9 +53,69 @@ func TestDoubts(t *testing.T) {
 			t.Errorf("%s: %s, harness says %q", c.name, out.Result.Verdict, says)
 		}
 	}
-	dir := fakeRun(t, func(*Test) {}, fresh, "garbage\n"+plan)
-	if out, err := Check(t.Context(), dir, CheckLimits{}); err == nil || out.Result != nil {
-		t.Errorf("damaged ledger: %v, %v", out.Result, err)
+}
+
+// TestDamagedLedger: the page shows the faults that can still be read.
+func TestDamagedLedger(t *testing.T) {
+	const known = `{"seq":1,"type":"intent","at":1,"fault":7,"intent":` +
+		`{"step":{"id":7,"at":"0s","for":"1s","fault":"kill"},"nodes":["n1"],"what":"kill of n1"}}
+`
+	dir := fakeRun(t, func(*Test) {}, fresh, "{\"seq\":0,\"ty\x00\n"+known)
+	out, err := Check(t.Context(), dir, CheckLimits{Time: time.Minute, Memory: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(out.Report); err != nil {
+		t.Fatal(err)
+	}
+	path, err := Report(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"kill of n1", "the ledger is damaged", "line 1"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
+
+// TestTornFile: a lone file that ends inside a line is told, and cannot be valid.
+func TestTornFile(t *testing.T) {
+	const whole, torn = "linearizable as register", "ends inside a line"
+	limits := CheckLimits{Time: time.Minute, Memory: 1 << 30}
+	for _, c := range []struct {
+		name, history string
+		want          check.Verdict
+		says          []string
+		silent        string
+	}{
+		{"whole", fresh, check.Valid, []string{whole}, torn},
+		{"torn", fresh + `{"index":4`, check.Unknown, []string{whole, torn}, ""},
+		{"stale, torn behind it", stale + `{"index":4`, check.Invalid,
+			[]string{"not " + whole, torn}, ""},
+	} {
+		path := filepath.Join(t.TempDir(), "h.jsonl")
+		judge, err := FileChecker("register", "", limits)
+		err = errors.Join(err, os.WriteFile(path, []byte(c.history), 0o644))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := CheckFile(t.Context(), path, judge, limits)
+		if err != nil || r.Verdict != c.want {
+			t.Errorf("%s: %s, %v", c.name, r.Verdict, err)
+		}
+		for _, want := range c.says {
+			if !strings.Contains(r.Reason, want) {
+				t.Errorf("%s: %q does not say %q", c.name, r.Reason, want)
+			}
+		}
+		if c.silent != "" && strings.Contains(r.Reason, c.silent) {
+			t.Errorf("%s: %q says %q", c.name, r.Reason, c.silent)
+		}
 	}
 }
 
