@@ -9,7 +9,9 @@ import (
 )
 
 // setTruth is what SetFull counts, by looking at every element and every read.
-type setTruth struct{ stable, lost, neverRead, stale, duplicated, unexpected int }
+type setTruth struct {
+	stable, lost, neverRead, stale, duplicated, unexpected, uncovered int
+}
 
 func dumbSetFull(ops []history.Operation) setTruth {
 	var s setTruth
@@ -57,6 +59,7 @@ func (s *setTruth) element(x int64, ops []history.Operation, reads []*history.Op
 			known = min(known, op.Return)
 		}
 	}
+	answered := known
 	var present, absent *history.Operation // the last ones
 	duplicated := false
 	for _, read := range reads {
@@ -84,6 +87,10 @@ func (s *setTruth) element(x int64, ops []history.Operation, reads []*history.Op
 		s.lost++
 	case present == nil || absent != nil && absent.Call > present.Call:
 		s.neverRead++
+		if answered != history.Never && !slices.ContainsFunc(reads,
+			func(r *history.Operation) bool { return r.Call > answered }) {
+			s.uncovered++
+		}
 	default:
 		s.stable++
 		if late {
@@ -120,7 +127,8 @@ func TestSetFullTwin(t *testing.T) {
 			h.Ops = append(h.Ops, op)
 		}
 		d := SetFull(SetFullOptions{}).Check(t.Context(), h).Details.(SetFullDetails)
-		got := setTruth{d.Stable, d.Lost, d.NeverRead, d.Stale, d.Duplicated, d.Unexpected}
+		got := setTruth{d.Stable, d.Lost, d.NeverRead, d.Stale, d.Duplicated, d.Unexpected,
+			d.Uncovered}
 		want := dumbSetFull(h.Ops)
 		if got != want {
 			t.Fatalf("got %+v, want %+v for\n%s", got, want, timeline(h.Ops))
@@ -131,10 +139,11 @@ func TestSetFullTwin(t *testing.T) {
 		sum.stale += want.stale
 		sum.duplicated += want.duplicated
 		sum.unexpected += want.unexpected
+		sum.uncovered += want.uncovered
 	}
 	t.Logf("%+v", sum)
 	if slices.Min([]int{sum.stable, sum.lost, sum.neverRead, sum.stale, sum.duplicated,
-		sum.unexpected}) < 100 {
+		sum.unexpected, sum.uncovered}) < 100 {
 		t.Errorf("too rare to test anything: %+v", sum)
 	}
 }
