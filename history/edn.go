@@ -19,7 +19,8 @@ import (
 // one after another or in one vector, with or without a record's tag in front.
 // Keywords and symbols become strings without the colon, sets become lists. A
 // value with the tag of a tuple of jepsen.independent gives the operation its
-// key; a plain vector of two stays a vector, because nothing tells it from one.
+// key; a plain vector of two stays a vector, because nothing tells it from one but
+// the caller, by LoadOptions.Independent.
 func readEDN(j *joiner, r io.Reader) error {
 	b, err := io.ReadAll(r)
 	if err != nil {

@@ -13,6 +13,7 @@ type joiner struct {
 	// truth: times that are missing, equal or contradict it are moved up by as
 	// little as makes them agree.
 	loose bool
+	o     LoadOptions
 
 	open    [256]int32        // of small processes: 1 + index into h.Ops, 0 if none
 	others  map[Process]int32 // the same for the rest
@@ -53,11 +54,44 @@ func (j *joiner) add(e *Event, hasTime, hasIndex bool) error {
 		}
 		j.h.Nemesis = append(j.h.Nemesis, *e)
 		return nil
-	case e.Type == Invoke:
-		return j.invoke(e)
-	default:
-		return j.complete(e)
+	case j.o.Independent && e.Key == "":
+		if err := j.split(e); err != nil {
+			return err
+		}
 	}
+	if e.Type == Invoke {
+		return j.invoke(e)
+	}
+	return j.complete(e)
+}
+
+// split takes the key out of the value of an event.
+func (j *joiner) split(e *Event) error {
+	v := e.Value
+	if v.IsNil() && (e.Type == Fail || e.Type == Info) {
+		return nil
+	}
+	if v.Kind() != KindList || v.Len() != 2 || v.At(0).IsNil() {
+		return badEvent("value", "value of %s is %s: want [key, value], as every operation "+
+			"of a history of independent keys has", e.F, brief(v))
+	}
+	name, isText := v.At(0).AsString()
+	if !isText {
+		name = string(v.At(0).AppendJSON(nil))
+	}
+	e.Key, e.Value = Key(name), v.At(1)
+	return nil
+}
+
+// accept asks the caller about an operation.
+func (j *joiner) accept(op *Operation) error {
+	if j.o.Accept == nil {
+		return nil
+	}
+	if err := j.o.Accept(*op); err != nil {
+		return &eventError{field: "value", msg: err.Error()}
+	}
+	return nil
 }
 
 // order checks, or repairs, time and index.
@@ -97,7 +131,7 @@ func (j *joiner) invoke(e *Event) error {
 		Type:    Info,
 	})
 	j.setOpened(e.Process, int32(len(j.h.Ops)))
-	return nil
+	return j.accept(&j.h.Ops[len(j.h.Ops)-1])
 }
 
 func (j *joiner) complete(e *Event) error {
@@ -111,12 +145,16 @@ func (j *joiner) complete(e *Event) error {
 		return badEvent("f", "process %d completes %s but invoked %s at index %d",
 			e.Process, e.F, op.F, op.Index)
 	}
+	if j.o.Independent && e.Key != "" && e.Key != op.Key {
+		return badEvent("value", "process %d completes %s of key %q but invoked that of key %q "+
+			"at index %d", e.Process, e.F, e.Key, op.Key, op.Index)
+	}
 	if op.Ended = e.Time; e.Type != Info {
 		op.Return = e.Time
 	}
 	op.Type, op.Out, op.Error = e.Type, e.Value, e.Error
 	j.setOpened(e.Process, 0)
-	return nil
+	return j.accept(op)
 }
 
 func (j *joiner) opened(p Process) int32 {

@@ -19,7 +19,27 @@ import (
 // A file of JSON lines may end inside a line, as it does when its writer was
 // killed; History.Torn says so. Any other flaw is an error that begins with the
 // file's path, the line and the column.
-func Load(path string) (*History, error) {
+func Load(path string) (*History, error) { return LoadWith(path, LoadOptions{}) }
+
+// LoadOptions refine LoadWith.
+type LoadOptions struct {
+	// Independent takes the value of every client's operation that has no key for
+	// [key, value] and splits it, in invocations and in completions. It is for
+	// histories of jepsen.independent that have lost the tags of their tuples,
+	// where nothing tells a key and a value from a list of two. A value that is no
+	// such pair is an error, unless it is that of a failed or unsure completion
+	// and nil.
+	Independent bool
+	// Accept, if not nil, is asked about every operation, once when it is invoked
+	// and once when it is completed. Its error ends the loading and gets the line
+	// that the operation's value is in.
+	Accept func(Operation) error
+
+	_ struct{} // keyed literals only
+}
+
+// LoadWith is Load with options.
+func LoadWith(path string, o LoadOptions) (*History, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("load history: %w", err)
@@ -45,14 +65,16 @@ func Load(path string) (*History, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load history: %w", err)
 	}
-	return read(f, path, ops)
+	return read(f, path, ops, o)
 }
 
 // Read reads a history of either form, as Load does. The source names it in
 // messages.
-func Read(r io.Reader, source string) (*History, error) { return read(r, source, 0) }
+func Read(r io.Reader, source string) (*History, error) {
+	return read(r, source, 0, LoadOptions{})
+}
 
-func read(r io.Reader, source string, ops int) (*History, error) {
+func read(r io.Reader, source string, ops int, o LoadOptions) (*History, error) {
 	br := bufio.NewReaderSize(r, 256<<10)
 	start, err := br.Peek(64 << 10)
 	if err != nil && err != io.EOF {
@@ -63,6 +85,7 @@ func read(r io.Reader, source string, ops int) (*History, error) {
 		return nil, fmt.Errorf("read history %s: nothing in it", source)
 	}
 	j := newJoiner(source, ops)
+	j.o = o
 	switch {
 	case ownForm(start):
 		l := &lines{j: j, r: br}
