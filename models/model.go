@@ -137,14 +137,18 @@ func (m Model[S, I, O]) Spec() Spec {
 	if m.Name == "" || m.Parse == nil {
 		panic("models: a model needs Name and Parse")
 	}
-	key := m.Key
-	if key == nil {
+	key, ownKey := m.Key, m.Key != nil
+	if !ownKey {
 		key = func(op history.Operation) history.Key { return op.Key }
 	}
 	return Spec{
 		Name: m.Name, Doc: m.Doc, Fs: m.Fs,
 		Key: key,
 		Parse: func(op history.Operation) (Parsed, error) {
+			if !ownKey && Untagged(op) {
+				return Parsed{}, fmt.Errorf("value: %s looks like a key and its value, "+
+					"and the model is of one object", show(op.In))
+			}
 			p, err := m.Parse(op)
 			if err != nil {
 				return Parsed{}, err
