@@ -15,7 +15,6 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
-	"github.com/ordeal-dev/ordeal/models"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/reports"
 	"github.com/ordeal-dev/ordeal/systems"
@@ -308,67 +307,4 @@ func tail(path string, limit int64) (text string, err error) {
 		_, b, _ = bytes.Cut(b, []byte{'\n'})
 	}
 	return string(b), nil
-}
-
-// named is a checker that can be asked for by name.
-type named struct {
-	name string
-	make func(CheckLimits) check.Checker
-}
-
-func namedCheckers() []named {
-	return []named{
-		{"set-full", func(CheckLimits) check.Checker {
-			return check.SetFull(check.SetFullOptions{Linearizable: true})
-		}},
-		{"counter", func(CheckLimits) check.Checker { return check.Counter() }},
-		{"unique-ids", func(CheckLimits) check.Checker { return check.UniqueIDs() }},
-		{"stats", func(CheckLimits) check.Checker { return check.Stats() }},
-	}
-}
-
-// CheckerNames are the checkers that CheckFile can use beside models.
-func CheckerNames() []string {
-	var names []string
-	for _, n := range namedCheckers() {
-		names = append(names, n.name)
-	}
-	return names
-}
-
-// FileChecker returns the judge for a history file: linearizability against a
-// model, or a checker by name. One of the two must be given.
-func FileChecker(model, checker string, limits CheckLimits) (check.Checker, error) {
-	if model != "" {
-		if _, err := models.Lookup(model); err != nil {
-			return nil, err
-		}
-		return check.Linearizable(model, limits.options()), nil
-	}
-	for _, n := range namedCheckers() {
-		if n.name == checker {
-			return n.make(limits), nil
-		}
-	}
-	return nil, fmt.Errorf("checker %q: unknown; there is %s", checker,
-		strings.Join(CheckerNames(), ", "))
-}
-
-// CheckFile judges one history file. One that ends inside a line is not valid:
-// nobody knows what came after it.
-func CheckFile(
-	ctx context.Context, path string, judge check.Checker, limits CheckLimits,
-) (check.Result, error) {
-	h, err := history.Load(path)
-	if err != nil {
-		return check.Result{}, fmt.Errorf("check: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, limits.Time)
-	defer cancel()
-	r := judge.Check(ctx, h)
-	if h.Torn {
-		r.Verdict = check.Merge(r.Verdict, check.Unknown)
-		r.Reason += "; " + tornNote
-	}
-	return r, nil
 }

@@ -99,12 +99,10 @@ func TestTornFile(t *testing.T) {
 			[]string{"not " + whole, torn}, ""},
 	} {
 		path := filepath.Join(t.TempDir(), "h.jsonl")
-		judge, err := FileChecker("register", "", limits)
-		err = errors.Join(err, os.WriteFile(path, []byte(c.history), 0o644))
-		if err != nil {
+		if err := os.WriteFile(path, []byte(c.history), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		r, err := CheckFile(t.Context(), path, judge, limits)
+		r, err := CheckFile(t.Context(), path, File{Model: "register", Limits: limits})
 		if err != nil || r.Verdict != c.want {
 			t.Errorf("%s: %s, %v", c.name, r.Verdict, err)
 		}

@@ -18,9 +18,9 @@ const latest = "store/latest"
 
 func newCheck(stop interrupts, std streams) *cobra.Command {
 	var (
-		model, checker string
-		limit          time.Duration
-		memoryMB       int64
+		file     run.File
+		limit    time.Duration
+		memoryMB int64
 	)
 	cmd := &cobra.Command{
 		Use:   "check [PATH]",
@@ -30,11 +30,24 @@ also one that was cut off by SIGKILL, in which case it judges what was recorded.
 
 It also judges a history file by itself, this program's JSON lines or Jepsen's
 EDN, when --model says what the history is of (linearizability), or --checker
-names another judge. Models: ` + strings.Join(modelNames(), ", ") + `.
+names another judge. A file that ends inside a line cannot be valid.
+
+Histories of independent keys (jepsen.independent) have values [key value]. With
+their tags, #jepsen.independent/tuple [1 5], the keys are told apart by
+themselves. Tools that copy histories lose the tags, and nothing tells [1 5] from
+a list of two: say --independent then. It splits the value of every operation
+that has no key, and every one must be such a pair, like these three:
+
+  {:process 0, :type :invoke, :f :write, :value [1 5]}
+  {:process 0, :type :ok,     :f :write, :value [1 5]}
+  {:process 1, :type :invoke, :f :read,  :value [1 nil]}
+
+Models: ` + strings.Join(modelNames(), ", ") + `.
 Checkers: ` + strings.Join(run.CheckerNames(), ", ") + `.`,
 		Example: `  checker check
   checker check store/latest
   checker check --model cas-register history.edn
+  checker check --model cas-register --independent untagged.edn
   checker check --checker set-full history.jsonl`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -42,16 +55,23 @@ Checkers: ` + strings.Join(run.CheckerNames(), ", ") + `.`,
 			if len(args) == 1 {
 				path = args[0]
 			}
-			limits := run.CheckLimits{Time: limit, Memory: memoryMB << 20}
-			if model == "" && checker == "" {
-				return checkRun(stop, std, path, limits)
+			file.Limits = run.CheckLimits{Time: limit, Memory: memoryMB << 20}
+			if file.Model != "" || file.Checker != "" {
+				return checkFile(stop, std, path, file)
 			}
-			return checkFile(stop, std, path, model, checker, limits)
+			if file.Independent {
+				return usage(errors.New("--independent is for a history file by itself: " +
+					"it needs --model or --checker"))
+			}
+			return checkRun(stop, std, path, file.Limits)
 		},
 	}
 	d := run.Default()
-	cmd.Flags().StringVarP(&model, "model", "m", "", "check linearizability against this model")
-	cmd.Flags().StringVar(&checker, "checker", "", "judge by this checker")
+	cmd.Flags().StringVarP(&file.Model, "model", "m", "",
+		"check linearizability against this model")
+	cmd.Flags().StringVar(&file.Checker, "checker", "", "judge by this checker")
+	cmd.Flags().BoolVar(&file.Independent, "independent", false,
+		"split all values of the file, which are [key value]")
 	cmd.Flags().DurationVar(&limit, "check-time", d.CheckTime, "time limit of the checkers")
 	cmd.Flags().Int64Var(&memoryMB, "check-memory", d.CheckMemory>>20,
 		"memory limit of the checkers, MiB")
@@ -95,17 +115,11 @@ func ofRun(err error) error {
 	return err
 }
 
-func checkFile(
-	stop interrupts, std streams, path, model, checker string, limits run.CheckLimits,
-) error {
-	if model != "" && checker != "" {
+func checkFile(stop interrupts, std streams, path string, file run.File) error {
+	if file.Model != "" && file.Checker != "" {
 		return usage(errors.New("--model and --checker exclude each other"))
 	}
-	judge, err := run.FileChecker(model, checker, limits)
-	if err != nil {
-		return usage(err)
-	}
-	result, err := run.CheckFile(stop.gentle, path, judge, limits)
+	result, err := run.CheckFile(stop.gentle, path, file)
 	if err != nil {
 		return usage(err)
 	}
