@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 // Compose returns a checker that runs all checkers, at the same time, and merges
@@ -19,7 +20,7 @@ func Compose(name string, checkers ...Checker) Checker {
 		r := Result{Name: name, Parts: make([]Result, len(checkers))}
 		var wg sync.WaitGroup
 		for i, c := range checkers {
-			wg.Go(func() { r.Parts[i] = guarded(ctx, c, h) })
+			wg.Go(crash.Guard(func() { r.Parts[i] = guarded(ctx, c, h) }))
 		}
 		wg.Wait()
 		if len(checkers) == 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/models"
 )
 
@@ -302,13 +303,13 @@ func (l *linearizable) round(
 	next := make(chan *object)
 	var wg sync.WaitGroup
 	for range min(l.o.Workers, len(todo)) {
-		wg.Go(func() {
+		wg.Go(crash.Guard(func() {
 			for o := range next {
 				limited, cancel := context.WithTimeout(ctx, turn)
 				o.finding = run(limited, g, l.spec.Porcupine, o.pruned, false)
 				cancel()
 			}
-		})
+		}))
 	}
 	for _, o := range todo {
 		next <- o

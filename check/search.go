@@ -13,6 +13,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/models"
 )
 
@@ -103,7 +104,7 @@ func run(
 		return finding{cause: causeTime}
 	}
 	s := &search{}
-	defer context.AfterFunc(ctx, func() { s.stop(causeTime) })()
+	defer context.AfterFunc(ctx, crash.Guard(func() { s.stop(causeTime) }))()
 	g.enter(s)
 	defer g.leave(s)
 
@@ -181,7 +182,7 @@ func newGuard(limit uint64) *guard {
 		quit: make(chan struct{}), ended: make(chan struct{}),
 		running: make(map[*search]bool),
 	}
-	go g.watch()
+	crash.Go(g.watch)
 	return g
 }
 

@@ -18,7 +18,7 @@
 // History.Health interpret these. Whoever tests this tool or writes histories in
 // another language needs no more than the fields process, type, f and time.
 //
-// Everybody may import this package; it imports nobody.
+// Everybody may import this package; of the harness it imports nobody.
 package history
 
 import (

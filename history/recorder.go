@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 // Format is the version of the history file that this package writes. It reads
@@ -131,8 +133,8 @@ func newRecorder(path string, file sink, h Header) (*Recorder, error) {
 // only what the disk has, not what the file has.
 func (r *Recorder) run() {
 	r.done.Add(2)
-	go r.every(mergeEvery, r.merge)
-	go r.every(syncEvery, r.sync)
+	crash.Go(func() { r.every(mergeEvery, r.merge) })
+	crash.Go(func() { r.every(syncEvery, r.sync) })
 }
 
 func (r *Recorder) every(d time.Duration, act func()) {

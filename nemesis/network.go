@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 const (
@@ -427,7 +429,7 @@ func (b *background) start(ctx context.Context, fn func(context.Context) error) 
 	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
 	b.done = done
-	go func() { done <- fn(ctx) }()
+	crash.Go(func() { done <- fn(ctx) })
 }
 
 // stop ends the goroutine, waits for it, and returns its error. It may be called

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 // processFault is what all faults of processes share: whom they hit, and what was
@@ -64,7 +66,7 @@ func together(nodes []Node, do func(Node) error) error {
 	errs := make([]error, len(nodes))
 	var wg sync.WaitGroup
 	for i, n := range nodes {
-		wg.Go(func() { errs[i] = do(n) })
+		wg.Go(crash.Guard(func() { errs[i] = do(n) }))
 	}
 	wg.Wait()
 	return errors.Join(errs...)

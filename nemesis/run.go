@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 // EventLog is where the nemesis writes what it does; a *history.Log is one.
@@ -167,7 +168,7 @@ func (r *Runner) Run(ctx context.Context) (Summary, error) {
 	}
 	var wg sync.WaitGroup
 	for _, s := range r.steps {
-		wg.Go(func() { r.step(ctx, start, s) })
+		wg.Go(crash.Guard(func() { r.step(ctx, start, s) }))
 	}
 	wg.Wait()
 	if len(r.steps) > 0 {

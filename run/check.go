@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -223,7 +224,7 @@ func writeReports(
 	write := func(name string, render func(io.Writer, reports.Run) error) string {
 		var b bytes.Buffer
 		path := filepath.Join(dir, name)
-		if err := render(&b, page); err != nil {
+		if err := rendered(&b, page, render); err != nil {
 			errs = append(errs, fmt.Errorf("render %s: %w", name, err))
 			return ""
 		}
@@ -235,6 +236,19 @@ func writeReports(
 	}
 	write(junitFile, reports.JUnit)
 	return write(reportFile, reports.HTML), errors.Join(errs...)
+}
+
+// rendered makes a panic of a renderer an error: a defect there must not take away a
+// verdict that stands.
+func rendered(
+	w io.Writer, page reports.Run, render func(io.Writer, reports.Run) error,
+) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return render(w, page)
 }
 
 // facts are the properties of a test that its report lists.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/workload"
 )
@@ -20,14 +21,15 @@ import (
 func (c *conductor) drive(ctx context.Context) {
 	stalls, stopStalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStalls()
-	go c.watchStalls(stalls, c.recorder.NewLog())
+	stallLog := c.recorder.NewLog()
+	crash.Go(func() { c.watchStalls(stalls, stallLog) })
 	nemesisCtx, stopNemesis := context.WithCancel(ctx)
 	defer stopNemesis()
 	healed := make(chan error, 1)
-	go func() {
+	crash.Go(func() {
 		_, err := c.nemesis.Run(nemesisCtx)
 		healed <- err
-	}()
+	})
 	heal := sync.OnceFunc(func() {
 		stopNemesis()
 		// Never on a context that the end of the test cancels.
@@ -111,9 +113,9 @@ func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 				c.note("%v", err)
 			}
 			c.progress.status(c.now(), "final reads")
-			time.AfterFunc(c.cfg.FinalTime, func() {
+			time.AfterFunc(c.cfg.FinalTime, crash.Guard(func() {
 				cancelFinal(fmt.Errorf("the final reads took longer than %v", c.cfg.FinalTime))
-			})
+			}))
 			return nil
 		},
 		Progress: func(s workload.Snapshot) {
@@ -184,11 +186,11 @@ func (c *conductor) probeNodes(ctx context.Context) error {
 	errs := make([]error, len(nodes))
 	var wg sync.WaitGroup
 	for i, n := range nodes {
-		wg.Go(func() {
+		wg.Go(crash.Guard(func() {
 			if err := c.sys.Probe(ctx, c.cluster.Endpoint(n)); err != nil {
 				errs[i] = fmt.Errorf("node %s is not healthy: %w", n, err)
 			}
-		})
+		}))
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -202,14 +204,14 @@ func (c *conductor) primaries(ctx context.Context) ([]nemesis.Node, error) {
 	leads := make([]bool, len(nodes))
 	var wg sync.WaitGroup
 	for i, n := range nodes {
-		wg.Go(func() {
+		wg.Go(crash.Guard(func() {
 			endpoint := c.cluster.DirectEndpoint(n)
 			if endpoint == "" {
 				return
 			}
 			s, err := c.sys.Status(ctx, endpoint)
 			leads[i] = err == nil && s.Primary
-		})
+		}))
 	}
 	wg.Wait()
 	var primaries []nemesis.Node

@@ -33,12 +33,18 @@ func TestFaults(t *testing.T) {
 	if err := os.WriteFile(cfg.Schedule, []byte(steps), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, err := Run(t.Context(), cfg, testEnv(t))
+	env := testEnv(t)
+	told := check.Verdict(99)
+	env.Judged = func(v check.Verdict) { told = v }
+	out, err := Run(t.Context(), cfg, env)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if out.Result.Verdict == check.Invalid {
 		t.Errorf("invalid: %s", out.Result.Reason)
+	}
+	if told != out.Result.Verdict {
+		t.Errorf("told %s of %s", told, out.Result.Verdict)
 	}
 	summary, err := nemesis.LoadSummary(filepath.Join(out.Dir, ledgerFile))
 	if err != nil {

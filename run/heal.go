@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/cluster/local"
+	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -38,6 +39,21 @@ func Heal(ctx context.Context, dir string) ([]string, error) {
 		return lines, fmt.Errorf("heal %s: %w", dir, err)
 	}
 	return lines, nil
+}
+
+// crashed ends the nodes after a panic of the harness, frozen ones included, and with
+// the program its links end, too. It trusts only what the ledger has on disk. The
+// ledger stays as it is: heal settles it.
+func (c *conductor) crashed(crash.Panic) {
+	ctx, cancel := context.WithTimeout(context.Background(), tearDownTime)
+	defer cancel()
+	entries, _, err := nemesis.ReadLedger(filepath.Join(c.dir, ledgerFile))
+	if err == nil {
+		_, err = local.Heal(ctx, nemesis.OutstandingIn(entries).Processes)
+	}
+	if err != nil {
+		fmt.Fprintf(c.env.Out, "not everything was undone, try checker heal %s: %v\n", c.dir, err)
+	}
 }
 
 // healLedger ends the processes that the ledger lists as running. The links of a

@@ -12,8 +12,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/cluster/local"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/reports"
 	"github.com/ordeal-dev/ordeal/systems"
@@ -31,6 +33,9 @@ type Env struct {
 	// Abort ends what still happens after an interrupt: recovery, final reads,
 	// checking. Healing and tearing down are never cut short by it.
 	Abort context.Context
+	// Judged, if not nil, is told the verdict as soon as it is stored: what fails
+	// later must not hide it.
+	Judged func(check.Verdict)
 }
 
 // ErrInterrupted says that a run ended before there was anything to judge.
@@ -60,6 +65,7 @@ func Run(ctx context.Context, cfg Config, env Env) (Outcome, error) {
 		return Outcome{}, err
 	}
 	defer c.lock.release()
+	defer crash.Before(c.crashed)()
 	setUp := c.phase(ctx, "set up", cfg.SetupTime, c.setUp)
 	if setUp == nil {
 		setUp = c.phase(ctx, "wait until healthy", cfg.SetupTime, c.awaitHealthy)
@@ -77,6 +83,9 @@ func Run(ctx context.Context, cfg Config, env Env) (Outcome, error) {
 	out, err := Check(env.Abort, c.dir, CheckLimits{Time: cfg.CheckTime, Memory: cfg.CheckMemory})
 	errs = append(errs, err)
 	if out.Result != nil {
+		if env.Judged != nil {
+			env.Judged(out.Result.Verdict)
+		}
 		errs = append(errs, appendIndex(cfg.Store, indexEntry{
 			Dir: c.dir, Name: c.test.Name, Started: c.test.Started, Seed: cfg.Seed,
 			Verdict: out.Result.Verdict, Reason: out.Result.Reason,

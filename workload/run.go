@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 // Defaults of a RunConfig.
@@ -153,22 +154,22 @@ func Run(ctx context.Context, cfg RunConfig) error {
 	}
 	r.ops, r.cutOps = context.WithCancel(context.WithoutCancel(ctx))
 	defer r.cutOps()
-	defer context.AfterFunc(ctx, func() { r.cancel(context.Cause(ctx)) })()
+	defer context.AfterFunc(ctx, crash.Guard(func() { r.cancel(context.Cause(ctx)) }))()
 
 	for t := range cfg.Concurrency {
 		r.workers = append(r.workers, newWorker(r, t, cfg.Recorder.NewLog()))
 	}
 	r.threads.Add(cfg.Concurrency)
 	r.mu.Lock()
-	r.timer = time.AfterFunc(time.Hour, r.tick)
+	r.timer = time.AfterFunc(time.Hour, crash.Guard(r.tick))
 	starting := append([]*worker(nil), r.workers...)
 	r.mu.Unlock()
 	for _, w := range starting {
-		go w.work()
+		crash.Go(w.work)
 	}
 	watching := make(chan struct{})
 	watched := make(chan struct{})
-	go func() { defer close(watched); r.watch(ctx, watching) }()
+	crash.Go(func() { defer close(watched); r.watch(ctx, watching) })
 	r.threads.Wait()
 	close(watching)
 	<-watched
@@ -186,7 +187,7 @@ func Run(ctx context.Context, cfg RunConfig) error {
 // hang, too.
 func (r *runner) wait(wg *sync.WaitGroup) {
 	done := make(chan struct{})
-	go func() { defer close(done); wg.Wait() }()
+	crash.Go(func() { defer close(done); wg.Wait() })
 	late := time.NewTimer(r.cfg.Grace)
 	defer late.Stop()
 	select {
@@ -308,7 +309,7 @@ func (r *runner) settle() {
 	}
 	r.settles = true
 	r.helpers.Add(1)
-	go func() {
+	crash.Go(func() {
 		defer r.helpers.Done()
 		var err error
 		if r.cfg.BeforeFinal != nil {
@@ -325,7 +326,7 @@ func (r *runner) settle() {
 			r.phase = phaseFinal
 			r.dispatch()
 		}
-	}()
+	})
 }
 
 // stop ends the run; workers end when what they do has ended. The first error
@@ -351,7 +352,7 @@ func (r *runner) cancel(cause error) {
 	defer r.mu.Unlock()
 	r.stop(cause)
 	r.cut = r.cfg.Recorder.Now() + history.Time(r.cfg.Grace)
-	time.AfterFunc(r.cfg.Grace, r.cutOps)
+	time.AfterFunc(r.cfg.Grace, crash.Guard(r.cutOps))
 }
 
 // watch reports progress, and looks for threads that hang and for a failed
@@ -399,6 +400,6 @@ func (r *runner) look(ctx context.Context) {
 			continue
 		}
 		r.workers[t] = newWorker(r, t, w.log)
-		go r.workers[t].work()
+		crash.Go(r.workers[t].work)
 	}
 }

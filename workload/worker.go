@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 // outcome is what a worker hands in.
@@ -259,7 +260,7 @@ func (w *worker) close() {
 	client := w.client
 	w.client = nil
 	if client != nil {
-		w.r.helpers.Go(func() { w.closeNow(client) })
+		w.r.helpers.Go(crash.Guard(func() { w.closeNow(client) }))
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 // Finding is the answer to one question about this machine.
@@ -131,11 +133,11 @@ func newPatient() (*patient, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	go func() {
+	crash.Go(func() {
 		defer close(p.done)
 		_ = p.cmd.Wait()
 		p.status = p.cmd.ProcessState.String()
-	}()
+	})
 	return &patient{process: p, dir: dir, ps: newInspector()}, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -115,7 +116,7 @@ func (f *fabric) openPeer(link nemesis.Link, port int, seed uint64) error {
 		rng:    linkRand(seed, link),
 	}
 	f.peers[link] = l
-	go l.run()
+	crash.Go(l.run)
 	return nil
 }
 
@@ -147,7 +148,7 @@ func (f *fabric) openClient(n nemesis.Node, port int, seed uint64, chunks *sync.
 	}
 	f.clients[n] = t
 	t.wg.Add(1)
-	go t.run()
+	crash.Go(t.run)
 	return nil
 }
 
@@ -299,19 +300,19 @@ func (f *fabric) Probe(ctx context.Context) (map[nemesis.Link]bool, error) {
 		maps.Copy(alive, links)
 	}
 	for link, l := range f.peers {
-		wg.Go(func() {
+		wg.Go(crash.Guard(func() {
 			ok, err := f.prober.probeLink(ctx, l)
 			report(err, map[nemesis.Link]bool{link: ok})
-		})
+		}))
 	}
 	for _, t := range f.clients {
-		wg.Go(func() {
+		wg.Go(crash.Guard(func() {
 			toNode, toClients, err := t.probe(ctx)
 			report(err, map[nemesis.Link]bool{
 				t.toNode.link:    toNode,
 				t.toClients.link: toClients,
 			})
-		})
+		}))
 	}
 	wg.Wait()
 	return alive, errors.Join(errs...)

@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -148,12 +149,12 @@ func (c *Cluster) startAll(ctx context.Context) error {
 	first := make(chan error, len(c.members))
 	var wg sync.WaitGroup
 	for _, n := range c.cfg.Nodes {
-		wg.Go(func() {
+		wg.Go(crash.Guard(func() {
 			if err := c.Start(ctx, n); err != nil {
 				first <- err
 				cancel()
 			}
-		})
+		}))
 	}
 	wg.Wait()
 	select {
@@ -302,13 +303,13 @@ func (c *Cluster) Close(ctx context.Context) error {
 			errs []error
 		)
 		for _, m := range c.members {
-			wg.Go(func() {
+			wg.Go(crash.Guard(func() {
 				if err := m.stop(ctx, c.cfg.Grace); err != nil {
 					mu.Lock()
 					defer mu.Unlock()
 					errs = append(errs, fmt.Errorf("stop %s: %w", m.name, err))
 				}
-			})
+			}))
 		}
 		wg.Wait()
 		if len(errs) == 0 {

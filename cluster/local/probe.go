@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 const (
@@ -64,7 +66,7 @@ func newProber() (*prober, error) {
 	// A secret, not a random choice of the test: nodes must not be able to forge
 	// it, so it does not come from the seed. Read never fails.
 	_, _ = crand.Read(p.token[:])
-	go p.run()
+	crash.Go(p.run)
 	return p, nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 // tcpProbe is a connection through a client relay that ends at the prober
@@ -45,16 +47,16 @@ func (o *outcome) wait(ctx context.Context) bool {
 // open starts our end of the probe and returns the relay's.
 func (p *tcpProbe) open() net.Conn {
 	p.relay.wg.Add(2)
-	go func() {
+	crash.Go(func() {
 		defer p.relay.wg.Done()
 		_, _ = p.far.Write([]byte{'!'})
-	}()
-	go func() {
+	})
+	crash.Go(func() {
 		defer p.relay.wg.Done()
 		if _, err := io.ReadFull(p.far, make([]byte, 1)); err == nil {
 			p.toNode.set(true)
 		}
-	}()
+	})
 	return p.near
 }
 
@@ -113,12 +115,12 @@ func (t *tcpRelay) probe(ctx context.Context) (toNode, toClients bool, err error
 		t.takeProbe(conn.LocalAddr().String())
 		<-heard
 	}()
-	go func() {
+	crash.Go(func() {
 		defer close(heard)
 		if _, err := io.ReadFull(conn, make([]byte, 1)); err == nil {
 			p.toClients.set(true)
 		}
-	}()
+	})
 	if _, err := conn.Write([]byte{'?'}); err != nil {
 		return false, false, fmt.Errorf("probe the client relay of %s: %w", t.node, err)
 	}

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -183,7 +184,7 @@ func (m *member) launch() (*process, error) {
 	m.mu.Unlock()
 	m.waiters.Add(1)
 	recorded := make(chan struct{})
-	go m.wait(p, recorded)
+	crash.Go(func() { m.wait(p, recorded) })
 	err = m.cfg.Ledger.ProcessStarted(m.record(p))
 	close(recorded)
 	if err != nil {

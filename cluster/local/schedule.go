@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"sync"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 // scheduler delivers held datagrams when they are due: one heap, one timer and
@@ -26,7 +28,7 @@ func newScheduler() *scheduler {
 		wake: make(chan struct{}, 1),
 		done: make(chan struct{}),
 	}
-	go s.run()
+	crash.Go(s.run)
 	return s
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -131,7 +132,7 @@ func (t *tcpRelay) run() {
 		c := &relayed{relay: t, client: conn, done: make(chan struct{})}
 		c.probe = t.takeProbe(conn.RemoteAddr().String())
 		if t.track(c) {
-			go c.run()
+			crash.Go(c.run)
 		}
 	}
 }
@@ -194,7 +195,7 @@ func (c *relayed) run() {
 	defer t.wg.Done()
 	defer t.forget(c)
 	out := newPump(c, t.toNode, c.client)
-	go out.read()
+	crash.Go(out.read)
 	upstream, err := c.dial(out)
 	if err != nil {
 		t.logger.Debug("client relay dial", "node", t.node, "err", err)
@@ -202,9 +203,9 @@ func (c *relayed) run() {
 		return
 	}
 	back := newPump(c, t.toClients, upstream)
-	go back.read()
+	crash.Go(back.read)
 	answered := make(chan bool, 1)
-	go func() { answered <- back.write(c.client) }()
+	crash.Go(func() { answered <- back.write(c.client) })
 	clean := out.write(upstream)
 	clean = <-answered && clean
 	c.finish(!clean)

@@ -101,6 +101,7 @@ func checkRun(stop interrupts, std streams, path string, limits run.CheckLimits)
 	}
 	out, err := run.Check(stop.gentle, dir, limits)
 	if out.Result != nil {
+		found(out.Result.Verdict)
 		printOutcome(std.out, out)
 		return judged(std, out.Result.Verdict, err)
 	}
@@ -123,6 +124,7 @@ func checkFile(stop interrupts, std streams, path string, file run.File) error {
 	if err != nil {
 		return usage(err)
 	}
+	found(result.Verdict)
 	fmt.Fprintf(std.out, "verdict: %s\n%s\n", strings.ToUpper(result.Verdict.String()), result.Reason)
 	for _, c := range result.Counterexamples {
 		fmt.Fprintf(std.out, "\nkey %q: %s\n", c.Key, c.Why)

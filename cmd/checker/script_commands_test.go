@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -12,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
 // cmdStatus runs a program and compares its exit status: status 254 checker test.
@@ -31,6 +35,30 @@ func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+}
+
+// brittle is the checker with a defect: it panics when it is to write the text in
+// PANIC_AT, in whatever goroutine that is.
+func brittle() {
+	crash.Handle(crashed)
+	crash.Guard(func() {
+		stop := interrupts{gentle: context.Background(), hard: context.Background()}
+		at := os.Getenv("PANIC_AT")
+		os.Exit(execute(stop, os.Args[1:],
+			panicking{Writer: os.Stdout, at: at}, panicking{Writer: os.Stderr, at: at}))
+	})()
+}
+
+type panicking struct {
+	io.Writer
+	at string
+}
+
+func (w panicking) Write(b []byte) (int, error) {
+	if strings.Contains(string(b), w.at) {
+		panic("cannot write " + w.at)
+	}
+	return w.Writer.Write(b)
 }
 
 // cmdGone fails while a process with the argument on its command line lives.

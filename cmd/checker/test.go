@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/run"
 	"github.com/ordeal-dev/ordeal/systems"
 )
@@ -96,7 +97,9 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 
 // runTest runs the test and prints its outcome.
 func runTest(stop interrupts, std streams, cfg run.Config, verbose bool) error {
-	out, err := run.Run(stop.gentle, cfg, environment(stop, std, verbose))
+	env := environment(stop, std, verbose)
+	env.Judged = found
+	out, err := run.Run(stop.gentle, cfg, env)
 	if out.Result != nil {
 		printOutcome(std.out, out)
 		return judged(std, out.Result.Verdict, err)
@@ -105,6 +108,13 @@ func runTest(stop interrupts, std streams, cfg run.Config, verbose bool) error {
 		return usage(err)
 	}
 	return err
+}
+
+// found makes sure that a panic from now on does not hide a violation.
+func found(v check.Verdict) {
+	if v == check.Invalid {
+		crash.Handle(crashedInvalid)
+	}
 }
 
 // judged turns a verdict and a trouble beside it into the exit status: trouble does
