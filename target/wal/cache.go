@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -41,13 +42,35 @@ type inode struct {
 	// those that a truncation took away but only a Sync makes disappear.
 	synced int
 	lost   []byte
+	// holed, if not nil, is what the disk really has of the synced bytes: a failed
+	// sync (ErrLostPages) leaves zeros where the program reads its own bytes.
+	holed []byte
 	// home is the durable name, "" as long as there is none.
 	home string
 }
 
 // durable is what a power cut leaves of the content.
 func (n *inode) durable() []byte {
-	return append(slices.Clone(n.data[:n.synced]), n.lost...)
+	return append(slices.Clone(n.base()), n.lost...)
+}
+
+// base is what the disk has of the synced bytes.
+func (n *inode) base() []byte {
+	if n.holed != nil {
+		return n.holed
+	}
+	return n.data[:n.synced]
+}
+
+// ErrLostPages is what a sync fails with when the kernel has dropped the pages that
+// it could not write and calls them clean: the program still reads its bytes, the
+// next sync succeeds, and the disk never gets them.
+var ErrLostPages = errors.New("input/output error")
+
+// losePages leaves a hole on the disk where the unsynced bytes should be.
+func (n *inode) losePages() {
+	n.holed = append(slices.Clone(n.base()), make([]byte, len(n.data)-n.synced)...)
+	n.synced, n.lost = len(n.data), nil
 }
 
 // dirOp is one change of the directory: a link of node at name, a rename from
@@ -290,8 +313,11 @@ func (f *cacheFile) Truncate(size int64) error {
 
 func (n *inode) truncate(size int) {
 	if size < n.synced {
-		n.lost = append(slices.Clone(n.data[size:n.synced]), n.lost...)
+		n.lost = append(slices.Clone(n.base()[size:]), n.lost...)
 		n.synced = size
+		if n.holed != nil {
+			n.holed = slices.Clip(n.holed[:size])
+		}
 	}
 	// The capacity is clipped so that later writes cannot reach old bytes.
 	n.data = slices.Clip(n.data[:size])
@@ -303,12 +329,18 @@ func (f *cacheFile) Sync() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.check(OpSync, f.name); err != nil {
+		if errors.Is(err, ErrLostPages) {
+			n.losePages()
+		}
 		return err
 	}
 	if c.store != nil && n.home != "" && (n.synced < len(n.data) || n.lost != nil) {
 		if err := c.store.write(n.home, int64(n.synced), n.data[n.synced:]); err != nil {
 			return err
 		}
+	}
+	if n.holed != nil {
+		n.holed = append(n.holed, n.data[n.synced:]...)
 	}
 	n.synced, n.lost = len(n.data), nil
 	return nil

@@ -19,6 +19,7 @@ const (
 	checkpointTemp   = "checkpoint.tmp"
 	epochName        = "epoch"
 	epochTemp        = "epoch.tmp"
+	damageName       = "damaged"
 )
 
 func segmentName(dir string, number uint64) string {
@@ -33,7 +34,7 @@ func checkpointName(dir string, number uint64) string {
 type files struct {
 	segments, checkpoints map[uint64]bool
 	temporary             []string
-	epoch                 bool
+	epoch, damaged        bool
 }
 
 func scan(fsys FS, dir string) (files, error) {
@@ -46,6 +47,9 @@ func scan(fsys FS, dir string) (files, error) {
 		switch name {
 		case epochName:
 			found.epoch = true
+			continue
+		case damageName:
+			found.damaged = true
 			continue
 		case epochTemp, checkpointTemp:
 			found.temporary = append(found.temporary, name)

@@ -106,7 +106,7 @@ func survive(name string, n *inode, s Survivors) []byte {
 	if kept == 0 && !s.Hole(name) {
 		return n.durable()
 	}
-	content := slices.Clone(n.data[:n.synced+kept])
+	content := append(slices.Clone(n.base()), n.data[n.synced:n.synced+kept]...)
 	if kept < unsynced && s.Hole(name) {
 		content = append(content, make([]byte, unsynced-kept)...)
 	}

@@ -22,10 +22,10 @@
 // come from a crash, because a frame is written only after the one before it was
 // synced: it was durable, others may rely on it, and the disk lost it. Open then
 // returns a CorruptError, and the node must not serve: with its suffix cut it
-// would deny votes that it gave. The right way back is to join as a learner and to
-// fetch the lost part from peers before voting again; that is not built here, so
-// a node with such a log refuses to start until an operator gives it back its
-// files or replaces the node by a new one with another name.
+// would deny votes that it gave. The way back, for a protocol that knows it, is to
+// fetch the lost part from peers before voting again (Options.Salvage): Open then
+// gives what is left and notes the damage in a file of its own, durably, before it
+// cuts anything. Every later Open says the same, until Repaired removes the file.
 //
 // Damage to the very last frame looks exactly like a torn tail and is cut off.
 // No checksum can tell the two apart: that takes a second copy of the fact that
@@ -77,6 +77,26 @@ type Options struct {
 	// This forgets what the node may have promised: for inspection and for
 	// planted bugs. A corrupt checkpoint or epoch is an error all the same.
 	CutCorrupt bool
+	// Salvage opens a damaged log with what is left of it and says so in
+	// Recovered.Damaged. A damaged counter of starts is an error all the same,
+	// because ids would be minted a second time.
+	Salvage bool
+	// Flaws are for planted bugs.
+	Flaws Flaws
+}
+
+// Flaws are mistakes that a log can be made to commit, for planted bugs.
+type Flaws struct {
+	// NoChecksums believes every frame whose length is plausible, so that a torn
+	// tail is taken for records.
+	NoChecksums bool
+	// RetrySync takes the success of a second sync for the first one's.
+	RetrySync bool
+	// IgnoreFull goes on behind what a full disk has left of a frame.
+	IgnoreFull bool
+	// CutFirst removes the old log before the new checkpoint is durable, and opens
+	// whatever a crash leaves of the two.
+	CutFirst bool
 }
 
 // Recovered is what Open found.
@@ -89,6 +109,9 @@ type Recovered struct {
 	Epoch uint64
 	// Cut is the number of bytes cut off the end of the log.
 	Cut int64
+	// Damaged says that something durable was lost, now or at an earlier start,
+	// and has not been repaired: what is here is not all that the node promised.
+	Damaged bool
 }
 
 // Log is an open write-ahead log. It is not for concurrent use.
@@ -99,6 +122,7 @@ type Log struct {
 	file   File
 	offset int64 // of the next frame
 	buf    []byte
+	flaws  Flaws
 	err    error // the first failure; final
 }
 
@@ -106,7 +130,7 @@ type Log struct {
 // counts the start. Everything in Recovered is durable when it returns, also what
 // an earlier process wrote and never synced. A damaged log is a CorruptError.
 func Open(fs FS, dir string, opts Options) (*Log, Recovered, error) {
-	l := &Log{fs: fs, dir: dir}
+	l := &Log{fs: fs, dir: dir, flaws: opts.Flaws}
 	rec, err := l.open(opts)
 	if err != nil {
 		if l.file != nil {
@@ -130,23 +154,36 @@ func (l *Log) open(opts Options) (Recovered, error) {
 	if err != nil {
 		return Recovered{}, err
 	}
-	var rec Recovered
-	if l.number = found.newest(); l.number > 0 {
-		if rec.Checkpoint, err = l.readCheckpoint(); err != nil {
+	rec := Recovered{Damaged: found.damaged}
+	if err := l.recover(found, opts, &rec); err != nil {
+		if !opts.Salvage && !opts.Flaws.CutFirst || !errors.Is(err, ErrCorrupt) {
+			return Recovered{}, err
+		}
+		// Whoever cuts first also starts with whatever is left.
+		if err := l.salvage(found, &rec, opts.Salvage); err != nil {
 			return Recovered{}, err
 		}
 	}
-	if err := l.recoverSegment(found, opts, &rec); err != nil {
-		return Recovered{}, err
-	}
-	if err := l.sweep(found); err != nil {
-		return Recovered{}, err
-	}
-	started := rec.Checkpoint != nil || len(rec.Records) > 0
+	started := rec.Damaged || rec.Checkpoint != nil || len(rec.Records) > 0
 	if rec.Epoch, err = countStart(l.fs, l.dir, started); err != nil {
 		return Recovered{}, err
 	}
 	return rec, nil
+}
+
+// recover reads the newest checkpoint and the log behind it, leaves the log open
+// for appending, and removes what crashes left behind.
+func (l *Log) recover(found files, opts Options, rec *Recovered) error {
+	if l.number = found.newest(); l.number > 0 {
+		var err error
+		if rec.Checkpoint, err = l.readCheckpoint(); err != nil {
+			return err
+		}
+	}
+	if err := l.recoverSegment(found, opts, rec); err != nil {
+		return err
+	}
+	return l.sweep(found)
 }
 
 func (l *Log) readCheckpoint() ([]byte, error) {
@@ -195,6 +232,9 @@ func (l *Log) recoverSegment(found files, opts Options, rec *Recovered) error {
 	end := int64(segmentHeader)
 	for end < int64(len(segment)) {
 		records, next, err := parseFrame(segment, l.number, end)
+		if err != nil && l.flaws.NoChecksums {
+			records, next, err = guessFrame(segment, end)
+		}
 		if err != nil {
 			if frameBehind(segment, l.number, end) && !opts.CutCorrupt {
 				return &CorruptError{File: name, Offset: end, Reason: errBehind}
@@ -284,10 +324,11 @@ func (l *Log) Append(records ...[]byte) error {
 		return l.failed("append", fmt.Errorf("%d bytes at once, more than %d",
 			len(l.buf), maxFrame))
 	}
-	if _, err := l.file.Write(l.buf); err != nil {
+	n, err := l.file.Write(l.buf)
+	if err != nil && !l.flaws.IgnoreFull {
 		return l.failed("append", err)
 	}
-	l.offset += int64(len(l.buf))
+	l.offset += int64(n)
 	return nil
 }
 
@@ -296,7 +337,11 @@ func (l *Log) Sync() error {
 	if l.err != nil {
 		return l.err
 	}
-	if err := l.file.Sync(); err != nil {
+	err := l.file.Sync()
+	if err != nil && l.flaws.RetrySync {
+		err = l.file.Sync()
+	}
+	if err != nil {
 		return l.failed("sync", err)
 	}
 	return nil
@@ -316,6 +361,9 @@ func (l *Log) Checkpoint(state []byte) error {
 
 func (l *Log) checkpoint(state []byte) error {
 	old, oldFile := l.number, l.file
+	if l.flaws.CutFirst {
+		return l.checkpointCarelessly(state)
+	}
 	temporary := filepath.Join(l.dir, checkpointTemp)
 	if err := writeFile(l.fs, temporary, encodeCheckpoint(old+1, state)); err != nil {
 		return err
