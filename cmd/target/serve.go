@@ -24,7 +24,7 @@ import (
 // serveFlags are the flags of target serve, as they were given.
 type serveFlags struct {
 	protocol, id, peers, data, bind, peerBind string
-	readyFile, bug, clock, clusterID          string
+	readyFile, bug, clock, disk, clusterID    string
 	volatile, exitOnStdinClose, verbose       bool
 	seed                                      uint64
 	requestTimeout                            time.Duration
@@ -58,6 +58,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	s.StringVar(&f.readyFile, "ready-file", "", "where to write the addresses when serving")
 	s.StringVar(&f.bug, "bug", "", "bug to plant; target bugs lists them")
 	s.StringVar(&f.clock, "clock", "", "file that bends the node's clock while it runs")
+	s.StringVar(&f.disk, "disk", "", "file that troubles the node's disk while it runs")
 	s.StringVar(&f.clusterID, "cluster-id", "default", "name of the cluster; other "+
 		"clusters' messages are dropped")
 	s.BoolVar(&f.volatile, "volatile", false, "keep unsynced bytes in memory, so that "+
@@ -102,7 +103,7 @@ func serve(cmd *cobra.Command, f serveFlags) error {
 func (f *serveFlags) config(log *slog.Logger) (server.Config, error) {
 	cfg := server.Config{
 		Protocol: f.protocol, ID: protocol.NodeID(f.id), DataDir: f.data,
-		ReadyFile: f.readyFile, ClockFile: f.clock, Volatile: f.volatile,
+		ReadyFile: f.readyFile, ClockFile: f.clock, DiskFile: f.disk, Volatile: f.volatile,
 		Seed: f.seed, ClusterID: f.clusterID, RequestTimeout: f.requestTimeout,
 		Version: version(), Log: log,
 	}

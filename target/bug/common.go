@@ -6,6 +6,12 @@ const (
 	TimeoutAsFail ID = "cli-timeout-as-fail"
 	ErrorAsOK     ID = "cli-error-as-ok"
 	NoFsync       ID = "stor-no-fsync"
+
+	FsyncRetryOK   ID = "stor-fsync-retry-ok"
+	CompactFirst   ID = "stor-compact-before-snapshot-durable"
+	TornReplayed   ID = "stor-torn-tail-replayed"
+	TruncateMiddle ID = "stor-truncate-corrupt-middle"
+	FullAck        ID = "stor-enospc-ack"
 )
 
 func common() []Info {
@@ -30,6 +36,31 @@ func common() []Info {
 			ID: NoFsync, Protocols: both, Class: Medium, Smoke: true,
 			Correct: "a record is synced before the message or reply that reveals it leaves",
 			Wrong:   "it is written but never synced: a power cut forgets it",
+		},
+		{
+			ID: FsyncRetryOK, Protocols: both, Class: Hard,
+			Correct: "the first error of a sync stops the node",
+			Wrong:   "the sync is tried again and succeeds, although the kernel dropped the pages",
+		},
+		{
+			ID: CompactFirst, Protocols: both, Class: Hard,
+			Correct: "a checkpoint is durable before the log that it replaces is removed",
+			Wrong:   "the log goes first: a power cut leaves neither, and the node starts anyway",
+		},
+		{
+			ID: TornReplayed, Protocols: both, Class: Medium,
+			Correct: "recovery stops at a record whose checksum is wrong",
+			Wrong:   "there are no checksums: a torn last record is read with what follows it",
+		},
+		{
+			ID: TruncateMiddle, Protocols: both, Class: Needle,
+			Correct: "a bad record with others behind it is lost data: the node does not vote",
+			Wrong:   "the log is cut there, and the node votes as if the rest had never been",
+		},
+		{
+			ID: FullAck, Protocols: both, Class: Hard,
+			Correct: "a write that a full disk refuses stops the node",
+			Wrong:   "the answer goes out, and what the disk took of the record stays in the log",
 		},
 	}
 }

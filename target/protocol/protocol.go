@@ -100,6 +100,9 @@ type Reply struct {
 
 // Ready is what a machine wants done, in this order.
 type Ready struct {
+	// Repaired says that a machine made with Config.Damaged has got back all that
+	// was lost; it is durable once the rest of this Ready is.
+	Repaired bool
 	// Checkpoint, if not nil, is the machine's whole durable state. It replaces
 	// everything persisted so far; it is durable (temporary file, fsync, rename,
 	// fsync of the directory) before the old log is cut.
@@ -114,7 +117,8 @@ type Ready struct {
 
 // Empty reports whether there is nothing to do.
 func (r Ready) Empty() bool {
-	return r.Checkpoint == nil && len(r.Records) == 0 && len(r.Messages) == 0 && len(r.Replies) == 0
+	return !r.Repaired && r.Checkpoint == nil && len(r.Records) == 0 &&
+		len(r.Messages) == 0 && len(r.Replies) == 0
 }
 
 // Machine is one node's share of a protocol.
@@ -181,4 +185,8 @@ type Config struct {
 	// on the first start.
 	Checkpoint []byte
 	Records    [][]byte
+	// Damaged says that the disk has lost a part of what was durable: Checkpoint
+	// and Records are less than what the node once promised. Only a machine whose
+	// driver was told that it can repair itself is ever given this.
+	Damaged bool
 }

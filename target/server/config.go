@@ -26,6 +26,9 @@ type Config struct {
 	// the rest is validated, not when the node is opened.
 	Protocol string
 	New      Factory
+	// Salvages says that the machine can go on from a damaged log, see
+	// protocol.Config.Damaged; others refuse to start with one.
+	Salvages bool
 	ID       protocol.NodeID
 	// Peers has, for each member, the address to which this node sends. It need
 	// not be where the peer listens: a relay may stand between. The address of
@@ -45,6 +48,8 @@ type Config struct {
 	Volatile bool
 	// ClockFile, if not "", bends the clock; see Setting.
 	ClockFile string
+	// DiskFile, if not "", troubles the disk; see DiskSetting.
+	DiskFile string
 	// Seed decides the machine's choices. Node and epoch are mixed in, so that
 	// the nodes of a cluster may share it.
 	Seed uint64

@@ -3,6 +3,8 @@ package server
 import (
 	"log/slog"
 	"sync/atomic"
+
+	"github.com/ordeal-dev/ordeal/target/wal"
 )
 
 // counters count what a node has done since its start. They only grow.
@@ -28,7 +30,7 @@ func newCounters() *counters {
 func (c *counters) drop(reason drop) { c.dropped[reason].Add(1) }
 
 // snapshot returns the counters by their names in /status.
-func (c *counters) snapshot() map[string]uint64 {
+func (c *counters) snapshot(disk wal.DiskCounts) map[string]uint64 {
 	m := map[string]uint64{
 		"messages_received":  c.received.Load(),
 		"messages_sent":      c.sent.Load(),
@@ -45,6 +47,11 @@ func (c *counters) snapshot() map[string]uint64 {
 		"records":            c.records.Load(),
 		"syncs":              c.syncs.Load(),
 		"checkpoints":        c.checkpoints.Load(),
+
+		"disk_delayed_syncs":  disk.DelayedSyncs,
+		"disk_failed_syncs":   disk.FailedSyncs,
+		"disk_refused_writes": disk.RefusedWrites,
+		"disk_torn_writes":    disk.TornWrites,
 	}
 	for reason, n := range c.dropped {
 		m["dropped_"+string(reason)] = n.Load()

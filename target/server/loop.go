@@ -144,11 +144,22 @@ func (n *Node) persist(ready protocol.Ready) error {
 			return err
 		}
 	}
-	if len(ready.Records) == 0 {
+	if err := n.append(ready.Records); err != nil {
+		return err
+	}
+	if ready.Repaired {
+		n.log.Info("the damage of the log is repaired")
+		return n.wal.Repaired()
+	}
+	return nil
+}
+
+func (n *Node) append(records [][]byte) error {
+	if len(records) == 0 {
 		return nil
 	}
-	n.counters.records.Add(uint64(len(ready.Records)))
-	if err := n.wal.Append(ready.Records...); err != nil {
+	n.counters.records.Add(uint64(len(records)))
+	if err := n.wal.Append(records...); err != nil {
 		return err
 	}
 	if n.cfg.Bugs.Has(bug.NoFsync) {

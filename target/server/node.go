@@ -37,6 +37,8 @@ type Node struct {
 	started   time.Time
 	clock     *Clock
 	counters  *counters
+	disk      *wal.Disk
+	diskFile  *settingFile
 	wal       *wal.Log
 	epoch     protocol.Epoch
 	machine   protocol.Machine
@@ -106,7 +108,7 @@ func (n *Node) open(ctx context.Context) error {
 		Self: n.cfg.ID, Members: n.cfg.Members(), Epoch: n.epoch,
 		Seed: mixSeed(n.cfg.Seed, n.cfg.ID, n.epoch), Bugs: n.cfg.Bugs,
 		RequestTimeout: protocol.Time(n.cfg.RequestTimeout),
-		Checkpoint:     rec.Checkpoint, Records: rec.Records,
+		Checkpoint:     rec.Checkpoint, Records: rec.Records, Damaged: rec.Damaged,
 	})
 	if err != nil {
 		return fmt.Errorf("make %s machine: %w", n.cfg.Protocol, err)
@@ -138,7 +140,11 @@ func (n *Node) openData() (wal.Recovered, error) {
 		fs = wal.OS{}
 	}
 	var rec wal.Recovered
-	n.wal, rec, err = wal.Open(fs, dir, wal.Options{})
+	// A sync that takes long holds the event loop up, as it should.
+	n.disk = wal.NewDisk(fs, func(d time.Duration) { <-time.After(d) })
+	n.followDisk()
+	opts := wal.Options{Salvage: n.cfg.Salvages}
+	n.wal, rec, err = wal.Open(n.disk, dir, opts.Planted(n.cfg.Bugs))
 	if errors.Is(err, wal.ErrCorrupt) {
 		return rec, fmt.Errorf("refusing to start, because votes and acknowledged "+
 			"writes may be lost: %w", err)
@@ -159,6 +165,9 @@ func (n *Node) announce(rec wal.Recovered) {
 		"http", n.HTTPAddr(), "peer", n.PeerAddr(), "data", n.cfg.DataDir,
 		"volatile", n.cfg.Volatile, "checkpoint_bytes", len(rec.Checkpoint),
 		"records", len(rec.Records), "torn_bytes_cut", rec.Cut)
+	if rec.Damaged {
+		n.log.Warn("the log was damaged: this node does not vote until it has repaired it")
+	}
 	for _, id := range n.plantedBugs() {
 		n.log.Warn("planted bug switched on: " + string(id))
 	}
@@ -216,9 +225,12 @@ func (n *Node) Serve(ctx context.Context) error {
 	tasks.Go(func() { n.transport.resolve(ctx) })
 	tasks.Go(func() { n.tellDrops(ctx) })
 	if n.cfg.ClockFile != "" {
-		file := &clockFile{path: n.cfg.ClockFile, clock: n.clock, log: n.log}
+		file := n.clockFile()
 		file.poll() // before the first request
 		tasks.Go(func() { file.watch(ctx) })
+	}
+	if n.diskFile != nil {
+		tasks.Go(func() { n.diskFile.watch(ctx) })
 	}
 	if err := n.writeReady(); err != nil {
 		cancel(err)
@@ -333,7 +345,7 @@ func (n *Node) currentStatus() nodeStatus {
 	})
 	return nodeStatus{
 		Status: status, Version: n.cfg.Version, Bugs: n.plantedBugs(),
-		Volatile: n.cfg.Volatile, Counters: n.counters.snapshot(),
+		Volatile: n.cfg.Volatile, Counters: n.counters.snapshot(n.disk.Counts()),
 		Clock: clockStatus{
 			Wall: n.clock.Wall(), WallErrorNS: int64(n.clock.WallError()),
 			MonotonicNS: int64(n.clock.Mono()), RunningNS: int64(time.Since(n.started)),

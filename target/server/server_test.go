@@ -425,7 +425,7 @@ func TestDocumentation(t *testing.T) {
 		codeMalformed, codeTooLarge, codeNoMethod, codeNoEndpoint, codeOverloaded,
 		codeShuttingDown, codeTimeout, codeInternal,
 	}
-	for name := range newCounters().snapshot() {
+	for name := range newCounters().snapshot(wal.DiskCounts{}) {
 		words = append(words, "_"+strings.TrimPrefix(name, "dropped_"))
 		if !strings.HasPrefix(name, "dropped_") {
 			words[len(words)-1] = "`" + name + "`"

@@ -107,95 +107,97 @@ func TestSalvageCrash(t *testing.T) {
 	}
 }
 
-// TestFlaws shows each planted flaw beside what a correct log does.
-func TestFlaws(t *testing.T) {
-	t.Run("torn tail", func(t *testing.T) {
-		for _, flawed := range []bool{false, true} {
-			mem := written(t, "one")
-			log, _, err := Open(mem, dir, Options{})
-			if err != nil || log.Append([]byte("two"), []byte("three")) != nil {
-				t.Fatal(err)
-			}
-			torn := None()
-			torn.Bytes = func(_ string, n int) int { return max(0, n-2) }
-			_, rec, err := Open(mem.Crash(torn), dir,
-				Options{Flaws: Flaws{NoChecksums: flawed}})
-			want := `checkpoint "state" records "one"`
-			if flawed {
-				want = `checkpoint "state" records "one two thr\x00\x00"`
-			}
-			if err != nil || stateOf(rec) != want {
-				t.Errorf("flawed %t: %s, %v; want %s", flawed, stateOf(rec), err, want)
-			}
+// The tests of flaws show each beside what a correct log does.
+
+func TestFlawTornTail(t *testing.T) {
+	for _, flawed := range []bool{false, true} {
+		mem := written(t, "one")
+		log, _, err := Open(mem, dir, Options{})
+		if err != nil || log.Append([]byte("two"), []byte("three")) != nil {
+			t.Fatal(err)
 		}
-	})
-	t.Run("sync again", func(t *testing.T) {
-		for _, flawed := range []bool{false, true} {
-			mem := written(t, "one")
-			disk := NewDisk(mem, nil)
-			log, _, err := Open(disk, dir, Options{Flaws: Flaws{RetrySync: flawed}})
-			if err != nil || log.Append([]byte("two")) != nil {
-				t.Fatal(err)
-			}
-			disk.Set(Trouble{SyncErrors: 1})
-			if err := log.Sync(); (err == nil) != flawed {
-				t.Errorf("flawed %t: sync says %v", flawed, err)
-			}
-			if !flawed {
-				continue
-			}
-			if err := errors.Join(log.Append([]byte("three")), log.Sync()); err != nil {
-				t.Fatal(err)
-			}
-			// The first group was called durable and is a hole.
-			if _, _, err := Open(mem.Crash(None()), dir, Options{}); !errors.Is(err, ErrCorrupt) {
-				t.Errorf("opened with %v", err)
-			}
+		torn := None()
+		torn.Bytes = func(_ string, n int) int { return max(0, n-2) }
+		_, rec, err := Open(mem.Crash(torn), dir,
+			Options{Flaws: Flaws{NoChecksums: flawed}})
+		want := `checkpoint "state" records "one"`
+		if flawed {
+			want = `checkpoint "state" records "one two thr\x00\x00"`
 		}
-	})
-	t.Run("full", func(t *testing.T) {
-		for _, flawed := range []bool{false, true} {
-			mem := written(t, "one")
-			disk := NewDisk(mem, nil)
-			log, _, err := Open(disk, dir, Options{Flaws: Flaws{IgnoreFull: flawed}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			disk.Set(Trouble{Full: true})
-			err = log.Append([]byte("two"))
-			if (err == nil) != flawed || err != nil && !errors.Is(err, syscall.ENOSPC) {
-				t.Errorf("flawed %t: append says %v", flawed, err)
-			}
-			disk.Set(Trouble{})
-			if !flawed {
-				continue
-			}
-			if err := errors.Join(log.Append([]byte("three")), log.Sync()); err != nil {
-				t.Fatal(err)
-			}
-			_, _, err = Open(mem.Crash(None()), dir, Options{})
-			if !errors.Is(err, ErrCorrupt) {
-				t.Errorf("opened with %v", err)
-			}
+		if err != nil || stateOf(rec) != want {
+			t.Errorf("flawed %t: %s, %v; want %s", flawed, stateOf(rec), err, want)
 		}
-	})
-	t.Run("cut first", func(t *testing.T) {
-		for _, flawed := range []bool{false, true} {
-			mem := written(t, "one")
-			log, _, err := Open(mem, dir, Options{Flaws: Flaws{CutFirst: flawed}})
-			if err != nil || log.Checkpoint([]byte("newer")) != nil {
-				t.Fatal(err)
-			}
-			_, rec, err := Open(mem.Crash(None()), dir, Options{Flaws: Flaws{CutFirst: flawed}})
-			want := `checkpoint "newer" records ""`
-			if flawed {
-				want = `checkpoint "state" records ""` // and "one" is gone
-			}
-			if err != nil || stateOf(rec) != want {
-				t.Errorf("flawed %t: %s, %v; want %s", flawed, stateOf(rec), err, want)
-			}
+	}
+}
+
+func TestFlawSyncAgain(t *testing.T) {
+	for _, flawed := range []bool{false, true} {
+		mem := written(t, "one")
+		disk := NewDisk(mem, nil)
+		log, _, err := Open(disk, dir, Options{Flaws: Flaws{RetrySync: flawed}})
+		if err != nil || log.Append([]byte("two")) != nil {
+			t.Fatal(err)
 		}
-	})
+		disk.Set(Trouble{SyncErrors: 1})
+		if err := log.Sync(); (err == nil) != flawed {
+			t.Errorf("flawed %t: sync says %v", flawed, err)
+		}
+		if !flawed {
+			continue
+		}
+		if err := errors.Join(log.Append([]byte("three")), log.Sync()); err != nil {
+			t.Fatal(err)
+		}
+		// The first group was called durable and is a hole.
+		if _, _, err := Open(mem.Crash(None()), dir, Options{}); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("opened with %v", err)
+		}
+	}
+}
+
+func TestFlawFull(t *testing.T) {
+	for _, flawed := range []bool{false, true} {
+		mem := written(t, "one")
+		disk := NewDisk(mem, nil)
+		log, _, err := Open(disk, dir, Options{Flaws: Flaws{IgnoreFull: flawed}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk.Set(Trouble{Full: true})
+		err = log.Append([]byte("two"))
+		if (err == nil) != flawed || err != nil && !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("flawed %t: append says %v", flawed, err)
+		}
+		disk.Set(Trouble{})
+		if !flawed {
+			continue
+		}
+		if err := errors.Join(log.Append([]byte("three")), log.Sync()); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = Open(mem.Crash(None()), dir, Options{})
+		if !errors.Is(err, ErrCorrupt) {
+			t.Errorf("opened with %v", err)
+		}
+	}
+}
+
+func TestFlawCutFirst(t *testing.T) {
+	for _, flawed := range []bool{false, true} {
+		mem := written(t, "one")
+		log, _, err := Open(mem, dir, Options{Flaws: Flaws{CutFirst: flawed}})
+		if err != nil || log.Checkpoint([]byte("newer")) != nil {
+			t.Fatal(err)
+		}
+		_, rec, err := Open(mem.Crash(None()), dir, Options{Flaws: Flaws{CutFirst: flawed}})
+		want := `checkpoint "newer" records ""`
+		if flawed {
+			want = `checkpoint "state" records ""` // and "one" is gone
+		}
+		if err != nil || stateOf(rec) != want {
+			t.Errorf("flawed %t: %s, %v; want %s", flawed, stateOf(rec), err, want)
+		}
+	}
 }
 
 // TestDisk troubles a real directory: a kill finds half of what was written, a
