@@ -7,11 +7,10 @@ const (
 	ErrorAsOK     ID = "cli-error-as-ok"
 	NoFsync       ID = "stor-no-fsync"
 
-	FsyncRetryOK   ID = "stor-fsync-retry-ok"
-	CompactFirst   ID = "stor-compact-before-snapshot-durable"
-	TornReplayed   ID = "stor-torn-tail-replayed"
-	TruncateMiddle ID = "stor-truncate-corrupt-middle"
-	FullAck        ID = "stor-enospc-ack"
+	FsyncRetryOK ID = "stor-fsync-retry-ok"
+	CompactFirst ID = "stor-compact-before-snapshot-durable"
+	TornReplayed ID = "stor-torn-tail-replayed"
+	FullAck      ID = "stor-enospc-ack"
 )
 
 func common() []Info {
@@ -51,11 +50,6 @@ func common() []Info {
 			ID: TornReplayed, Protocols: both, Class: Medium,
 			Correct: "recovery stops at a record whose checksum is wrong",
 			Wrong:   "there are no checksums: a torn last record is read with what follows it",
-		},
-		{
-			ID: TruncateMiddle, Protocols: both, Class: Needle,
-			Correct: "a bad record with others behind it is lost data: the node does not vote",
-			Wrong:   "the log is cut there, and the node votes as if the rest had never been",
 		},
 		{
 			ID: FullAck, Protocols: both, Class: Hard,

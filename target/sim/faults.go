@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/target/wal"
 )
 
 // FaultKind names a fault that comes and goes.
@@ -27,6 +29,11 @@ const (
 	// These come only when Options.More asks for them.
 	ClockBack FaultKind = "clock-back" // one monotonic clock jumps back
 	WallJump  FaultKind = "wall-jump"  // one clock for the time of day jumps, either way
+
+	// These need Options.Log as well, and BitFlip Options.Salvages.
+	SyncError FaultKind = "sync-error" // one sync fails and loses what it was to keep
+	FullDisk  FaultKind = "full-disk"  // one disk refuses writes
+	BitFlip   FaultKind = "bit-flip"   // a bit in the log of a node that is down
 )
 
 // AllFaults lists the kinds that Swarm draws from.
@@ -165,6 +172,8 @@ func (c *Cluster) inject(kind FaultKind) {
 	case WallJump:
 		n.wallError = c.between(-5*time.Second, 5*time.Second)
 		c.fault(n, fmt.Sprintf("wall clock %v ahead", n.wallError))
+	case SyncError, FullDisk, BitFlip:
+		c.injectDisk(kind, n)
 	case SlowDisk:
 		c.fault(n, "slow disk")
 		n.slowDisk = true
@@ -249,6 +258,10 @@ func (c *Cluster) heal() {
 	for _, n := range c.nodes {
 		n.slowDisk = false
 		n.wallError = 0
+		if n.logged.disk != nil {
+			n.logged.trouble = wal.Trouble{}
+			n.logged.disk.Set(wal.Trouble{})
+		}
 		n.clock.set(c.now, 0, 0)
 		c.restart(n)
 		c.resume(n)

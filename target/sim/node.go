@@ -17,6 +17,7 @@ type Node struct {
 	epoch   protocol.Epoch
 	machine protocol.Machine // nil while the node is down
 	disk    disk
+	logged  logged
 	clock   clock
 	// wallError is how far the clock for the time of day is ahead.
 	wallError time.Duration
@@ -103,7 +104,15 @@ func (n *Node) Durable() (checkpoint []byte, records [][]byte) {
 
 // start begins the node's next epoch from what its disk holds.
 func (c *Cluster) start(n *Node) {
+	var damaged bool
 	n.epoch++
+	if c.opts.Log {
+		rec, ok := c.openLog(n)
+		if !ok {
+			return
+		}
+		n.epoch, damaged = protocol.Epoch(rec.Epoch), rec.Damaged
+	}
 	n.lastReq = 0 // ids are unique within an epoch, and no longer
 	n.clock = clock{
 		since: c.now, local: protocol.Time(c.rng.Int64N(int64(time.Hour))), faster: n.clock.faster,
@@ -111,7 +120,7 @@ func (c *Cluster) start(n *Node) {
 	cfg := protocol.Config{
 		Self: n.id, Members: slices.Clone(n.members), Epoch: n.epoch, Seed: c.rng.Uint64(),
 		Bugs: c.opts.Bugs, RequestTimeout: protocol.Time(c.opts.RequestTimeout),
-		Checkpoint: slices.Clone(n.disk.checkpoint),
+		Checkpoint: slices.Clone(n.disk.checkpoint), Damaged: damaged,
 	}
 	for _, r := range n.disk.records {
 		cfg.Records = append(cfg.Records, slices.Clone(r))
@@ -224,13 +233,13 @@ func (c *Cluster) checkDeadlines(n *Node, r protocol.Ready) {
 
 // carryOut begins to do what a Ready asks for.
 func (c *Cluster) carryOut(n *Node, r protocol.Ready) {
-	if c.opts.Bugs.Has(bug.NoFsync) && r.Checkpoint == nil && len(r.Records) > 0 {
+	if !c.opts.Log && c.opts.Bugs.Has(bug.NoFsync) && r.Checkpoint == nil && len(r.Records) > 0 {
 		// The bug: the records are written, but a power cut forgets them.
 		n.disk.unsynced = append(n.disk.unsynced, copies(r.Records)...)
 		c.note(Event{Kind: Write, Node: n.id, Records: r.Records})
 		r.Records = nil
 	}
-	if r.Checkpoint == nil && len(r.Records) == 0 {
+	if r.Checkpoint == nil && len(r.Records) == 0 && !r.Repaired {
 		c.emit(n, r)
 		return
 	}
@@ -247,6 +256,16 @@ func (c *Cluster) carryOut(n *Node, r protocol.Ready) {
 		if n.armed && c.rng.IntN(2) == 0 {
 			c.crash(n)
 			return
+		}
+		if c.opts.Log {
+			if err := c.write(n, n.syncing); err != nil {
+				// The first error of a disk ends a node.
+				c.fault(n, "stops: "+err.Error())
+				n.synced = true // there is nothing left to be written
+				c.crash(n)
+				c.restartAfter(n, c.faults.Last)
+				return
+			}
 		}
 		c.persist(n, n.syncing, len(n.syncing.Records), true)
 		n.synced = true
@@ -320,7 +339,9 @@ func (c *Cluster) crash(n *Node) {
 	if n.machine == nil {
 		return
 	}
-	if r := n.syncing; r != nil && !n.synced {
+	if c.opts.Log {
+		c.powerCut(n)
+	} else if r := n.syncing; r != nil && !n.synced {
 		steps := len(r.Records)
 		if r.Checkpoint != nil {
 			steps++

@@ -55,6 +55,11 @@ type Options struct {
 	// Recovery is the virtual time after healing within which every node must
 	// serve again; default 20 s.
 	Recovery time.Duration
+	// Log sends the records of each node through a real log (package wal) on a
+	// virtual disk, so that what is wrong with logs and disks can be seen.
+	Log bool
+	// Salvages says that the machines can go on from a damaged log.
+	Salvages bool
 	// Observe sees every event as it happens. It must not keep the pointer.
 	Observe func(*Cluster, *Event)
 	// Check is asked after every step; an error ends the run.

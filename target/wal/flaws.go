@@ -4,7 +4,6 @@ import "github.com/ordeal-dev/ordeal/target/bug"
 
 // Planted returns the options with the flaws that the planted bugs ask for.
 func (o Options) Planted(bugs bug.Set) Options {
-	o.CutCorrupt = o.CutCorrupt || bugs.Has(bug.TruncateMiddle)
 	o.Flaws = Flaws{
 		NoChecksums: bugs.Has(bug.TornReplayed),
 		RetrySync:   bugs.Has(bug.FsyncRetryOK),

@@ -155,3 +155,23 @@ func decodeCheckpoint(file []byte, number uint64) ([]byte, error) {
 	}
 	return state, nil
 }
+
+// Frames returns where the frames of a log file begin, in bytes, as far as they are
+// whole. Who damages a log on purpose should leave the last one alone: its loss
+// cannot be told from a torn tail.
+func Frames(segment []byte) []int64 {
+	if len(segment) < segmentHeader {
+		return nil
+	}
+	number := binary.LittleEndian.Uint64(segment[len(segmentMagic):])
+	var starts []int64
+	for at := int64(segmentHeader); at < int64(len(segment)); {
+		_, next, err := parseFrame(segment, number, at)
+		if err != nil {
+			return starts
+		}
+		starts = append(starts, at)
+		at = next
+	}
+	return starts
+}
