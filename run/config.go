@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/ordeal-dev/ordeal/cluster/local"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/systems"
@@ -61,7 +62,8 @@ type Config struct {
 	// hears the node's own verdict.
 	OpTimeout      time.Duration `json:"op_timeout"`
 	RequestTimeout time.Duration `json:"request_timeout"`
-	// BasePort makes nodes listen at fixed ports from this one on; 0 takes any.
+	// BasePort makes the cluster use fixed ports from this one on, as many as
+	// local.FixedPorts says; 0 takes any.
 	BasePort int `json:"base_port,omitempty"`
 	// CheckTime and CheckMemory (bytes) bound the checkers.
 	CheckTime   time.Duration `json:"check_time"`
@@ -132,8 +134,9 @@ func (c Config) Validate() error {
 		bad("op timeout is %v and request timeout %v: want 0s < request timeout < op timeout",
 			c.OpTimeout, c.RequestTimeout)
 	}
-	if c.BasePort < 0 || c.BasePort+2*c.Nodes > 65536 {
-		bad("base port is %d: want 0 or room for %d ports", c.BasePort, 2*c.Nodes)
+	if n := local.FixedPorts(max(1, c.Nodes)); c.BasePort < 0 || c.BasePort+n > 65536 {
+		bad("base port is %d: want 0 or room for %d ports below 65536 (with n nodes 3n for "+
+			"clients, HTTP and peers, and n*n for the relays between nodes)", c.BasePort, n)
 	}
 	errs = append(errs, c.validateLimits(), c.validateWorkload())
 	if errors.Join(errs...) == nil {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ordeal-dev/ordeal/cluster/local"
 )
 
 // TestValidateOne: each of these alone makes a configuration impossible, and is
@@ -34,7 +36,7 @@ func TestValidateOne(t *testing.T) {
 		"time limit is 999ms":         func(c *Config) { c.TimeLimit = 999e6 },
 		"nodes is 10":                 func(c *Config) { c.Nodes = 10 },
 		"concurrency is 1001":         func(c *Config) { c.Concurrency = 1001 },
-		"room for 10 ports":           func(c *Config) { c.BasePort = 65530 },
+		"room for 40 ports":           func(c *Config) { c.BasePort = 65497 },
 		"0s < request timeout < op t": func(c *Config) { c.RequestTimeout = 0 },
 	} {
 		c := Default()
@@ -42,6 +44,26 @@ func TestValidateOne(t *testing.T) {
 		err := c.Validate()
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v, want %q alone", err, want)
+		}
+	}
+}
+
+// TestBasePortRoom: the last port that fits is accepted here and by the cluster, and
+// the next one by neither.
+func TestBasePortRoom(t *testing.T) {
+	for nodes, last := range map[int]int{1: 65532, 5: 65496, 9: 65428} {
+		c := Default()
+		c.Nodes = nodes
+		for _, port := range []int{last, last + 1} {
+			c.BasePort = port
+			cluster := local.Config{
+				Nodes: c.nodes(), BasePort: port, Dir: t.TempDir(),
+				Command: func(local.NodeSpec) []string { return nil },
+			}
+			fits := port == last
+			if a, b := c.Validate(), cluster.Validate(); (a == nil) != fits || (b == nil) != fits {
+				t.Errorf("%d nodes from port %d: %v; the cluster: %v", nodes, port, a, b)
+			}
 		}
 	}
 }

@@ -55,7 +55,11 @@ func (p portPlan) endpoint(i int) int { return p.at(i) }
 func (p portPlan) http(i int) int     { return p.at(p.n + i) }
 func (p portPlan) peer(i int) int     { return p.at(2*p.n + i) }
 func (p portPlan) link(a, b int) int  { return p.at(3*p.n + a*p.n + b) }
-func (p portPlan) size() int          { return 3*p.n + p.n*p.n }
+func (p portPlan) size() int          { return FixedPorts(p.n) }
+
+// FixedPorts is how many ports a cluster of n nodes takes from its base port on:
+// see Config.BasePort.
+func FixedPorts(n int) int { return 3*n + n*n }
 
 // newFabric opens all relays. They lead nowhere until retarget.
 func newFabric(cfg Config) (_ *fabric, err error) {

@@ -87,7 +87,8 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 	fs.DurationVar(&c.OpTimeout, "op-timeout", c.OpTimeout, "how long a client waits for an answer")
 	fs.DurationVar(&c.RequestTimeout, "request-timeout", c.RequestTimeout,
 		"how long a node works on a request")
-	fs.IntVar(&c.BasePort, "base-port", c.BasePort, "first of the nodes' fixed ports; 0 takes any")
+	fs.IntVar(&c.BasePort, "base-port", c.BasePort,
+		"first of the fixed ports, n*n+3n of them with n nodes; 0 takes any")
 	fs.DurationVar(&c.CheckTime, "check-time", c.CheckTime, "time limit of the checkers")
 	fs.Int64Var(&f.memoryMB, "check-memory", c.CheckMemory>>20, "memory limit of the checkers, MiB")
 	fs.Uint64Var(&f.seed, "seed", 0, "decides operations, faults, targets and times (default: fresh)")
