@@ -280,6 +280,8 @@ func (c Config) workloadOptions() workload.Options {
 		Rate:        c.Rate,
 		Keys:        c.Keys,
 		OpsPerKey:   c.OpsPerKey,
+		// The run's own limit comes first, always: it leaves a note.
+		FinalLimit: 2 * max(0, c.FinalTime),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/cluster/local"
 )
@@ -64,6 +65,18 @@ func TestBasePortRoom(t *testing.T) {
 			if a, b := c.Validate(), cluster.Validate(); (a == nil) != fits || (b == nil) != fits {
 				t.Errorf("%d nodes from port %d: %v; the cluster: %v", nodes, port, a, b)
 			}
+		}
+	}
+}
+
+// TestFinalLimit: the run ends the final reads before the workload does, because only
+// the run leaves a note.
+func TestFinalLimit(t *testing.T) {
+	c := Default()
+	for _, limit := range []time.Duration{c.FinalTime, time.Millisecond, 10 * time.Minute} {
+		c.FinalTime = limit
+		if got := c.workloadOptions().FinalLimit; got < limit*3/2 {
+			t.Errorf("the run allows %v, the workload %v", limit, got)
 		}
 	}
 }

@@ -292,7 +292,8 @@ func TestInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	notes := strings.Join(out.Test.Notes, "; ")
-	if out.Result.Verdict != check.Unknown || !strings.Contains(notes, "interrupted") {
+	if out.Result.Verdict != check.Unknown || !strings.Contains(notes, "interrupted") ||
+		!strings.Contains(out.Result.Reason, "final reads: there were no final reads") {
 		t.Errorf("%s: %s, notes %q", out.Result.Verdict, out.Result.Reason, notes)
 	}
 	entries, _, err := nemesis.ReadLedger(filepath.Join(out.Dir, ledgerFile))

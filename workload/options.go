@@ -43,7 +43,8 @@ type Options struct {
 	// FinalKeys is the greatest number of keys that are read at the end.
 	// Default: 500.
 	FinalKeys int
-	// FinalLimit is how long the final phase may go on. Default: 30 s.
+	// FinalLimit is how long the final phase may go on. Default: a minute. Keys that
+	// are not read by then make the verdict unknown.
 	FinalLimit time.Duration
 
 	// Eventual says that the system promises no more of a set than that its
@@ -113,6 +114,6 @@ func (o Options) withDefaults(keys, opsPerKey int) Options {
 	orElse(&o.MaxUnknownPerKey, 4)
 	orElse(&o.LongLife, 12*time.Second)
 	orElse(&o.FinalKeys, 500)
-	orElse(&o.FinalLimit, 30*time.Second)
+	orElse(&o.FinalLimit, time.Minute)
 	return o
 }

@@ -33,7 +33,7 @@ type Workload struct {
 	// the events of the main part, see RunConfig.Final.
 	Final func(Options) Generator
 	// Checker returns the judge of the history: the promise itself, statistics,
-	// availability and the floors.
+	// availability, the floors, and whether every key was read at the end.
 	Checker func(Options) check.Checker
 	// Floors are the least numbers of successful operations that make a run
 	// worth a verdict.
@@ -85,7 +85,8 @@ func (s spec) workload() Workload {
 			check.Availability(check.AvailabilityOptions{
 				Claimed: o.Available, Grace: o.AvailabilityGrace,
 			}),
-			check.Floors(s.atLeast(o)...))
+			check.Floors(s.atLeast(o)...),
+			finalCoverage(s.prefix, o.withDefaults(s.keys, s.opsPerKey)))
 		return check.Compose(s.name, parts...)
 	}
 	return w
@@ -129,7 +130,7 @@ const (
 
 func (s spec) final(o Options) Generator {
 	o = o.withDefaults(s.keys, s.opsPerKey)
-	after := s.independent(o, s.prefix+"after")
+	after := s.independent(o, s.prefix+finalMark)
 	after = TimeLimit(recoveryTime, Limit(recoveryOps, s.pace(o, after)))
 	reads := FinalReads(s.prefix, Read, o.Nodes, o.FinalKeys)
 	g := TimeLimit(o.FinalLimit, Followed(after, reads))
