@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -70,8 +71,8 @@ func BuildTarget(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("build target: %w", err)
 	}
-	// Built under another name and renamed, so that a build beside a running
-	// test never touches the program that its nodes are restarted from.
+	// Built under another name and renamed, so that nobody takes half a program.
+	// A test that runs already keeps the old one: see takeProgram.
 	temporary := fmt.Sprintf("%s.%d", path, os.Getpid())
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", temporary, targetPackage)
 	var out bytes.Buffer
@@ -83,6 +84,56 @@ func BuildTarget(ctx context.Context, dir string) (string, error) {
 		return "", errors.Join(fmt.Errorf("build target: %w", err), removeFile(temporary))
 	}
 	return path, nil
+}
+
+// programFile is the name of a run's own program in its directory.
+const programFile = "target"
+
+// takeProgram puts the program of a node into the run's directory and returns its path
+// there. All nodes are started and restarted from it, so that what is built or
+// installed while the test runs does not become part of it. Processes are known by
+// their data directory, not by their program.
+func takeProgram(program, dir string) (string, error) {
+	own, err := filepath.Abs(filepath.Join(dir, executable(programFile)))
+	if err != nil {
+		return "", fmt.Errorf("take %s: %w", program, err)
+	}
+	// A link to a symbolic link would follow where that one is led next.
+	real, err := filepath.EvalSymlinks(program)
+	if err != nil {
+		return "", fmt.Errorf("take %s: %w", program, err)
+	}
+	if os.Link(real, own) == nil {
+		return own, nil
+	}
+	// Another file system, or a file that is not ours to link.
+	if err := copyProgram(real, own); err != nil {
+		return "", fmt.Errorf("take %s: %w", program, errors.Join(err, removeFile(own)))
+	}
+	return own, nil
+}
+
+// copyProgram copies a program to a path that must not exist.
+func copyProgram(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// removeProgram removes the run's own program, if it is there.
+func removeProgram(dir string) error {
+	if err := removeFile(filepath.Join(dir, executable(programFile))); err != nil {
+		return fmt.Errorf("remove the nodes' program: %w", err)
+	}
+	return nil
 }
 
 // inSources reports whether the go command, run here, knows the target.

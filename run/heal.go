@@ -35,6 +35,9 @@ func Heal(ctx context.Context, dir string) ([]string, error) {
 		return nil, fmt.Errorf("heal %s: %w", dir, err)
 	}
 	lines, err := healLedger(ctx, ledger)
+	if err == nil {
+		err = removeProgram(dir) // no process is left that runs it
+	}
 	if err := errors.Join(err, ledger.Close()); err != nil {
 		return lines, fmt.Errorf("heal %s: %w", dir, err)
 	}

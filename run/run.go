@@ -142,18 +142,17 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 	if err != nil {
 		return nil, err
 	}
-	version, err := sys.Version(ctx)
-	if err != nil {
+	// A program that cannot run the test is refused before there is a directory.
+	if _, err := sys.Version(ctx); err != nil {
 		return nil, err
 	}
 	c := &conductor{
-		cfg: cfg, env: env, sys: sys, workload: w,
+		cfg: cfg, env: env, workload: w,
 		progress: &progress{out: env.Out, terminal: env.Terminal},
 	}
 	c.test = Test{
 		Format: testFormat, Name: cfg.Name(), Started: c.now().UTC(), Config: cfg,
-		Claim: sys.Claim(), System: sys.Name(), Versions: versions(env.Version, version),
-		Repeat: commandLine(cfg.Args()),
+		Claim: sys.Claim(), System: sys.Name(), Repeat: commandLine(cfg.Args()),
 	}
 	for _, n := range cfg.nodes() {
 		c.test.Nodes = append(c.test.Nodes, string(n))
@@ -162,10 +161,28 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 		return nil, err
 	}
 	c.progress.say("seed %d, in %s", cfg.Seed, c.dir)
+	if err := c.ownProgram(ctx, target); err != nil {
+		return nil, errors.Join(err, removeProgram(c.dir))
+	}
 	if err := c.openFiles(steps); err != nil {
-		return nil, errors.Join(err, c.closeFiles())
+		return nil, errors.Join(err, c.closeFiles(), removeProgram(c.dir))
 	}
 	return c, nil
+}
+
+// ownProgram gives the run its own program of a node, whose version is the one that
+// is written down.
+func (c *conductor) ownProgram(ctx context.Context, target string) error {
+	program, err := takeProgram(target, c.dir)
+	if err != nil {
+		return err
+	}
+	if c.sys, err = systems.New(c.cfg.systemOptions(program)); err != nil {
+		return err
+	}
+	version, err := c.sys.Version(ctx)
+	c.test.Versions = versions(c.env.Version, version)
+	return err
 }
 
 // openFiles opens what the run writes to. On an error closeFiles closes what was
@@ -310,13 +327,17 @@ func (c *conductor) finishCollecting() error {
 	return errors.Join(err, writeJSON(filepath.Join(c.dir, testFile), c.test))
 }
 
-// tearDown ends the nodes. It has a deadline of its own.
+// tearDown ends the nodes and removes their program, unless one of them could not be
+// ended: then `checker heal` does both. It has a deadline of its own.
 func (c *conductor) tearDown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), tearDownTime)
 	defer cancel()
 	var errs []error
 	if c.cluster != nil {
 		errs = append(errs, c.cluster.Close(ctx))
+	}
+	if errors.Join(errs...) == nil {
+		errs = append(errs, removeProgram(c.dir))
 	}
 	return errors.Join(append(errs, c.ledger.Close())...)
 }
