@@ -110,7 +110,7 @@ func (m *Machine) onAccept(from int, a *accept) {
 	var slots []uint64
 	for _, p := range a.Proposals {
 		switch {
-		case p.Slot > m.log.base+maxAhead:
+		case p.Slot > m.log.base+m.ahead:
 			continue
 		case p.Slot <= m.log.base:
 			// Chosen, applied and in the checkpoint: the proposal is that command.

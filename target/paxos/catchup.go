@@ -15,9 +15,6 @@ const (
 	// pinFor is how long a snapshot is kept for those who are fetching it, and
 	// with it the log above it.
 	pinFor = 2000 * ms
-	// maxPinned is how many chosen slots a snapshot may hold in the log, however
-	// long somebody goes on fetching it.
-	maxPinned = maxAhead / 4
 	// learnMax bounds how many slots are sent at once.
 	learnMax = 1000
 )
@@ -30,6 +27,10 @@ type snapshot struct {
 	data  []byte
 	sum   uint32
 }
+
+// maxPinned is how many chosen slots a snapshot may hold in the log, however long
+// somebody goes on fetching it.
+func (m *Machine) maxPinned() uint64 { return m.ahead / 4 }
 
 func (s *snapshot) parts() int { return (len(s.data) + partBytes - 1) / partBytes }
 
@@ -90,7 +91,7 @@ func (m *Machine) onLearn(from int, l *learn) {
 		return // a late copy; a leader's log is its own
 	}
 	for _, p := range l.Proposals {
-		if p.Slot <= m.log.base || p.Slot > m.log.base+maxAhead {
+		if p.Slot <= m.log.base || p.Slot > m.log.base+m.ahead {
 			continue
 		}
 		e := m.log.grow(p.Slot)
@@ -120,8 +121,11 @@ func (m *Machine) onProgress(from int, p *progress) {
 func (m *Machine) sendSnapshot(to int, h have) {
 	s := m.snap
 	part := 0
-	if m.pinned != nil && m.now < m.pinnedTill {
-		s = m.pinned
+	// The pinned one is of use while it tells something new, and while the log goes on
+	// where it ends: after maxPinned slots it does not.
+	if p := m.pinned; p != nil && m.now < m.pinnedTill &&
+		p.index > h.Commit && p.index >= m.log.base {
+		s = p
 	}
 	if h.Snapshot == s.index && h.Part > 0 && h.Part < s.parts() {
 		part = h.Part

@@ -35,8 +35,8 @@ func (m *Machine) compact() {
 	m.snap = &snapshot{index: m.commit, data: data, sum: crc32.Checksum(data, castagnoli)}
 	if m.commit > m.keep {
 		pin := m.pinnedIndex(m.now)
-		if m.commit > maxPinned {
-			pin = max(pin, m.commit-maxPinned)
+		if m.commit > m.maxPinned() {
+			pin = max(pin, m.commit-m.maxPinned())
 		}
 		m.log.cut(min(m.commit-m.keep, pin))
 	}
@@ -90,7 +90,7 @@ func (m *Machine) restoreCheckpoint(b []byte) error {
 	m.promised, m.store = c.Promised, store
 	m.log.base, m.commit, m.applied = c.Base, c.Commit, store.Applied()
 	for _, v := range c.Log {
-		if v.Slot <= c.Base || v.Slot > c.Base+2*maxAhead {
+		if v.Slot <= c.Base || v.Slot > c.Base+2*m.ahead {
 			return fmt.Errorf("slot %d is out of place", v.Slot)
 		}
 		*m.log.grow(v.Slot) = slotState{

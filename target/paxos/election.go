@@ -134,7 +134,7 @@ func (m *Machine) onPromise(from int, p *promise) {
 		return // it has compacted slots that we do not know: it cannot help
 	}
 	for _, v := range p.Votes {
-		if v.Slot > m.log.base+maxAhead {
+		if v.Slot > m.log.base+m.ahead {
 			return // too far ahead for us to lead: to leave the vote out would lose it
 		}
 		if v.Slot < c.first {

@@ -2,6 +2,7 @@ package paxos
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,6 +57,8 @@ type script struct {
 	net     []protocol.Message
 	saved   []protocol.Message
 	cut     []string
+	losing  int        // percent
+	dice    *rand.Rand // for what is lost
 	last    protocol.RequestID
 }
 
@@ -66,6 +69,7 @@ type scripted struct {
 	ckpt    []byte
 	every   int
 	kept    int
+	ahead   int
 }
 
 func (s *script) printf(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
@@ -75,11 +79,11 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 	switch d.Cmd {
 	case "cluster":
 		// Starts a new cluster, with a planted bug if one is named.
-		// Example: cluster nodes=5 bug=mp-read-local-leader every=20 kept=5
+		// Example: cluster nodes=5 bug=mp-read-local-leader every=20 kept=5 ahead=40
 		s.cluster(t, d)
 	case "submit":
-		// Hands a request to a node: node, object, f, key, value.
-		// Example: submit n1 register write x 7
+		// Hands a request to a node: node, object, f, key, value; or as many of them.
+		// Example: submit n1 register write x 7 times=20
 		// Example: submit n2 list append l 5 in=3 seq=1
 		s.submit(t, d)
 	case "ready":
@@ -123,10 +127,12 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		// Example: tick 75ms n1
 		s.tick(t, d)
 	case "run":
-		// Lets time go by in steps of 25 ms, each with a stabilize, between the
-		// nodes named; what goes to others is lost, and what goes over links
-		// that are cut, in both directions or in one.
-		// Example: run 2s n1 n2 n3 cut=(n1-n2,n3>n1) quiet
+		// Lets time go by in steps of 25 ms, or so many, each with a
+		// stabilize, between the nodes named; what goes to others is lost, and
+		// what goes over links that are cut, in both directions, in one, or for
+		// one kind of message, and so many percent of the rest.
+		// Example: run 2s n1 n2 n3 cut=(n1-n2,n3>n1,n1>n3:accept) quiet
+		// Example: run 2s step=5 lose=20 quiet
 		s.runFor(t, d)
 	default:
 		s.runNode(t, d)
@@ -178,12 +184,16 @@ func (s *script) args(d *datadriven.TestData) []protocol.NodeID {
 }
 
 func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
-	nodes, name, every, kept := 3, "", checkpointSlots, keepSlots
+	nodes, name, every, kept, ahead := 3, "", checkpointSlots, keepSlots, maxAhead
 	d.MaybeScanArgs(t, "nodes", &nodes)
 	d.MaybeScanArgs(t, "bug", &name)
 	d.MaybeScanArgs(t, "every", &every)
 	d.MaybeScanArgs(t, "kept", &kept)
-	*s = script{nodes: map[protocol.NodeID]*scripted{}, pings: d.HasArg("pings")}
+	d.MaybeScanArgs(t, "ahead", &ahead)
+	*s = script{
+		nodes: map[protocol.NodeID]*scripted{}, pings: d.HasArg("pings"),
+		dice: rand.New(rand.NewPCG(1, 2)),
+	}
 	var err error
 	if s.bugs, err = bug.Parse(name, "paxos"); err != nil {
 		d.Fatalf(t, "%v", err)
@@ -192,7 +202,7 @@ func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 		s.members = append(s.members, protocol.NodeID(fmt.Sprintf("n%d", i+1)))
 	}
 	for _, id := range s.members {
-		s.nodes[id] = &scripted{every: every, kept: kept}
+		s.nodes[id] = &scripted{every: every, kept: kept, ahead: ahead}
 		s.start(t, id)
 	}
 }
@@ -208,14 +218,13 @@ func (s *script) start(t *testing.T, id protocol.NodeID) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.checkpointEvery, m.keep = uint64(n.every), uint64(n.kept)
+	m.checkpointEvery, m.keep, m.ahead = uint64(n.every), uint64(n.kept), uint64(n.ahead)
 	m.Tick(s.now)
 	n.machine = m
 }
 
 func (s *script) submit(t *testing.T, d *datadriven.TestData) {
-	s.last++
-	r := protocol.Request{ID: s.last}
+	var r protocol.Request
 	var words []string
 	for _, a := range d.CmdArgs {
 		if len(a.Vals) == 0 {
@@ -234,8 +243,16 @@ func (s *script) submit(t *testing.T, d *datadriven.TestData) {
 	if d.MaybeScanArgs(t, "big", &big); big > 0 {
 		r.Value = `"` + strings.Repeat("x", big) + `"`
 	}
-	s.printf("r%d", r.ID)
-	s.nodes[protocol.NodeID(words[0])].machine.Submit(s.now, r)
+	times := 1
+	d.MaybeScanArgs(t, "times", &times)
+	for i := range times {
+		s.last++
+		r.ID = s.last
+		if i == 0 || i == times-1 {
+			s.printf("r%d", r.ID)
+		}
+		s.nodes[protocol.NodeID(words[0])].machine.Submit(s.now, r)
+	}
 }
 
 func (s *script) ready(id protocol.NodeID) bool {
@@ -342,7 +359,7 @@ func (s *script) stabilize(ids []protocol.NodeID) {
 		ms := slices.Clone(s.net)
 		s.net = slices.DeleteFunc(s.net, within)
 		for _, m := range ms {
-			if within(m) && !s.isCut(m) {
+			if within(m) && !s.isCut(m) && s.dice.IntN(100) >= s.losing {
 				s.step(m)
 				busy = true
 			}
@@ -371,13 +388,16 @@ func (s *script) runFor(t *testing.T, d *datadriven.TestData) {
 	ids := s.args(d)
 	kept := s.net
 	s.net = nil
+	step := 25
+	d.MaybeScanArgs(t, "step", &step)
+	d.MaybeScanArgs(t, "lose", &s.losing)
 	for _, a := range d.CmdArgs {
 		if a.Key == "cut" {
 			s.cut = a.Vals
 		}
 	}
 	for end := s.now + protocol.Time(by); s.now < end; {
-		s.now += 25 * ms
+		s.now += protocol.Time(step) * ms
 		for _, id := range ids {
 			if n := s.nodes[id]; n.machine != nil {
 				n.machine.Tick(s.now)
@@ -386,13 +406,17 @@ func (s *script) runFor(t *testing.T, d *datadriven.TestData) {
 		s.stabilize(ids)
 		s.net = nil
 	}
-	s.net, s.cut = kept, nil
+	s.net, s.cut, s.losing = kept, nil, 0
 }
 
 // isCut reports whether the message goes over a link that is cut.
 func (s *script) isCut(m protocol.Message) bool {
 	return slices.ContainsFunc(s.cut, func(link string) bool {
 		a, b := string(m.From), string(m.To)
+		link, kind, some := strings.Cut(link, ":")
+		if of, _, _ := strings.Cut(Describe(m.Payload), " "); some && of != kind {
+			return false
+		}
 		return link == a+">"+b || link == a+"-"+b || link == b+"-"+a
 	})
 }

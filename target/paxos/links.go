@@ -22,10 +22,11 @@ const (
 	transferAfter = 800 * ms
 	// transferAgain is the least time between two attempts to hand over.
 	transferAgain = 2000 * ms
-	// transferLag is how many slots the other member may lag behind. It is less than
-	// what every node keeps, so that the votes that it asks for are there.
-	transferLag = keepSlots / 2
 )
+
+// transferLag is how many slots the other member may lag behind. It is less than what
+// every node keeps, so that the votes that it asks for are there.
+func (m *Machine) transferLag() uint64 { return m.keep / 2 }
 
 // link is what a node knows about the way to and from a member.
 type link struct {
@@ -113,7 +114,7 @@ func (m *Machine) considerTransfer() {
 		m.betterAt = m.now
 		return
 	}
-	lag := m.commit > m.lead.peers[best].have.Commit+transferLag
+	lag := m.commit > m.lead.peers[best].have.Commit+m.transferLag()
 	if m.now-m.betterAt >= transferAfter && m.now-m.transferAt >= transferAgain && !lag {
 		m.transferAt = m.now
 		m.send(best, kindTransfer, transfer{Ballot: m.ballot})

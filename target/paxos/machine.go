@@ -76,8 +76,9 @@ type Machine struct {
 	pinnedTill    protocol.Time
 	incoming      *incoming
 	checkpointDue bool
-	// keep and checkpointEvery are keepSlots and checkpointSlots; tests make them small.
-	keep, checkpointEvery uint64
+	// keep, checkpointEvery and ahead are keepSlots, checkpointSlots and maxAhead; tests
+	// make them small.
+	keep, checkpointEvery, ahead uint64
 
 	out protocol.Ready
 
@@ -106,7 +107,7 @@ func NewWith(cfg protocol.Config, ext kv.Extensions) (*Machine, error) {
 		store: kv.New(cfg.Bugs, ext), heardAt: never, pingAt: never, transferAt: never,
 		links:   make([]link, len(cfg.Members)),
 		waiters: map[uint64]*waiter{}, nextN: 1, low: 1,
-		keep: keepSlots, checkpointEvery: checkpointSlots,
+		keep: keepSlots, checkpointEvery: checkpointSlots, ahead: maxAhead,
 	}
 	if m.timeout <= 0 {
 		m.timeout = defaultTimeout
