@@ -47,6 +47,8 @@ type candidacy struct {
 	next  []uint64
 	done  uint64 // set of members
 	best  map[uint64]vote
+	// behind is set when a member knows of slots that this node cannot take over.
+	behind bool
 }
 
 func (m *Machine) between(lo, hi protocol.Time) protocol.Time {
@@ -131,10 +133,12 @@ func (m *Machine) onPromise(from int, p *promise) {
 		return
 	}
 	if p.Base >= c.first {
+		c.behind = true
 		return // it has compacted slots that we do not know: it cannot help
 	}
 	for _, v := range p.Votes {
 		if v.Slot > m.log.base+m.ahead {
+			c.behind = true
 			return // too far ahead for us to lead: to leave the vote out would lose it
 		}
 		if v.Slot < c.first {
@@ -173,6 +177,12 @@ func (m *Machine) tickElection() {
 	c := m.cand
 	if m.now >= c.ends {
 		m.follow("")
+		if c.behind {
+			// Whoever promised us waits for a whole election timeout. Wait longer,
+			// or one that cannot lead keeps those who can from trying.
+			m.electionAt += electionMax
+			return
+		}
 		m.electionAt = m.now + m.between(retryMin, retryMax)
 		return
 	}
