@@ -74,6 +74,8 @@ func (m *Machine) onPrepare(from int, p *prepare) {
 		}
 		m.promise(p.Ballot)
 		m.electionAt = m.now + m.electionTimeout()
+	case m.leader == "":
+		m.follow("") // the candidate is still being told: let it finish
 	}
 	m.send(from, kindPromise, m.votesFrom(p.Ballot, p.From))
 }

@@ -1,6 +1,8 @@
 package paxos
 
 import (
+	"math"
+
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
 
@@ -11,12 +13,15 @@ const (
 	// checkQuorum is how long a leader leads without a majority's answers.
 	checkQuorum = electionMax
 	// askAgain is how long a candidate waits before it repeats its question,
-	// attempt how long before it gives up.
+	// attempt how long it goes on without learning anything before it gives up.
 	askAgain = 75 * ms
 	attempt  = 450 * ms
 	// retryMin and retryMax bound the pause after an attempt that failed.
 	retryMin = 50 * ms
 	retryMax = 400 * ms
+	// noSlot, in a question, is behind every log: it asks for nothing, and says only
+	// that the candidate is still at work.
+	noSlot = math.MaxUint64
 )
 
 type role uint8
@@ -149,6 +154,10 @@ func (m *Machine) onPromise(from int, p *promise) {
 			c.best[v.Slot] = v
 		}
 	}
+	// What was told holds for this ballot alone. A long log that comes in many parts,
+	// of which some get lost, would never be complete if each attempt had to begin
+	// again; and nobody votes any more below our ballot, so there is an end to it.
+	c.ends = m.now + attempt
 	if !p.Last {
 		c.next[from] = p.To + 1
 		m.send(from, kindPrepare,
@@ -198,6 +207,9 @@ func (m *Machine) tickElection() {
 		case m.role == candidate && c.done&bit == 0:
 			m.send(i, kindPrepare,
 				prepare{Ballot: m.ballot, From: c.next[i], Transfer: c.transfer})
+		case m.role == candidate && i != m.me:
+			m.send(i, kindPrepare,
+				prepare{Ballot: m.ballot, From: noSlot, Transfer: c.transfer})
 		}
 	}
 }

@@ -160,9 +160,9 @@ func (s *script) runNode(t *testing.T, d *datadriven.TestData) {
 			s.start(t, id)
 		}
 	case "show":
-		// Shows what nodes believe, and their logs.
+		// Shows what nodes believe, and their logs; if brief, only how far they go.
 		for _, id := range s.args(d) {
-			s.show(id)
+			s.show(id, d.HasArg("brief"))
 		}
 	default:
 		t.Fatalf("%s: unknown command %s", d.Pos, d.Cmd)
@@ -421,7 +421,7 @@ func (s *script) isCut(m protocol.Message) bool {
 	})
 }
 
-func (s *script) show(id protocol.NodeID) {
+func (s *script) show(id protocol.NodeID, brief bool) {
 	m := s.nodes[id].machine
 	if m == nil {
 		s.printf("%s: down", id)
@@ -429,6 +429,10 @@ func (s *script) show(id protocol.NodeID) {
 	}
 	s.printf("%s: %s of %q, promised %v, chosen to %d, applied %d, compacted to %d",
 		id, m.role, m.leader, m.promised, m.commit, m.applied, m.log.base)
+	if brief {
+		s.printf("  log to %d", m.log.last())
+		return
+	}
 	for k := max(m.log.base+1, 2); k <= m.log.last(); k++ {
 		e := m.log.at(k)
 		switch {
