@@ -20,6 +20,9 @@ func protocols() map[string]server.Factory {
 	}
 }
 
+// salvages reports whether a protocol's nodes can go on from a damaged log.
+func salvages(protocol string) bool { return protocol == "quorum" }
+
 // factory turns the constructor of a machine into one of any machine.
 func factory[M protocol.Machine](
 	make func(protocol.Config) (M, error),

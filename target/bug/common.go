@@ -7,10 +7,11 @@ const (
 	ErrorAsOK     ID = "cli-error-as-ok"
 	NoFsync       ID = "stor-no-fsync"
 
-	FsyncRetryOK ID = "stor-fsync-retry-ok"
-	CompactFirst ID = "stor-compact-before-snapshot-durable"
-	TornReplayed ID = "stor-torn-tail-replayed"
-	FullAck      ID = "stor-enospc-ack"
+	FsyncRetryOK   ID = "stor-fsync-retry-ok"
+	CompactFirst   ID = "stor-compact-before-snapshot-durable"
+	TornReplayed   ID = "stor-torn-tail-replayed"
+	FullAck        ID = "stor-enospc-ack"
+	TruncateMiddle ID = "stor-truncate-corrupt-middle"
 )
 
 func common() []Info {
@@ -55,6 +56,11 @@ func common() []Info {
 			ID: FullAck, Protocols: both, Class: Hard,
 			Correct: "a write that a full disk refuses stops the node",
 			Wrong:   "the answer goes out, and what the disk took of the record stays in the log",
+		},
+		{
+			ID: TruncateMiddle, Protocols: []string{"quorum"}, Class: Needle,
+			Correct: "a bad record with others behind it is lost data: the node does not vote",
+			Wrong:   "the log is cut there, and the node votes as if the rest had never been",
 		},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
@@ -49,10 +50,12 @@ const (
 	kindStore                  // hold this entry, unless you have a greater tag
 	kindStored                 // done, durably
 	kindPing                   // I am alive
+	kindPull                   // my disk is damaged: what do you hold after the key?
+	kindPulled                 // these entries, or no more
 	kindEnd
 )
 
-var kindNames = [kindEnd]string{"", "ask", "asked", "store", "stored", "ping"}
+var kindNames = [kindEnd]string{"", "ask", "asked", "store", "stored", "ping", "pull", "pulled"}
 
 // String returns the kind in lower case.
 func (k kind) String() string { return kindNames[k] }
@@ -210,8 +213,17 @@ func Describe(payload []byte) string {
 	switch w.kind {
 	case kindPing:
 		return "ping"
-	case kindAsk, kindStored:
-		return s + " " + w.key
+	case kindAsk, kindStored, kindPull:
+		return strings.TrimSpace(s + " " + w.key)
+	case kindPulled:
+		part := map[string]entry{}
+		if err := decodeCheckpoint([]byte(w.entry.value), part); err != nil {
+			return s + " " + err.Error()
+		}
+		for _, key := range slices.Sorted(maps.Keys(part)) {
+			s += fmt.Sprintf(" %s=%s @%v", key, part[key].value, part[key].tag)
+		}
+		return s
 	default:
 		return fmt.Sprintf("%s %s=%q @%v", s, w.key, w.entry.value, w.entry.tag)
 	}

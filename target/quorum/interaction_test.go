@@ -61,6 +61,7 @@ type scripted struct {
 	records [][]byte
 	ckpt    []byte
 	every   int
+	damaged bool
 }
 
 func (s *script) printf(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
@@ -109,6 +110,21 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		// Lets time go by and tells the nodes.
 		// Example: tick 75ms n1
 		s.tick(t, d)
+	case "disk":
+		// Shows what is durable at each node.
+		s.disk(t)
+	default:
+		s.hurt(t, d)
+	}
+}
+
+// hurt runs the commands that make trouble.
+func (s *script) hurt(t *testing.T, d *datadriven.TestData) {
+	switch d.Cmd {
+	case "wall":
+		// Sets a node's clock for the time of day, in nanoseconds.
+		// Example: wall n1 2000
+		s.wall(t, d)
 	case "crash":
 		// Cuts the power of nodes, before what they want done is done.
 		for _, id := range s.args(d) {
@@ -119,9 +135,11 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 		for _, id := range s.args(d) {
 			s.start(t, id)
 		}
-	case "disk":
-		// Shows what is durable at each node.
-		s.disk(t)
+	case "damage":
+		// Takes all but the first so many records from the disk of a node that is
+		// down, which finds that out at its start.
+		// Example: damage n2 keep=1
+		s.damage(t, d)
 	case "inject":
 		// Puts a datagram into the network that nobody of the cluster sent.
 		// Example: inject from=n2 to=n1 payload=0xff
@@ -129,6 +147,21 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) {
 	default:
 		t.Fatalf("%s: unknown command %s", d.Pos, d.Cmd)
 	}
+}
+
+func (s *script) wall(t *testing.T, d *datadriven.TestData) {
+	var wall int64
+	if _, err := fmt.Sscan(d.CmdArgs[1].Key, &wall); err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	s.nodes[protocol.NodeID(d.CmdArgs[0].Key)].machine.SetWall(protocol.WallTime(wall))
+}
+
+func (s *script) damage(t *testing.T, d *datadriven.TestData) {
+	n := s.nodes[protocol.NodeID(d.CmdArgs[0].Key)]
+	keep := 0
+	d.MaybeScanArgs(t, "keep", &keep)
+	n.records, n.damaged = n.records[:keep], true
 }
 
 // args are the nodes named, all if none is.
@@ -174,6 +207,7 @@ func (s *script) start(t *testing.T, id protocol.NodeID) {
 	m, err := New(protocol.Config{
 		Self: id, Members: s.members, Epoch: n.epoch, Bugs: s.bugs,
 		RequestTimeout: protocol.Time(s.timeout), Checkpoint: n.ckpt, Records: n.records,
+		Damaged: n.damaged && !s.bugs.Has(bug.TruncateMiddle),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -209,6 +243,10 @@ func (s *script) ready(id protocol.NodeID) bool {
 		return false
 	}
 	s.printf("%s:", id)
+	if r.Repaired {
+		n.damaged = false
+		s.printf("  repaired")
+	}
 	if r.Checkpoint != nil {
 		n.ckpt, n.records = r.Checkpoint, nil
 		s.printf("  checkpoint of %d bytes", len(r.Checkpoint))

@@ -86,6 +86,7 @@ type operation struct {
 	// answers are the members that have answered this phase. A set: a doubled
 	// acknowledgment is one acknowledgment.
 	answers map[protocol.NodeID]bool
+	doubled int // answers that came again, which only a planted bug counts
 	// While asking, best is the greatest entry reported and least the smallest
 	// tag; while storing, best is what is stored.
 	best  entry
@@ -109,6 +110,13 @@ type Machine struct {
 	heard  map[protocol.NodeID]protocol.Time // nil until the time is known
 	pinged protocol.Time
 
+	// epochs are the latest seen of each member. What an earlier one still says
+	// does not count any more.
+	epochs  map[protocol.NodeID]protocol.Epoch
+	mending *mending // nil unless this replica's disk was damaged
+
+	wall protocol.WallTime // for the planted bug abd-wall-clock-tag
+
 	ended func(*operation) // set by tests that want to see the tags
 }
 
@@ -123,7 +131,10 @@ func New(cfg protocol.Config) (*Machine, error) {
 	}
 	m := &Machine{
 		cfg: cfg, store: map[string]entry{}, logged: len(cfg.Records),
-		checkpointEvery: checkpointEvery,
+		checkpointEvery: checkpointEvery, epochs: map[protocol.NodeID]protocol.Epoch{},
+	}
+	if cfg.Damaged {
+		m.mending = newMending()
 	}
 	if err := decodeCheckpoint(cfg.Checkpoint, m.store); err != nil {
 		return nil, fmt.Errorf("quorum: recover checkpoint: %w", err)
@@ -149,6 +160,9 @@ func validate(cfg protocol.Config) error {
 	if len(slices.Compact(sorted)) != len(cfg.Members) {
 		errs = append(errs, fmt.Errorf("members %v are not distinct", cfg.Members))
 	}
+	if cfg.Damaged && len(cfg.Members) == 1 {
+		errs = append(errs, errors.New("the disk is damaged, and no other member has a copy"))
+	}
 	if cfg.RequestTimeout <= 0 {
 		errs = append(errs, errors.New("request timeout must be greater than zero"))
 	}
@@ -173,8 +187,26 @@ func (m *Machine) Submit(now protocol.Time, r protocol.Request) {
 	default:
 		o := &operation{req: r, deadline: m.now + m.cfg.RequestTimeout}
 		m.ops = append(m.ops, o)
-		m.begin(o, asking)
+		m.start(o)
 	}
+}
+
+// start begins an operation with its first phase.
+func (m *Machine) start(o *operation) {
+	if o.req.F == "write" {
+		switch {
+		case m.cfg.Bugs.Has(bug.ABDSkipsQuery):
+			// Planted bug: ask nobody, and count up from the own last write.
+			o.best = entry{tag: m.nextTag(Tag{Num: m.seq}), value: o.req.Value}
+			m.begin(o, storing)
+			return
+		case m.cfg.Bugs.Has(bug.ABDTagReuse) && m.writing(o):
+			// The bug sits elsewhere: writes to one key through one node follow each
+			// other, so that two of one epoch never share a tag.
+			return
+		}
+	}
+	m.begin(o, asking)
 }
 
 // Step handles a peer's question, or its answer to one of ours.
@@ -187,10 +219,20 @@ func (m *Machine) Step(now protocol.Time, msg protocol.Message) {
 	if err != nil {
 		return // corruption is loss
 	}
+	if msg.Epoch < m.epochs[msg.From] {
+		return // its disk may have lost since what it says here
+	}
+	m.epochs[msg.From] = msg.Epoch
 	m.heard[msg.From] = m.now
 	switch w.kind {
 	case kindAsk, kindStore:
-		m.send(msg.From, m.serve(w))
+		if m.mending == nil {
+			m.send(msg.From, m.serve(w))
+		}
+	case kindPull:
+		m.servePull(msg.From, w)
+	case kindPulled:
+		m.pulled(msg.From, w)
 	case kindAsked, kindStored:
 		m.answer(msg.From, w)
 	case kindPing:
@@ -205,10 +247,13 @@ func (m *Machine) Tick(now protocol.Time) {
 		switch {
 		case m.now >= o.deadline:
 			m.expire(o)
+		case o.phase == 0:
+			m.start(o) // it waits for another, see start
 		case m.now-o.sent >= resendAfter:
 			m.transmit(o)
 		}
 	}
+	m.tickMending()
 	if m.cfg.Bugs.Has(bug.ABDSloppyQuorum) {
 		m.tickSloppy()
 	}
@@ -230,8 +275,12 @@ func (m *Machine) Ready() protocol.Ready {
 
 // Status describes the node. All nodes are equal: there is no leader.
 func (m *Machine) Status() protocol.Status {
+	role := "replica"
+	if m.mending != nil {
+		role = "damaged"
+	}
 	return protocol.Status{
-		Node: m.cfg.Self, Protocol: "quorum", Role: "replica", Epoch: m.cfg.Epoch,
+		Node: m.cfg.Self, Protocol: "quorum", Role: role, Epoch: m.cfg.Epoch,
 		Members: slices.Clone(m.cfg.Members),
 	}
 }
@@ -257,7 +306,7 @@ func (m *Machine) advanceTime(now protocol.Time) {
 // begin starts a phase: nobody has answered it.
 func (m *Machine) begin(o *operation, p phase) {
 	o.phase = p
-	o.answers = map[protocol.NodeID]bool{}
+	o.answers, o.doubled = map[protocol.NodeID]bool{}, 0
 	m.transmit(o)
 }
 
@@ -273,7 +322,15 @@ func (m *Machine) transmit(o *operation) {
 			m.send(id, w)
 		}
 	}
-	if !o.answers[m.cfg.Self] {
+	if m.cfg.Bugs.Has(bug.ABDTagReuse) && o.phase == storing && len(o.answers) == 0 {
+		return // planted bug: the own store follows the first answer
+	}
+	m.serveSelf(o, w)
+}
+
+// serveSelf lets the node's own replica take part, if it has not yet.
+func (m *Machine) serveSelf(o *operation, w wire) {
+	if !o.answers[m.cfg.Self] && m.mending == nil {
 		// The node's own replica is one like the others. Its acknowledgment
 		// counts at once although its record is not durable yet, because
 		// whatever follows from it leaves in the same Ready as the record, or a
@@ -292,12 +349,17 @@ func (m *Machine) serve(w wire) wire {
 	}
 	// A tag only grows: a store that arrives late or twice changes nothing. It
 	// is acknowledged all the same, since the replica holds at least that tag.
-	if m.store[w.key].tag.Less(w.entry.tag) {
-		m.store[w.key] = w.entry
-		m.out.Records = append(m.out.Records, encodeRecord(w.key, w.entry))
-	}
+	m.hold(w.key, w.entry)
 	ans.kind = kindStored
 	return ans
+}
+
+// hold keeps the entry if its tag is greater.
+func (m *Machine) hold(key string, e entry) {
+	if m.store[key].tag.Less(e.tag) {
+		m.store[key] = e
+		m.out.Records = append(m.out.Records, encodeRecord(key, e))
+	}
 }
 
 // answer counts a member's answer, if it answers what is being asked now: this
@@ -308,7 +370,15 @@ func (m *Machine) answer(from protocol.NodeID, w wire) {
 		return
 	}
 	o := m.ops[i]
-	if o.phase == asking != (w.kind == kindAsked) || o.answers[from] {
+	if o.phase == asking != (w.kind == kindAsked) {
+		return
+	}
+	if o.answers[from] {
+		if m.cfg.Bugs.Has(bug.ABDDupAck) {
+			// Planted bug: count acknowledgments, not members.
+			o.doubled++
+			m.proceed(o)
+		}
 		return
 	}
 	if o.phase == asking {
@@ -320,13 +390,18 @@ func (m *Machine) answer(from protocol.NodeID, w wire) {
 		}
 	}
 	o.answers[from] = true
+	if m.cfg.Bugs.Has(bug.ABDTagReuse) && o.phase == storing && !o.answers[m.cfg.Self] {
+		m.serveSelf(o, wire{kind: kindStore, epoch: w.epoch, request: w.request, key: w.key,
+			entry: o.best})
+		return // that has counted both
+	}
 	m.proceed(o)
 }
 
 // proceed ends the phase when a quorum has answered.
 func (m *Machine) proceed(o *operation) {
 	switch {
-	case len(o.answers) < m.quorum():
+	case len(o.answers)+o.doubled < m.quorum():
 	case o.phase == asking:
 		m.asked(o)
 	default:
@@ -341,6 +416,9 @@ func (m *Machine) quorum() int {
 		// Planted bug: a majority of those believed alive. Both sides of a
 		// partition have one.
 		return m.alive()/2 + 1
+	}
+	if m.cfg.Bugs.Has(bug.ABDEvenQuorum) {
+		return (len(m.cfg.Members) + 1) / 2 // planted bug: two of four
 	}
 	return len(m.cfg.Members)/2 + 1
 }
@@ -371,6 +449,14 @@ func (m *Machine) asked(o *operation) {
 // this node before a restart (the epoch, durable before the node serves).
 func (m *Machine) nextTag(greatest Tag) Tag {
 	m.seq++
+	switch {
+	case m.cfg.Bugs.Has(bug.ABDWallClock):
+		// Planted bug: the last clock wins.
+		return Tag{Num: uint64(m.wall), Node: m.cfg.Self, Epoch: m.cfg.Epoch, Seq: m.seq}
+	case m.cfg.Bugs.Has(bug.ABDCollision), m.cfg.Bugs.Has(bug.ABDTagReuse):
+		// Planted bugs: the node is all that tells writers apart.
+		return Tag{Num: greatest.Num + 1, Node: m.cfg.Self}
+	}
 	return Tag{Num: greatest.Num + 1, Node: m.cfg.Self, Epoch: m.cfg.Epoch, Seq: m.seq}
 }
 
@@ -424,6 +510,16 @@ func (m *Machine) reply(rep protocol.Reply) { m.out.Replies = append(m.out.Repli
 func (m *Machine) send(to protocol.NodeID, w wire) {
 	m.out.Messages = append(m.out.Messages, protocol.Message{
 		From: m.cfg.Self, To: to, Epoch: m.cfg.Epoch, Payload: encodeWire(w),
+	})
+}
+
+// SetWall implements protocol.WallClocked, for a planted bug only.
+func (m *Machine) SetWall(now protocol.WallTime) { m.wall = now }
+
+// writing reports whether another write to the operation's key is under way here.
+func (m *Machine) writing(o *operation) bool {
+	return slices.ContainsFunc(m.ops, func(p *operation) bool {
+		return p != o && p.req.F == "write" && p.req.Key == o.req.Key && p.phase != 0
 	})
 }
 

@@ -325,10 +325,20 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		return opts
 	}
 	const runs = 40
+	crowd := func(o *sim.Options) { o.Clients, o.Generate = 12, sim.Registers(1) }
 	for _, b := range []struct {
 		id              bug.ID
 		outside, inside int // seeds that must find it
+		change          func(*sim.Options)
 	}{
+		{id: bug.ABDSkipsQuery, outside: 18, inside: 20},
+		{id: bug.ABDWallClock, outside: 9, inside: 9,
+			change: func(o *sim.Options) { o.More = []sim.FaultKind{sim.WallJump} }},
+		{id: bug.ABDCollision, outside: 4, inside: 20, change: crowd},
+		{id: bug.ABDEvenQuorum, outside: 4, inside: 8,
+			change: func(o *sim.Options) { o.Nodes = 4 }},
+		{id: bug.ABDDupAck, outside: 1, inside: 6},
+		{id: bug.ABDTagReuse, outside: 0, inside: 20},
 		{id: bug.ABDNoWriteBack, outside: 2, inside: 18},
 		{id: bug.ABDSloppyQuorum, outside: 8, inside: 12},
 		{id: bug.TimeoutAsFail, outside: 4, inside: 5},
@@ -340,6 +350,15 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 			count := func(options func(uint64) sim.Options) (found int) {
 				for seed := range uint64(runs) {
 					opts := options(seed)
+					if b.change != nil {
+						// Otherwise these are the runs of TestSimulation.
+						b.change(&opts)
+						if _, err := sim.Run(opts); err != nil {
+							t.Fatalf("without the bug: %v", err)
+						}
+						opts = options(seed)
+						b.change(&opts)
+					}
 					opts.Bugs = bug.Set{b.id: true}
 					if _, err := sim.Run(opts); err != nil {
 						found++
