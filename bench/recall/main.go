@@ -10,47 +10,85 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/run"
+	"github.com/ordeal-dev/ordeal/systems"
 )
 
 // subject is one row of the table: a protocol with a planted bug, or without.
 type subject struct {
-	protocol, workload, bug string
+	protocol, bug string
+	// workload is one, or several that a campaign takes in turn, with commas.
+	workload string
+	faults   string
 }
 
-func subjects() []subject {
-	var all []subject
-	for _, p := range []struct {
-		protocol, workload string
-		bugs               []string
-	}{
-		{"paxos", "cas-register", []string{
-			"cli-no-dedup", "cli-timeout-as-fail", "cli-error-as-ok", "stor-no-fsync",
-			"mp-read-local-leader", "mp-apply-over-hole", "mp-cas-at-propose",
-			"mp-no-check-quorum",
-		}},
-		{"quorum", "register", []string{
-			"cli-timeout-as-fail", "cli-error-as-ok", "stor-no-fsync",
-			"abd-no-write-back", "abd-sloppy-quorum",
-		}},
-	} {
-		for _, b := range p.bugs {
-			all = append(all, subject{p.protocol, p.workload, b})
-		}
-		all = append(all, subject{p.protocol, p.workload, ""})
+// workloads are those of the subject.
+func (s subject) workloads() []string { return strings.Split(s.workload, ",") }
+
+// subjects are the rows: of the bugs those that every harness should find, of the
+// correct protocols each with the first of its workloads; or, for the matrix, the
+// correct protocols with each of theirs.
+func subjects(ctx context.Context, target string, matrix bool) ([]subject, error) {
+	bugs, err := plantedBugs(ctx, target)
+	if err != nil {
+		return nil, err
 	}
-	return all
+	var rows []subject
+	for _, p := range systems.Protocols() {
+		faults := strings.Join(p.Faults, ",")
+		if matrix {
+			for _, w := range p.Workloads {
+				rows = append(rows, subject{protocol: p.Name, workload: w, faults: faults})
+			}
+			continue
+		}
+		// The logs and registers of part of the protocols are one generic test; of
+		// the others each bug may need another workload of the claim.
+		chosen := p.Workloads[0]
+		if p.Name != "paxos" && p.Name != "quorum" {
+			chosen = strings.Join(p.Workloads, ",")
+		}
+		for _, b := range bugs {
+			if b.Smoke && slices.Contains(b.Protocols, p.Name) {
+				rows = append(rows, subject{p.Name, b.ID, chosen, faults})
+			}
+		}
+		rows = append(rows, subject{protocol: p.Name, workload: p.Workloads[0], faults: faults})
+	}
+	return rows, nil
+}
+
+// plantedBug is what the target says of a bug.
+type plantedBug struct {
+	ID        string   `json:"id"`
+	Protocols []string `json:"protocols"`
+	Smoke     bool     `json:"smoke"`
+}
+
+func plantedBugs(ctx context.Context, target string) ([]plantedBug, error) {
+	out, err := exec.CommandContext(ctx, target, "bugs", "--json").Output()
+	if err != nil {
+		return nil, fmt.Errorf("bugs of %s: %w", target, err)
+	}
+	var bugs []plantedBug
+	if err := json.Unmarshal(out, &bugs); err != nil {
+		return nil, fmt.Errorf("bugs of %s: %w", target, err)
+	}
+	return bugs, nil
 }
 
 // job is one campaign.
@@ -76,6 +114,7 @@ type options struct {
 	budget          time.Duration
 	store, out      string
 	only            string
+	matrix          bool
 }
 
 func main() {
@@ -86,6 +125,8 @@ func main() {
 	flag.StringVar(&o.store, "store", "store", "directory of all runs")
 	flag.StringVar(&o.out, "out", "", "file for the table; empty is standard output")
 	flag.StringVar(&o.only, "only", "", "rows whose protocol/bug contains this")
+	flag.BoolVar(&o.matrix, "matrix", false,
+		"only correct protocols, each with each workload of its claim")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -100,6 +141,13 @@ func measure(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	rows, err := subjects(ctx, target, o.matrix)
+	if err != nil {
+		return err
+	}
+	rows = slices.DeleteFunc(rows, func(s subject) bool {
+		return !strings.Contains(s.protocol+"/"+name(s.bug), o.only)
+	})
 	jobs := make(chan job)
 	done := make(chan outcome)
 	var workers sync.WaitGroup
@@ -110,7 +158,6 @@ func measure(ctx context.Context, o options) error {
 			}
 		})
 	}
-	rows := chosen(o.only)
 	go func() {
 		defer close(jobs)
 		for seed := range o.seeds {
@@ -127,7 +174,7 @@ func measure(ctx context.Context, o options) error {
 	results := map[subject][]outcome{}
 	for r := range done {
 		results[r.subject] = append(results[r.subject], r)
-		fmt.Fprintf(os.Stderr, "%s %-7s %-22s seed %-3d %-8s %6.1fs in %d runs  %s %v\n",
+		fmt.Fprintf(os.Stderr, "%s %-17s %-22s seed %-3d %-8s %6.1fs in %d runs  %s %v\n",
 			time.Now().Format("15:04:05"), r.protocol, name(r.bug), r.seed, r.verdict,
 			r.witness.Seconds(), r.runs, r.dir, errorText(r.err))
 	}
@@ -143,16 +190,6 @@ func measure(ctx context.Context, o options) error {
 	return writeTable(w, o, rows, results)
 }
 
-func chosen(only string) []subject {
-	var rows []subject
-	for _, s := range subjects() {
-		if strings.Contains(s.protocol+"/"+name(s.bug), only) {
-			rows = append(rows, s)
-		}
-	}
-	return rows
-}
-
 // campaign runs tests until one is invalid or the budget is spent. The correct
 // protocol gets the whole budget in one run.
 func campaign(ctx context.Context, o options, target string, j job) outcome {
@@ -165,7 +202,9 @@ func campaign(ctx context.Context, o options, target string, j job) outcome {
 	for i, length := range lengths {
 		cfg := run.Default()
 		cfg.Store, cfg.Target = o.store, target
-		cfg.Protocol, cfg.Workload, cfg.Bug = j.protocol, j.workload, j.bug
+		cfg.Protocol, cfg.Bug = j.protocol, j.bug
+		cfg.Workload = j.workloads()[i%len(j.workloads())]
+		cfg.Faults = strings.Split(j.faults, ",")
 		cfg.TimeLimit = length
 		cfg.Seed = j.seed*1000 + uint64(i)
 		res, err := run.Run(ctx, cfg, run.Env{

@@ -30,8 +30,25 @@ Measured with %d campaigns a row, %d at the same time, on %s with %d cores. Repe
 |---|---|---|---|---|---|
 `
 
+const matrixIntro = `## The correct protocols
+
+Every protocol with every workload of its claim, for %v each, under the families of faults that the
+claim covers (checker list systems): %d runs each, %d at the same time, on %s with %d cores. None
+may be invalid. Repeat it with
+
+    go run ./bench/recall -matrix -seeds %d -parallel %d -for %v
+`
+
 func writeTable(w io.Writer, o options, rows []subject, results map[subject][]outcome) error {
 	var b strings.Builder
+	if o.matrix {
+		fmt.Fprintf(&b, matrixIntro, o.budget, o.seeds, o.parallel,
+			runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), o.seeds, o.parallel, o.budget)
+		writeCorrectRows(&b, rows, results)
+		writeMisses(&b, rows, results)
+		_, err := io.WriteString(w, b.String())
+		return err
+	}
 	fmt.Fprintf(&b, intro, o.budget, o.budget, o.seeds, o.parallel,
 		runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), o.seeds, o.parallel, o.budget)
 	for _, s := range rows {
@@ -39,15 +56,19 @@ func writeTable(w io.Writer, o options, rows []subject, results map[subject][]ou
 			writeBug(&b, s, results[s])
 		}
 	}
-	b.WriteString("\n| protocol | workload | valid | unknown | invalid |\n|---|---|---|---|---|\n")
-	for _, s := range rows {
-		if s.bug == "" {
-			writeCorrect(&b, s, results[s])
-		}
-	}
+	writeCorrectRows(&b, rows, results)
 	writeMisses(&b, rows, results)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func writeCorrectRows(b *strings.Builder, rows []subject, results map[subject][]outcome) {
+	b.WriteString("\n| protocol | workload | valid | unknown | invalid |\n|---|---|---|---|---|\n")
+	for _, s := range rows {
+		if s.bug == "" {
+			writeCorrect(b, s, results[s])
+		}
+	}
 }
 
 func writeBug(b *strings.Builder, s subject, all []outcome) {
@@ -63,7 +84,7 @@ func writeBug(b *strings.Builder, s subject, all []outcome) {
 		median, greatest = secondsText(times[n/2]), secondsText(times[n-1])
 	}
 	fmt.Fprintf(b, "| %s | `%s` | %s | %d of %d | %s | %s |\n",
-		s.protocol, s.bug, s.workload, len(times), len(all), median, greatest)
+		s.protocol, s.bug, strings.Join(s.workloads(), ", "), len(times), len(all), median, greatest)
 }
 
 func writeCorrect(b *strings.Builder, s subject, all []outcome) {
@@ -87,8 +108,8 @@ func writeMisses(b *strings.Builder, rows []subject, results map[subject][]outco
 				want = check.Valid
 			}
 			if r.verdict != want || r.err != nil {
-				lines = append(lines, fmt.Sprintf("- %s %s, seed %d: %s. %s %s\n", s.protocol,
-					name(s.bug), r.seed, r.verdict, r.reason, errorText(r.err)))
+				lines = append(lines, fmt.Sprintf("- %s %s %s, seed %d: %s. %s %s\n", s.protocol,
+					s.workload, name(s.bug), r.seed, r.verdict, r.reason, errorText(r.err)))
 			}
 		}
 	}
