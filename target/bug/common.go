@@ -15,7 +15,8 @@ const (
 )
 
 func common() []Info {
-	both := []string{"quorum", "paxos"}
+	all := []string{"quorum", "paxos"}
+	disks := []string{"quorum", "paxos"}
 	return []Info{
 		{
 			ID: NoDedup, Protocols: []string{"paxos"}, Class: Easy, Smoke: true,
@@ -23,37 +24,37 @@ func common() []Info {
 			Wrong:   "the session table is written but never consulted: a repeat is applied again",
 		},
 		{
-			ID: TimeoutAsFail, Protocols: both, Class: Easy, Smoke: true,
+			ID: TimeoutAsFail, Protocols: all, Class: Easy, Smoke: true,
 			Correct: "a command that was handed to replication and timed out is answered unknown",
 			Wrong:   "it is answered with a definite failure, though it may still take effect",
 		},
 		{
-			ID: ErrorAsOK, Protocols: both, Class: Easy, Smoke: true,
+			ID: ErrorAsOK, Protocols: all, Class: Easy, Smoke: true,
 			Correct: "a replication error reaches the client",
 			Wrong:   "the error is dropped and the client is told ok",
 		},
 		{
-			ID: NoFsync, Protocols: both, Class: Medium, Smoke: true,
+			ID: NoFsync, Protocols: all, Class: Medium, Smoke: true,
 			Correct: "a record is synced before the message or reply that reveals it leaves",
 			Wrong:   "it is written but never synced: a power cut forgets it",
 		},
 		{
-			ID: FsyncRetryOK, Protocols: both, Class: Hard,
+			ID: FsyncRetryOK, Protocols: disks, Class: Hard,
 			Correct: "the first error of a sync stops the node",
 			Wrong:   "the sync is tried again and succeeds, although the kernel dropped the pages",
 		},
 		{
-			ID: CompactFirst, Protocols: both, Class: Hard,
+			ID: CompactFirst, Protocols: disks, Class: Hard,
 			Correct: "a checkpoint is durable before the log that it replaces is removed",
 			Wrong:   "the log goes first: a power cut leaves neither, and the node starts anyway",
 		},
 		{
-			ID: TornReplayed, Protocols: both, Class: Medium,
+			ID: TornReplayed, Protocols: disks, Class: Medium,
 			Correct: "recovery stops at a record whose checksum is wrong",
 			Wrong:   "there are no checksums: a torn last record is read with what follows it",
 		},
 		{
-			ID: FullAck, Protocols: both, Class: Hard,
+			ID: FullAck, Protocols: disks, Class: Hard,
 			Correct: "a write that a full disk refuses stops the node",
 			Wrong:   "the answer goes out, and what the disk took of the record stays in the log",
 		},
