@@ -21,7 +21,9 @@ func protocols() map[string]server.Factory {
 }
 
 // salvages reports whether a protocol's nodes can go on from a damaged log.
-func salvages(protocol string) bool { return protocol == "quorum" }
+func salvages(protocol string) bool {
+	return slices.Contains([]string{"paxos", "quorum"}, protocol)
+}
 
 // factory turns the constructor of a machine into one of any machine.
 func factory[M protocol.Machine](

@@ -59,7 +59,7 @@ func common() []Info {
 			Wrong:   "the answer goes out, and what the disk took of the record stays in the log",
 		},
 		{
-			ID: TruncateMiddle, Protocols: []string{"quorum"}, Class: Needle,
+			ID: TruncateMiddle, Protocols: disks, Class: Needle,
 			Correct: "a bad record with others behind it is lost data: the node does not vote",
 			Wrong:   "the log is cut there, and the node votes as if the rest had never been",
 		},

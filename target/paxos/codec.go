@@ -279,7 +279,7 @@ func newBody(k msgKind) any {
 	case kindTransfer:
 		return new(transfer)
 	default:
-		return nil
+		return newMendBody(k)
 	}
 }
 

@@ -62,6 +62,10 @@ func describeRest(body any) string {
 			b.Have.Commit, b.Have.Snapshot, b.Have.Part)
 	case *transfer:
 		return fmt.Sprintf("transfer %v", b.Ballot)
+	case *rejoin:
+		return fmt.Sprintf("rejoin have=%d want=%d", b.Have.Commit, b.Want)
+	case *rejoined:
+		return fmt.Sprintf("rejoined e%d promised=%v last=%d", b.Epoch, b.Promised, b.Last)
 	default:
 		return fmt.Sprintf("%T", body)
 	}

@@ -13,7 +13,8 @@ import (
 // checkpoint every so many slots.
 func onLogs(seed, every uint64, faults *sim.Faults, more ...sim.FaultKind) sim.Options {
 	return sim.Options{
-		Seed: seed, Log: true, More: more, Faults: faults, Describe: Describe, Generate: lists,
+		Seed: seed, Log: true, Salvages: true, More: more,
+		Faults: faults, Describe: Describe, Generate: lists,
 		New: func(cfg protocol.Config) (protocol.Machine, error) {
 			m, err := New(cfg)
 			if err == nil {
@@ -25,11 +26,12 @@ func onLogs(seed, every uint64, faults *sim.Faults, more ...sim.FaultKind) sim.O
 	}
 }
 
-// TestDisks runs the correct protocol on disks that fail, fill up and tear.
+// TestDisks runs the correct protocol on disks that fail, fill up, tear, and lose
+// bits in the middle of what was durable.
 func TestDisks(t *testing.T) {
 	t.Parallel()
 	for seed := range seeds(t, 60) {
-		opts := onLogs(seed, 20, nil, sim.SyncError, sim.FullDisk)
+		opts := onLogs(seed, 20, nil, sim.SyncError, sim.FullDisk, sim.BitFlip)
 		if _, err := sim.Run(opts); err != nil {
 			t.Fatal(err)
 		}
@@ -80,5 +82,36 @@ func TestDisksFindPlantedBugs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTruncateCorruptMiddle plants the bug that forgets what the disk has lost. It
+// takes a quorum of the damaged member and of one that was cut off.
+func TestTruncateCorruptMiddle(t *testing.T) {
+	t.Parallel()
+	const within = 300
+	run := func(seed uint64, bugs bug.Set) error {
+		opts := onLogs(seed, 500, &sim.Faults{
+			Think: 60 * time.Millisecond, Every: 900 * time.Millisecond, Last: 1800 * time.Millisecond,
+			Kinds: []sim.FaultKind{sim.Isolate, sim.Kill},
+		}, sim.BitFlip)
+		opts.Bugs, opts.Nodes, opts.Ops = bugs, 3, 500
+		_, err := sim.Run(opts)
+		return err
+	}
+	found := uint64(0)
+	var err error
+	for err == nil {
+		if found == within {
+			t.Fatalf("not found within %d seeds", within)
+		}
+		err = run(found, bug.Set{bug.TruncateMiddle: true})
+		found++
+	}
+	t.Logf("found with seed %d: %.200s", found-1, err.Error())
+	for seed := range found {
+		if err := run(seed, nil); err != nil {
+			t.Fatalf("without the bug: %v", err)
+		}
 	}
 }

@@ -70,6 +70,7 @@ type scripted struct {
 	every   int
 	kept    int
 	ahead   int
+	damaged bool
 }
 
 func (s *script) printf(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
@@ -159,6 +160,16 @@ func (s *script) runNode(t *testing.T, d *datadriven.TestData) {
 		for _, id := range s.args(d) {
 			s.start(t, id)
 		}
+	case "damage":
+		// Takes all but the first so many records from the disk of a node that is
+		// down, which finds that out at its start.
+		// Example: damage n2 keep=1
+		keep := 0
+		d.MaybeScanArgs(t, "keep", &keep)
+		for _, id := range s.args(d) {
+			n := s.nodes[id]
+			n.records, n.damaged = n.records[:keep], true
+		}
 	case "show":
 		// Shows what nodes believe, and their logs; if brief, only how far they go.
 		for _, id := range s.args(d) {
@@ -214,6 +225,7 @@ func (s *script) start(t *testing.T, id protocol.NodeID) {
 		Self: id, Members: s.members, Epoch: n.epoch, Bugs: s.bugs,
 		Seed:           uint64(slices.Index(s.members, id)),
 		RequestTimeout: 1000 * ms, Checkpoint: n.ckpt, Records: n.records,
+		Damaged: n.damaged && !s.bugs.Has(bug.TruncateMiddle),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -277,6 +289,10 @@ func (s *script) ready(id protocol.NodeID) bool {
 		lines = append(lines, fmt.Sprintf("durable %v%s", rec.Ballot, describeSlots(rec.Votes)))
 	}
 	n.records = append(n.records, r.Records...)
+	if r.Repaired {
+		n.damaged = false
+		lines = append(lines, "repaired")
+	}
 	for _, m := range r.Messages {
 		if !s.pings && m.Payload[0] == byte(kindPing) {
 			continue

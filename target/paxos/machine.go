@@ -80,6 +80,8 @@ type Machine struct {
 	// make them small.
 	keep, checkpointEvery, ahead uint64
 
+	mending *mending // nil unless the disk was damaged
+
 	out protocol.Ready
 
 	// trace, if set, learns how much was applied when a request was answered.
@@ -123,6 +125,9 @@ func NewWith(cfg protocol.Config, ext kv.Extensions) (*Machine, error) {
 		return nil, fmt.Errorf("new paxos machine: %w", err)
 	}
 	m.electionAt = m.electionTimeout()
+	if cfg.Damaged {
+		m.mending = &mending{askedAt: never}
+	}
 	return m, nil
 }
 
@@ -130,6 +135,9 @@ func validate(cfg protocol.Config) error {
 	var errs []error
 	if !slices.Contains(cfg.Members, cfg.Self) {
 		errs = append(errs, fmt.Errorf("self %q is not a member", cfg.Self))
+	}
+	if cfg.Damaged && len(cfg.Members) == 1 {
+		errs = append(errs, errors.New("the log is damaged, and no other member has a copy"))
 	}
 	if n := len(cfg.Members); n > 64 {
 		errs = append(errs, fmt.Errorf("%d members, at most 64", n))
@@ -195,6 +203,10 @@ func (m *Machine) Step(now protocol.Time, msg protocol.Message) {
 		return // corruption is loss
 	}
 	m.links[from].epoch = msg.Epoch
+	if m.mending != nil {
+		m.stepDamaged(from, body)
+		return
+	}
 	m.dispatch(from, body)
 }
 
@@ -236,16 +248,22 @@ func (m *Machine) dispatch(from int, body any) {
 		m.onProgress(from, b)
 	case *transfer:
 		m.onTransfer(from, b)
+	case *rejoin:
+		m.onRejoin(from, b)
 	}
 }
 
 // Tick tells the time. Ten times in a heartbeat interval is plenty.
 func (m *Machine) Tick(now protocol.Time) {
 	m.advance(now)
-	m.tickLinks()
-	if m.role == leader {
+	switch {
+	case m.mending != nil:
+		m.tickMending()
+	case m.role == leader:
+		m.tickLinks()
 		m.tickLeader()
-	} else {
+	default:
+		m.tickLinks()
 		m.tickElection()
 	}
 	m.tickRequests()
@@ -268,8 +286,12 @@ func (m *Machine) Ready() protocol.Ready {
 
 // Status tells what the node believes.
 func (m *Machine) Status() protocol.Status {
+	role := m.role.String()
+	if m.mending != nil {
+		role = "damaged"
+	}
 	return protocol.Status{
-		Node: m.self, Protocol: "paxos", Role: m.role.String(), Primary: m.role == leader,
+		Node: m.self, Protocol: "paxos", Role: role, Primary: m.role == leader,
 		Leader: m.leader, Ballot: m.promised.String(),
 		Applied: m.applied, Committed: m.commit, Epoch: m.epoch,
 		Members: slices.Clone(m.members),
