@@ -219,6 +219,21 @@ func scriptedChecker(d *datadriven.TestData) (Checker, error) {
 	case "availability":
 		return Availability(AvailabilityOptions{Claimed: d.HasArg("claimed")}), nil
 	}
+	return scriptedWorkload(d)
+}
+
+// scriptedWorkload makes the checkers of single workloads.
+func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
+	switch d.Cmd {
+	case "twin":
+		return Twin(), nil
+	case "bank":
+		return Bank(BankOptions{NoOverdraft: d.HasArg("no-overdraft"), Stale: d.HasArg("stale")}), nil
+	case "long-fork":
+		return LongFork(), nil
+	case "g2":
+		return G2(), nil
+	}
 	return nil, fmt.Errorf("no checker %q", d.Cmd)
 }
 

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -115,6 +116,9 @@ func fStats(f history.F, ops []*history.Operation, length float64) FStats {
 type Floor struct {
 	// F is the kind; empty means all kinds together.
 	F history.F
+	// Is narrows the kind, and Name is what it is called then.
+	Name string
+	Is   func(*history.Operation) bool
 	// Total is for the whole test, Before for the time before the first fault,
 	// During while some fault was there, and After when all were healed.
 	Total, Before, During, After int
@@ -123,6 +127,7 @@ type Floor struct {
 // FloorDetails are the Details of Floors: what there was of each kind.
 type FloorDetails struct {
 	F      history.F `json:"f"`
+	Name   string    `json:"name,omitempty"`
 	Total  int       `json:"total"`
 	Before int       `json:"before"`
 	During int       `json:"during"`
@@ -147,7 +152,7 @@ func checkFloors(ctx context.Context, h *history.History, floors []Floor) Result
 	var details []FloorDetails
 	var short []string
 	for _, floor := range floors {
-		d := countPhases(h, floor.F, spans)
+		d := countPhases(h, floor, spans)
 		details = append(details, d)
 		short = append(short, floor.missing(d, len(spans) > 0)...)
 	}
@@ -180,7 +185,7 @@ func (f Floor) missing(d FloorDetails, faults bool) []string {
 	for _, p := range phases {
 		if p.applies && p.got < p.want {
 			short = append(short, fmt.Sprintf("%d of at least %d %s %s", p.got, p.want,
-				strings.TrimLeft(string(f.F)+" operations", " "), p.name))
+				strings.TrimLeft(cmp.Or(f.Name, string(f.F))+" operations", " "), p.name))
 		}
 	}
 	return short
@@ -188,11 +193,11 @@ func (f Floor) missing(d FloorDetails, faults bool) []string {
 
 // countPhases counts successful operations. One that overlaps a fault counts as
 // during it.
-func countPhases(h *history.History, f history.F, spans []span) FloorDetails {
-	d := FloorDetails{F: f}
+func countPhases(h *history.History, f Floor, spans []span) FloorDetails {
+	d := FloorDetails{F: f.F, Name: f.Name}
 	for i := range h.Ops {
 		op := &h.Ops[i]
-		if f != "" && op.F != f || op.Type != history.OK {
+		if f.F != "" && op.F != f.F || op.Type != history.OK || f.Is != nil && !f.Is(op) {
 			continue
 		}
 		d.Total++

@@ -1,0 +1,228 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// BankOptions refine Bank.
+type BankOptions struct {
+	// NoOverdraft demands that no balance is ever negative.
+	NoOverdraft bool
+	// Stale says that no real-time order is claimed: the balances of one read
+	// need to fit each other only.
+	Stale bool
+
+	_ struct{} // keyed literals only
+}
+
+// BankDetails are the Details of Bank.
+type BankDetails struct {
+	Banks     int `json:"banks"`
+	Transfers int `json:"transfers"`
+	Reads     int `json:"reads"`
+	// Unopened reads found no account yet.
+	Unopened int `json:"unopened"`
+	// The reads that were wrong: their total, a balance below zero, accounts that
+	// should have been there, a balance that no choice of transfers explains.
+	WrongTotal  int `json:"wrongTotal"`
+	Negative    int `json:"negative"`
+	Missing     int `json:"missing"`
+	Unexplained int `json:"unexplained"`
+}
+
+// Bank checks groups of accounts, as Jepsen's bank does. One transaction of a group
+// opens it, by adding to all accounts; after that, transfers add to one what they
+// take from another. In every transaction that reads all accounts the total is what
+// the opening put in, or nothing is there at all because it has not happened yet.
+//
+// Unless o.Stale is set, every balance also has to be explained by the transfers:
+// those acknowledged before the read was called have happened, once, and only those
+// called before it returned can have. That is how a transfer shows which was lost as
+// a whole, or happened twice.
+func Bank(o BankOptions) Checker {
+	return CheckerFunc(func(ctx context.Context, h *history.History) Result {
+		return bankCheck(ctx, h, o)
+	})
+}
+
+const bankName = "bank"
+
+func bankCheck(ctx context.Context, h *history.History, o BankOptions) Result {
+	r := Result{Name: bankName}
+	b := bank{o: o}
+	for key, ops := range h.ByKey() {
+		if r, stop := interrupted(ctx, bankName); stop {
+			return r
+		}
+		txns, err := parseTxns(ops)
+		if err == nil {
+			err = b.group(key, txns)
+		}
+		if err != nil {
+			return Result{Name: bankName, Verdict: Unknown, Reason: err.Error()}
+		}
+	}
+	d := &b.d
+	r.Details = *d
+	r.Power = []Measure{measure("banks", d.Banks), measure("transfers", d.Transfers),
+		measure("reads", d.Reads), measure("reads before the opening", d.Unopened)}
+	b.bad.settle(&r, fmt.Sprintf("of %s, %s", count(d.Reads, "read", "reads"), tallies(
+		tally{d.WrongTotal, "with a wrong total"}, tally{d.Negative, "with a negative balance"},
+		tally{d.Missing, "with accounts missing"},
+		tally{d.Unexplained, "with a balance that no transfers explain"})),
+		func() (Verdict, string) {
+			if d.Reads-d.Unopened == 0 || d.Transfers == 0 {
+				return Unknown, "nothing was shown: no bank was read after it had been opened, " +
+					"or nothing was transferred"
+			}
+			return Valid, fmt.Sprintf("the total is right in %s", count(d.Reads, "read", "reads"))
+		})
+	return r
+}
+
+type bank struct {
+	o   BankOptions
+	d   BankDetails
+	bad violations
+}
+
+// group judges one bank.
+func (b *bank) group(key history.Key, txns []txn) error {
+	b.d.Banks++
+	keys := groupKeys(txns)
+	var opening *txn
+	var total int64
+	adds := make(map[history.Key][]*history.Operation)
+	for i := range txns {
+		t := &txns[i]
+		if t.readOnly() {
+			continue
+		}
+		sum, err := t.collectAdds(adds)
+		if err != nil {
+			return misfit(t.op, "a bank", err)
+		}
+		switch {
+		case sum == 0:
+			b.d.Transfers++
+		case opening != nil:
+			return misfit(t.op, "a bank", fmt.Errorf("it was opened twice"))
+		default:
+			opening, total = t, sum
+		}
+	}
+	reads := make(map[history.Key][]CounterRead)
+	for _, t := range txns {
+		if !t.readOnly() || !t.ok() || len(t.steps) < len(keys) {
+			continue
+		}
+		b.d.Reads++
+		fine, err := b.read(key, t, opening, total)
+		if err != nil {
+			return misfit(t.op, "a bank", err)
+		}
+		for _, s := range t.steps {
+			n, isInt := s.Value.AsInt()
+			if fine && isInt {
+				reads[s.Key] = append(reads[s.Key], CounterRead{Key: s.Key, Value: n, source: t.op})
+			}
+		}
+	}
+	if !b.o.Stale {
+		b.explain(key, adds, reads)
+	}
+	return nil
+}
+
+// collectAdds files what the transaction adds to each account, as an operation that
+// adds to that account alone, and returns the sum.
+func (t *txn) collectAdds(adds map[history.Key][]*history.Operation) (int64, error) {
+	var sum int64
+	for _, s := range t.steps {
+		n, isInt := s.Value.AsInt()
+		switch {
+		case s.F == history.StepRead:
+			continue
+		case s.F != history.StepAdd || !isInt:
+			return 0, fmt.Errorf("there are only reads and adds of integers")
+		}
+		sum += n
+		if t.op.Type == history.Fail {
+			continue
+		}
+		one := *t.op
+		one.F, one.In = "add", history.Int(n)
+		adds[s.Key] = append(adds[s.Key], &one)
+	}
+	return sum, nil
+}
+
+// read judges one read of all accounts. It reports whether its balances are worth
+// explaining.
+func (b *bank) read(key history.Key, t txn, opening *txn, total int64) (bool, error) {
+	var sum int64
+	missing := 0
+	for _, s := range t.steps {
+		n, isInt := s.Value.AsInt()
+		if !isInt && !s.Value.IsNil() {
+			return false, fmt.Errorf("the balance of %s is %s", s.Key, s.Value)
+		}
+		if !isInt {
+			missing++
+		}
+		if sum += n; n < 0 && b.o.NoOverdraft {
+			b.d.Negative++
+			b.bad.add(key, fmt.Sprintf("Process %d read a balance of %d on %s at %s.",
+				t.op.Process, n, s.Key, seconds(t.op.Return)), t.op)
+			return false, nil
+		}
+	}
+	opened := opening != nil && opening.op.Type != history.Fail && opening.op.Call <= t.op.Return
+	late := opening != nil && opening.ok() && opening.op.Return < t.op.Call && !b.o.Stale
+	switch {
+	case missing == len(t.steps) && !late:
+		b.d.Unopened++
+		return false, nil
+	case missing == len(t.steps):
+		b.d.Missing++
+		b.bad.add(key, fmt.Sprintf("Process %d found no accounts at %s, although their opening "+
+			"had been acknowledged at %s.", t.op.Process, seconds(t.op.Return),
+			seconds(opening.op.Return)), opening.op, t.op)
+		return false, nil
+	case !opened:
+		b.d.WrongTotal++
+		b.bad.add(key, fmt.Sprintf("Process %d read a total of %d at %s, but the accounts had "+
+			"not been opened.", t.op.Process, sum, seconds(t.op.Return)), t.op)
+		return false, nil
+	case sum != total || missing > 0:
+		b.d.WrongTotal++
+		b.bad.add(key, fmt.Sprintf("Process %d read a total of %d at %s; it has to be %d always.",
+			t.op.Process, sum, seconds(t.op.Return), total), t.op)
+		return false, nil
+	}
+	return true, nil
+}
+
+// explain compares each balance with the transfers.
+func (b *bank) explain(
+	key history.Key, adds map[history.Key][]*history.Operation, reads map[history.Key][]CounterRead,
+) {
+	for _, account := range slices.Sorted(maps.Keys(reads)) {
+		list := reads[account]
+		bound(adds[account], list)
+		for _, read := range list {
+			if !read.wrong {
+				continue
+			}
+			b.d.Unexplained++
+			b.bad.add(key, fmt.Sprintf("Process %d read %d on %s at %s, but the transfers before "+
+				"and beside it only allow %d to %d.", read.source.Process, read.Value, account,
+				seconds(read.source.Return), read.Low, read.High), read.source)
+		}
+	}
+}
