@@ -91,6 +91,7 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 	summary, noLedger := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
 	opts := test.Config.workloadOptions()
 	opts.Available = test.Config.watchesAvailability(sys)
+	opts.Promise = sys.Promise()
 	opts.Check = limits.options()
 	checkers := []check.Checker{w.Checker(opts)}
 	if noLedger == nil {

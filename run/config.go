@@ -51,6 +51,9 @@ type Config struct {
 	// workload's default.
 	Keys      int `json:"keys,omitempty"`
 	OpsPerKey int `json:"ops_per_key,omitempty"`
+	// TxnPause makes one interactive transaction in four rest for so long in its
+	// midst.
+	TxnPause time.Duration `json:"txn_pause,omitempty"`
 	// Faults are families of faults, or "all", or "none".
 	Faults []string `json:"faults"`
 	// Interval is the mean time between the starts of two faults.
@@ -111,7 +114,7 @@ func (c Config) Validate() error {
 		errs = append(errs, serr)
 	}
 	if err == nil && serr == nil {
-		if e := sys.Supports(w.Object, w.Fs); e != nil {
+		if e := suits(sys, w); e != nil {
 			bad("workload %s cannot run: %w", w.Name, e)
 		}
 	}
@@ -130,6 +133,10 @@ func (c Config) Validate() error {
 	if c.Interval <= 0 {
 		bad("interval is %v: want more than 0s", c.Interval)
 	}
+	if c.TxnPause < 0 || c.TxnPause >= c.OpTimeout && c.OpTimeout > 0 {
+		bad("transaction pause is %v: want at least 0s and less than the op timeout, %v",
+			c.TxnPause, c.OpTimeout)
+	}
 	if c.RequestTimeout <= 0 || c.OpTimeout <= c.RequestTimeout {
 		bad("op timeout is %v and request timeout %v: want 0s < request timeout < op timeout",
 			c.OpTimeout, c.RequestTimeout)
@@ -143,6 +150,36 @@ func (c Config) Validate() error {
 		errs = append(errs, c.validateSteps())
 	}
 	return errors.Join(errs...)
+}
+
+// suits says in a sentence why a workload says nothing about a system: it lacks the
+// operations, or never claimed what they test.
+func suits(sys systems.System, w workload.Workload) error {
+	if err := sys.Supports(w.Object, w.Fs); err != nil {
+		return err
+	}
+	if !slices.Contains(sys.Workloads(), w.Name) {
+		return fmt.Errorf("it tests what %s does not claim, which is %q; what tests that is %s",
+			sys.Name(), sys.Claim(), strings.Join(sys.Workloads(), ", "))
+	}
+	return nil
+}
+
+// ChooseWorkload takes the workload that the system under test suggests, if none was
+// chosen.
+func (c *Config) ChooseWorkload() error {
+	if c.Workload != "" {
+		return nil
+	}
+	sys, err := systems.New(c.systemOptions(""))
+	if err != nil {
+		return err
+	}
+	if len(sys.Workloads()) == 0 {
+		return fmt.Errorf("%s suggests no workload: choose one", sys.Name())
+	}
+	c.Workload = sys.Workloads()[0]
+	return nil
 }
 
 // validateLimits: a phase without time cannot succeed.
@@ -230,6 +267,7 @@ func (c Config) Args() []string {
 		args = append(args, "--faults", strings.Join(c.Faults, ","))
 	}
 	add("--interval", c.Interval, d.Interval)
+	add("--txn-pause", c.TxnPause, d.TxnPause)
 	add("--schedule", c.Schedule, d.Schedule)
 	add("--op-timeout", c.OpTimeout, d.OpTimeout)
 	add("--request-timeout", c.RequestTimeout, d.RequestTimeout)
@@ -259,7 +297,7 @@ func special(r rune) bool {
 func (c Config) systemOptions(binary string) systems.Options {
 	return systems.Options{
 		System: c.System, Protocol: c.Protocol, Bug: c.Bug,
-		Binary: binary, RequestTimeout: c.RequestTimeout.String(),
+		Binary: binary, RequestTimeout: c.RequestTimeout.String(), TxnPause: c.TxnPause,
 	}
 }
 

@@ -92,6 +92,7 @@ func (c *conductor) driveTime() time.Duration {
 func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 	opts := c.cfg.workloadOptions()
 	opts.Available = c.cfg.watchesAvailability(c.sys)
+	opts.Promise = c.sys.Promise()
 	var before workload.Snapshot
 	finalCtx, cancelFinal := context.WithCancelCause(ctx)
 	defer cancelFinal(nil)
@@ -146,11 +147,15 @@ func progressLine(s, before workload.Snapshot, active []nemesis.ActiveFault) str
 // progressColumns keeps the rewritten line on one line of a usual terminal.
 const progressColumns = 118
 
-// open makes a client for a worker thread, which stays with its node.
+// open makes a client for a worker thread, which stays with its node unless it is
+// the workload's point to move.
 func (c *conductor) open(ctx context.Context, thread int) (workload.Client, error) {
 	nodes := c.cfg.nodes()
-	endpoint := c.cluster.Endpoint(nodes[thread%len(nodes)])
-	return c.sys.Open(ctx, endpoint, c.workload.Object)
+	endpoints := make([]string, len(nodes))
+	for i := range nodes {
+		endpoints[i] = c.cluster.Endpoint(nodes[(thread+i)%len(nodes)])
+	}
+	return c.sys.Open(ctx, endpoints, c.workload.Object)
 }
 
 // awaitHealed waits until the nemesis has taken everything back.

@@ -26,7 +26,7 @@ var started = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // configuration.
 func TestValidateListsEverything(t *testing.T) {
 	c := Default()
-	c.Workload, c.Cluster, c.Nodes, c.Concurrency = "bank", "moon", 0, 0
+	c.Workload, c.Cluster, c.Nodes, c.Concurrency = "banc", "moon", 0, 0
 	c.TimeLimit, c.Rate, c.Interval = 0, -1, 0
 	c.OpTimeout, c.BasePort = c.RequestTimeout, -1
 	err := c.Validate()
@@ -34,7 +34,7 @@ func TestValidateListsEverything(t *testing.T) {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
-		`workload "bank"`, `cluster "moon"`, "nodes is 0", "concurrency is 0", "time limit is 0s",
+		`workload "banc"`, `cluster "moon"`, "nodes is 0", "concurrency is 0", "time limit is 0s",
 		"rate is -1", "interval is 0s", "op timeout", "base port is -1",
 	} {
 		if !strings.Contains(err.Error(), want) {

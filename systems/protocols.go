@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/workload"
 )
 
 // Protocol describes one protocol of the reference cluster, as the harness sees
@@ -12,7 +13,8 @@ type Protocol struct {
 	Name, Doc string
 	// Claim is what the protocol promises.
 	Claim string
-	// Workloads are the names of the workloads that test the claim.
+	// Workloads are the names of the workloads that test the claim, the first one
+	// being the one to choose if nobody says another.
 	Workloads []string
 	// Faults are the families of faults that the claim covers.
 	Faults []string
@@ -28,6 +30,9 @@ type Protocol struct {
 	Available bool
 	// Primaries: a node leads.
 	Primaries bool
+	// Promise is what workloads have to know of the claim. Interactive protocols
+	// forbid overdrafts whatever it says.
+	Promise workload.Promise
 }
 
 // Protocols are the protocols of the reference cluster.
@@ -43,19 +48,23 @@ func everything() []string {
 func logProtocols() []Protocol {
 	return []Protocol{
 		{
-			Name:      "paxos",
-			Doc:       "Multi-Paxos: a replicated log of commands, with read-index reads and sessions",
-			Claim:     "linearizable per key, exactly once; available with a connected majority",
-			Workloads: []string{"cas-register", "register", "set-full", "counter"},
-			Faults:    everything(),
+			Name:  "paxos",
+			Doc:   "Multi-Paxos: a replicated log of commands, with read-index reads and sessions",
+			Claim: "linearizable per key, exactly once; available with a connected majority",
+			Workloads: []string{
+				"cas-register", "register", "set-full", "counter", "multi-register", "twin", "bank",
+			},
+			Faults: everything(),
 			Objects: map[string][]history.F{
 				"register": {"read", "write", "cas"},
 				"set":      {"add", "read"},
 				"counter":  {"add", "read"},
 				"queue":    {"enqueue", "dequeue"},
 				"list":     {"append", "read"},
+				"txn":      {"txn"},
 			},
-			Missing:   "the Multi-Paxos key-value store has registers, sets, counters, queues and lists",
+			Missing: "the Multi-Paxos key-value store has registers, sets, counters, queues, " +
+				"lists, and transactions over them",
 			Available: true,
 			Primaries: true,
 		},

@@ -1,19 +1,15 @@
 package systems
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os/exec"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/workload"
@@ -45,25 +41,16 @@ func (r *reference) Available() bool { return r.protocol.Available }
 
 func (r *reference) HasPrimaries() bool { return r.protocol.Primaries }
 
-// wireObject is the target's name of a kind of object: there, a register is one
-// with or without compare-and-set.
-func wireObject(object string) string {
-	if object == "cas-register" {
-		return "register"
-	}
-	return object
+func (r *reference) Workloads() []string { return r.protocol.Workloads }
+
+func (r *reference) Promise() workload.Promise {
+	p := r.protocol.Promise
+	p.NoOverdraft = p.NoOverdraft || r.protocol.Interactive
+	return p
 }
 
 func (r *reference) Supports(object string, fs []history.F) error {
-	object = wireObject(object)
-	have := r.protocol.Objects[object]
-	for _, f := range fs {
-		if !slices.Contains(have, f) {
-			return fmt.Errorf("protocol %s has no %s on a %s: %s",
-				r.protocol.Name, f, object, r.protocol.Missing)
-		}
-	}
-	return nil
+	return r.protocol.supports(object, fs)
 }
 
 func (r *reference) Command(spec NodeSpec) []string {
@@ -157,192 +144,4 @@ func (r *reference) Status(ctx context.Context, endpoint string) (Status, error)
 		return Status{}, fmt.Errorf("status of %s: %w", endpoint, err)
 	}
 	return s, nil
-}
-
-func (r *reference) Probe(ctx context.Context, endpoint string) error {
-	client, err := r.Open(ctx, endpoint, "register")
-	if err != nil {
-		return err
-	}
-	_, err = client.Invoke(ctx, history.Event{F: "read", Key: "probe"})
-	return errors.Join(err, client.Close())
-}
-
-func (r *reference) Open(_ context.Context, endpoint, object string) (workload.Client, error) {
-	return &referenceClient{
-		url:    "http://" + endpoint + "/v1/op",
-		object: wireObject(object),
-		// Each client has connections of its own: a new process must not
-		// inherit one that still waits for an answer to the old.
-		transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			MaxIdleConnsPerHost: 1,
-			DisableCompression:  true,
-		},
-	}, nil
-}
-
-const (
-	dialTimeout    = 2 * time.Second
-	answerBytesMax = 16 << 20
-)
-
-// referenceClient is one logical client: one session, one command at a time.
-type referenceClient struct {
-	url, object string
-	transport   *http.Transport
-	session     int64
-	opened      bool
-	seq         int64
-}
-
-// request and answer are the wire format of docs/target-api.md.
-type request struct {
-	Object  string         `json:"object"`
-	F       history.F      `json:"f"`
-	Key     history.Key    `json:"key,omitempty"`
-	Value   *history.Value `json:"value,omitempty"`
-	Session int64          `json:"session,omitempty"`
-	Seq     int64          `json:"seq,omitempty"`
-}
-
-type answer struct {
-	Type  string        `json:"type"`
-	Value history.Value `json:"value"`
-	Code  string        `json:"code"`
-	Error string        `json:"error"`
-}
-
-// Invoke sends the operation once. It never retries: a retry hides what the
-// system told its client.
-func (c *referenceClient) Invoke(ctx context.Context, op history.Event) (history.Event, error) {
-	if op.F == "read" {
-		// A read has no effect, whatever became of it, and needs no session.
-		ans, err := c.call(ctx, request{Object: c.object, F: op.F, Key: op.Key})
-		if err != nil {
-			return op, history.Definite(err)
-		}
-		op.Value = ans.Value
-		return op, nil
-	}
-	if err := c.open(ctx); err != nil {
-		// The command itself was never sent.
-		return op, history.Definite(fmt.Errorf("open session: %w", err))
-	}
-	c.seq++
-	req := request{Object: c.object, F: op.F, Key: op.Key, Session: c.session}
-	if c.session != 0 {
-		req.Seq = c.seq
-	}
-	if !op.Value.IsNil() {
-		req.Value = &op.Value
-	}
-	ans, err := c.call(ctx, req)
-	if ans.Code == "session-expired" {
-		c.opened = false
-	}
-	if err != nil {
-		return op, err
-	}
-	if !ans.Value.IsNil() {
-		op.Value = ans.Value
-	}
-	return op, nil
-}
-
-func (c *referenceClient) open(ctx context.Context) error {
-	if c.opened {
-		return nil
-	}
-	ans, err := c.call(ctx, request{Object: "session", F: "open"})
-	if err != nil {
-		return err
-	}
-	c.seq = 0
-	id, ok := ans.Value.AsInt()
-	if !ok {
-		return fmt.Errorf("session id is %s: want an integer", ans.Value)
-	}
-	c.session, c.opened = id, true
-	return nil
-}
-
-// call sends one request. Its error is definite only when the request cannot
-// have had an effect: it never left, or the node says so.
-func (c *referenceClient) call(ctx context.Context, r request) (answer, error) {
-	body, err := json.Marshal(r)
-	if err != nil {
-		return answer{}, history.Definite(fmt.Errorf("encode request: %w", err))
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
-	if err != nil {
-		return answer{}, history.Definite(fmt.Errorf("make request: %w", err))
-	}
-	req.Header.Set("Content-Type", "application/json")
-	// The transport may resend a request whose body it can rewind; without
-	// GetBody it cannot.
-	req.GetBody = nil
-	resp, err := c.transport.RoundTrip(req)
-	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) && op.Op == "dial" {
-			return answer{}, history.Definite(fmt.Errorf("unreachable: %w", err))
-		}
-		return answer{}, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, answerBytesMax+1))
-	if err != nil {
-		return answer{}, fmt.Errorf("read answer: %w", err)
-	}
-	if len(b) > answerBytesMax {
-		return answer{}, fmt.Errorf("answer is longer than %d bytes", answerBytesMax)
-	}
-	var ans answer
-	if err := json.Unmarshal(b, &ans); err != nil {
-		return answer{}, fmt.Errorf("decode answer (HTTP %d): %w", resp.StatusCode, err)
-	}
-	if !ans.fits(resp.StatusCode) {
-		return answer{}, fmt.Errorf("answer of type %q with HTTP %d", ans.Type, resp.StatusCode)
-	}
-	return ans, ans.err()
-}
-
-// fits reports whether an answer of this type comes with this HTTP status. One
-// that does not is no answer of a node, and proves nothing.
-func (a answer) fits(status int) bool {
-	switch status {
-	case http.StatusOK:
-		return true
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed,
-		http.StatusRequestEntityTooLarge:
-		return a.Type == "fail"
-	default:
-		return false
-	}
-}
-
-// err turns the answer's type into the client's rule: ok, fail or unknown.
-func (a answer) err() error {
-	switch a.Type {
-	case "ok":
-		return nil
-	case "fail":
-		return history.Definite(errors.New(a.describe()))
-	default:
-		return errors.New(a.describe())
-	}
-}
-
-func (a answer) describe() string {
-	if a.Error == "" {
-		return a.Code
-	}
-	return a.Code + ": " + a.Error
-}
-
-// Close drops the client's connections.
-func (c *referenceClient) Close() error {
-	c.transport.CloseIdleConnections()
-	return nil
 }

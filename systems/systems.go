@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/workload"
@@ -60,8 +61,15 @@ type System interface {
 	Supports(object string, fs []history.F) error
 	// Command is the command line that runs one node in the foreground.
 	Command(spec NodeSpec) []string
-	// Open makes a client that talks to the node at endpoint, host:port.
-	Open(ctx context.Context, endpoint, object string) (workload.Client, error)
+	// Workloads are the names of the workloads that test the claim, the first one
+	// being the one to choose if nobody says another. What is not among them may
+	// find what was never promised.
+	Workloads() []string
+	// Promise is what a workload has to know of the claim.
+	Promise() workload.Promise
+	// Open makes a client of the node at endpoints[0], host:port. The others are
+	// for clients that move between nodes.
+	Open(ctx context.Context, endpoints []string, object string) (workload.Client, error)
 	// Status asks the node at endpoint, and fails unless it serves.
 	Status(ctx context.Context, endpoint string) (Status, error)
 	// Probe does one real operation at endpoint, one that changes nothing, and
@@ -82,6 +90,9 @@ type Options struct {
 	Binary string
 	// RequestTimeout is how long a node may work on a request, "1s".
 	RequestTimeout string
+	// TxnPause makes one interactive transaction in four pause for up to this long
+	// between two of its requests.
+	TxnPause time.Duration
 }
 
 // ErrUnknown is returned for a system that does not exist, ErrOptions when the

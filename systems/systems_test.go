@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/workload"
 )
 
 func TestNew(t *testing.T) {
@@ -63,6 +64,14 @@ func TestSupports(t *testing.T) {
 		{"paxos", "list", []history.F{"append", "read"}, ""},
 		{"paxos", "set", []history.F{"add", "remove"}, "has no remove on a set"},
 		{"paxos", "lock", []history.F{"acquire"}, "has no acquire on a lock"},
+		{"paxos", "fenced", []history.F{"acquire", "write"}, "has no acquire on a lock"},
+		{"paxos", "txn", []history.F{"txn"}, ""},
+		{"paxos", "txn-list", []history.F{"txn"}, ""},
+		{"paxos", "ids", []history.F{"generate"}, ""},
+		{"paxos", "session", []history.F{"read", "write"}, ""},
+		{"quorum", "session", []history.F{"read", "write"}, ""},
+		{"quorum", "ids", []history.F{"generate"}, "has no object that gives out ids"},
+		{"quorum", "txn", []history.F{"txn"}, "has no transactions: ABD"},
 		{"quorum", "register", []history.F{"read", "write"}, ""},
 		{"quorum", "cas-register", []history.F{"read", "write"}, ""},
 		{"quorum", "cas-register", []history.F{"read", "write", "cas"},
@@ -73,6 +82,26 @@ func TestSupports(t *testing.T) {
 		err := system(t, c.protocol).Supports(c.object, c.fs)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s, %s %v: %v, want %q", c.protocol, c.object, c.fs, err, c.want)
+		}
+	}
+}
+
+// TestWorkloads: what a protocol names as a test of its claim exists and can run.
+func TestWorkloads(t *testing.T) {
+	for _, p := range Protocols() {
+		s := system(t, p.Name)
+		if len(s.Workloads()) == 0 {
+			t.Errorf("%s suggests no workload", p.Name)
+		}
+		for _, name := range s.Workloads() {
+			w, err := workload.Lookup(name)
+			if err != nil {
+				t.Errorf("%s: %v", p.Name, err)
+				continue
+			}
+			if err := s.Supports(w.Object, w.Fs); err != nil {
+				t.Errorf("%s: workload %s: %v", p.Name, name, err)
+			}
 		}
 	}
 }

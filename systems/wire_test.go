@@ -154,7 +154,7 @@ func system(t *testing.T, protocol string) System {
 // open returns a client of the node at addr.
 func open(t *testing.T, addr, object string) *referenceClient {
 	t.Helper()
-	c, err := system(t, "paxos").Open(t.Context(), addr, object)
+	c, err := system(t, "paxos").Open(t.Context(), []string{addr}, object)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,12 @@ func setWorkload() Workload {
 		name: "set-full",
 		doc: "Adds unique elements to a few sets that are read all along and at the end. Sees " +
 			"elements that were lost, came back, are doubled or were never added, and stale reads.",
-		object: "set", mutates: []history.F{Add}, prefix: "s", keys: 4, opsPerKey: 500,
+		object: "set", fs: []history.F{Read, Add},
+		read: Read, mutates: []history.F{Add}, prefix: "s", keys: 4, opsPerKey: 500,
 		unbounded: true,
 		newKey:    func() Generator { return &setKey{} },
 		judge: func(o Options) []check.Checker {
-			return []check.Checker{check.SetFull(check.SetFullOptions{Linearizable: !o.Eventual})}
+			return []check.Checker{check.SetFull(check.SetFullOptions{Linearizable: !o.Promise.Eventual})}
 		},
 		floors: map[history.F]int{Read: 20, Add: 20},
 	}.workload()
@@ -25,7 +26,8 @@ func counterWorkload() Workload {
 		name: "counter",
 		doc: "Adds positive and negative numbers to a few counters and reads them. Sees adds " +
 			"that were lost or happened twice, by the bounds of every read.",
-		object: "counter", mutates: []history.F{Add}, prefix: "n", keys: 10, opsPerKey: 120,
+		object: "counter", fs: []history.F{Read, Add},
+		read: Read, mutates: []history.F{Add}, prefix: "n", keys: 10, opsPerKey: 120,
 		newKey: func() Generator { return Func(counterOp) },
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Counter(), check.Linearizable("counter", o.Check)}

@@ -23,7 +23,8 @@ type KeysConfig struct {
 	Ops int
 	// Unknown is the greatest number of mutations of unknown outcome on a key. A
 	// key that reaches it is retired, and before that a mutation becomes a read
-	// if, with those in flight, it could exceed it. 0 is no limit.
+	// (or waits, if there is none) if, with those in flight, it could exceed it.
+	// 0 is no limit.
 	Unknown int
 	// Burst is how many operations a key gets in a row before its turn ends.
 	Burst int
@@ -39,7 +40,8 @@ type KeysConfig struct {
 	// behind shows after healing.
 	Epochs  bool
 	Survive float64
-	// Read is the F of a read, and Mutates are the Fs that change the object.
+	// Read is the F of a read, empty if there is none, and Mutates are the Fs that
+	// change the object.
 	Read    history.F
 	Mutates []history.F
 	// New returns the generator of one key's operations. Their Key is set by
@@ -89,7 +91,7 @@ func (s *independent) Next(ctx Context) (Step, Generator) {
 	if s.stale || s.keys == nil || ctx.Epoch != s.epoch {
 		s = s.refresh(ctx)
 	}
-	if ctx.Rand.Split(0).Chance(s.cfg.ReRead) {
+	if s.cfg.Read != "" && ctx.Rand.Split(0).Chance(s.cfg.ReRead) {
 		if key, ok := s.retired(ctx.Rand.Split(1)); ok {
 			return Do(Op{F: s.cfg.Read, Key: key}), s
 		}
@@ -234,6 +236,9 @@ func (s *independent) work(ctx Context, a, k int) (Step, Generator) {
 		}
 	case StepOp:
 		if s.mutates(step.Op.F) && s.cfg.Unknown > 0 && key.unknown+key.mutating >= s.cfg.Unknown {
+			if s.cfg.Read == "" {
+				return Pending(), s // until one of those in flight has ended
+			}
 			step, next = Do(Op{F: s.cfg.Read}), key.gen
 		}
 		step.Op.Key = key.name

@@ -47,15 +47,36 @@ type Options struct {
 	// are not read by then make the verdict unknown.
 	FinalLimit time.Duration
 
-	// Eventual says that the system promises no more of a set than that its
-	// elements are all there in the end: a read may miss the latest ones.
-	Eventual bool
+	// Promise says what the system claims, where that makes a difference.
+	Promise Promise
+	// Settle is how long the final reads wait after a system without real-time
+	// order has been healed. Default: 5 s.
+	Settle time.Duration
 	// Check bounds the search for linearizability.
 	Check check.Options
 	// Available says that the system promises progress whenever a majority is
 	// healthy for longer than AvailabilityGrace (default: the checker's).
 	Available         bool
 	AvailabilityGrace time.Duration
+}
+
+// Promise is what a workload has to know of what a system claims. The zero Promise
+// is the strongest.
+type Promise struct {
+	// Eventual says that the system promises no more of a set than that its
+	// elements are all there in the end: a read may miss the latest ones.
+	Eventual bool
+	// Stale says that no real-time order is claimed: what is read may be old.
+	Stale bool
+	// Unordered says that the elements of a log have no order in which they
+	// appear, only that they are all there in the end.
+	Unordered bool
+	// NoOverdraft says that a transfer which would make a balance negative does
+	// not happen.
+	NoOverdraft bool
+	// Drift is the greatest relative error of a clock's rate within which leases
+	// and locks are promised, 0.05 for five percent.
+	Drift float64
 }
 
 // maxConcurrency bounds the threads; a history with more tells nothing more.
@@ -89,7 +110,7 @@ func (o Options) Validate() error {
 		value time.Duration
 	}{
 		{"long life", o.LongLife}, {"final limit", o.FinalLimit},
-		{"availability grace", o.AvailabilityGrace},
+		{"availability grace", o.AvailabilityGrace}, {"settle time", o.Settle},
 	} {
 		bad(d.value < 0, "%s is negative: %v", d.name, d.value)
 	}
@@ -115,5 +136,6 @@ func (o Options) withDefaults(keys, opsPerKey int) Options {
 	orElse(&o.LongLife, 12*time.Second)
 	orElse(&o.FinalKeys, 500)
 	orElse(&o.FinalLimit, time.Minute)
+	orElse(&o.Settle, 5*time.Second)
 	return o
 }

@@ -10,7 +10,8 @@ func registerWorkload() Workload {
 		name: "register",
 		doc: "Reads and writes of many registers, every value written once. Sees stale reads, " +
 			"lost writes and values from nowhere, by linearizability per key.",
-		object: "register", mutates: []history.F{Write}, prefix: "r", keys: 10, opsPerKey: 120,
+		object: "register", fs: []history.F{Read, Write},
+		read: Read, mutates: []history.F{Write}, prefix: "r", keys: 10, opsPerKey: 120,
 		newKey: func() Generator { return &registerKey{} },
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Linearizable("register", o.Check)}
@@ -24,7 +25,8 @@ func casWorkload() Workload {
 		name: "cas-register",
 		doc: "Reads, writes and compare-and-sets of many registers, every value written once. " +
 			"Sees what register sees, and a compare-and-set that is not atomic.",
-		object: "cas-register", mutates: []history.F{Write, CAS}, prefix: "c",
+		object: "cas-register", fs: []history.F{Read, Write, CAS},
+		read: Read, mutates: []history.F{Write, CAS}, prefix: "c",
 		keys: 10, opsPerKey: 120,
 		newKey: func() Generator { return &casKey{} },
 		judge: func(o Options) []check.Checker {

@@ -25,6 +25,7 @@ type store struct {
 	regs map[history.Key]history.Value
 	sets map[history.Key][]history.Value
 	sums map[history.Key]int64
+	late sync.WaitGroup // what is still to happen
 }
 
 func newStore() *store {
@@ -39,6 +40,8 @@ func (s *store) apply(op history.Event) (history.Value, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch kind := op.Key[0]; {
+	case op.F == Txn:
+		return s.transact(op)
 	case op.F == Write:
 		s.regs[op.Key] = op.Value
 	case op.F == CAS && !s.regs[op.Key].Equal(op.Value.At(0)):

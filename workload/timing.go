@@ -214,3 +214,33 @@ func (c *cycleTimes) Update(ctx Context, ev history.Event) Generator {
 	}
 	return c
 }
+
+type settled struct {
+	wait, until history.Time // until is 0 before the first question
+	gen         Generator
+}
+
+// Settled begins g after d has passed since it was first asked. Updates go to g
+// from the beginning.
+func Settled(d time.Duration, g Generator) Generator {
+	return &settled{wait: history.Time(d), gen: g}
+}
+
+func (s *settled) Next(ctx Context) (Step, Generator) {
+	switch {
+	case s.until == 0:
+		n := *s
+		n.until = max(1, ctx.Time+s.wait)
+		return Pending(), &n
+	case ctx.Time < s.until:
+		return hold(s, s.until)
+	}
+	return s.gen.Next(ctx)
+}
+
+func (s *settled) Update(ctx Context, ev history.Event) Generator {
+	if next := s.gen.Update(ctx, ev); !same(s.gen, next) {
+		return &settled{wait: s.wait, until: s.until, gen: next}
+	}
+	return s
+}

@@ -2,6 +2,8 @@ package workload
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +17,19 @@ const (
 	Write history.F = "write"
 	CAS   history.F = "cas"
 	Add   history.F = "add"
+	// Txn is a transaction, its value the steps.
+	Txn history.F = "txn"
+	// Enqueue and Dequeue are of queues, Append of logs.
+	Enqueue history.F = "enqueue"
+	Dequeue history.F = "dequeue"
+	Append  history.F = "append"
+	// Propose and Ask are of decisions, Acquire and Release of locks.
+	Propose history.F = "propose"
+	Ask     history.F = "ask"
+	Acquire history.F = "acquire"
+	Release history.F = "release"
+	// Generate asks for an id.
+	Generate history.F = "generate"
 )
 
 // Workload is what clients do, and how it is judged.
@@ -42,7 +57,10 @@ type Workload struct {
 
 // All returns the workloads, in the order in which help shows them.
 func All() []Workload {
-	return []Workload{registerWorkload(), casWorkload(), setWorkload(), counterWorkload()}
+	return []Workload{
+		registerWorkload(), casWorkload(), setWorkload(), counterWorkload(),
+		multiRegisterWorkload(), twinWorkload(), bankWorkload(),
+	}
 }
 
 // Lookup returns the workload with this name. The error lists the names there are.
@@ -60,24 +78,32 @@ func Lookup(name string) (Workload, error) {
 // spec is what the workloads differ in.
 type spec struct {
 	name, doc, object string
-	// mutates are the operations that change the object, beside Read.
-	mutates         []history.F
+	// fs are all operations. read is the one that changes nothing, empty if there
+	// is none, and mutates are those that change the object.
+	fs      []history.F
+	read    history.F
+	mutates []history.F
+	// registers make a workload of transactions: these are the keys of a group,
+	// behind the group's own key and a dot. Its key generators say Read for a
+	// transaction that reads all of them.
+	registers       []history.Key
 	prefix          string
 	keys, opsPerKey int
 	// unbounded workloads have checkers that mind neither operations of unknown
 	// outcome nor old keys.
 	unbounded bool
 	newKey    func() Generator
-	judge     func(Options) []check.Checker
-	// floors are the least numbers in each phase of a run of a minute or more.
+	// readAll replaces the final reads, if it is not nil.
+	readAll func(Options) Generator
+	judge   func(Options) []check.Checker
+	// floors are the least numbers in each phase of a run of a minute or more, by
+	// the names of the key generators: Read and Txn for transactions.
 	floors map[history.F]int
 }
 
-func (s spec) fs() []history.F { return append([]history.F{Read}, s.mutates...) }
-
 func (s spec) workload() Workload {
 	w := Workload{
-		Name: s.name, Doc: s.doc, Object: s.object, Fs: s.fs(),
+		Name: s.name, Doc: s.doc, Object: s.object, Fs: s.fs,
 		Generator: s.generator, Final: s.final, Floors: s.atLeast,
 	}
 	w.Checker = func(o Options) check.Checker {
@@ -98,7 +124,7 @@ func (s spec) independent(o Options, prefix string) Generator {
 		Prefix: prefix, Live: o.Keys, PerKey: o.ThreadsPerKey, Ops: o.OpsPerKey,
 		Unknown: o.MaxUnknownPerKey, Burst: 16, Slow: o.Keys * 2 / 5, ReRead: 0.05,
 		Epochs: !s.unbounded, Survive: 0.3,
-		Read: Read, Mutates: s.mutates, New: s.newKey,
+		Read: s.read, Mutates: s.mutates, New: s.newKey,
 	}
 	if s.unbounded {
 		cfg.Unknown = 0
@@ -110,8 +136,16 @@ func (s spec) independent(o Options, prefix string) Generator {
 
 func (s spec) generator(o Options) Generator {
 	o = o.withDefaults(s.keys, s.opsPerKey)
-	g := s.pace(o, s.independent(o, s.prefix))
-	return Validate(s.name, Seeded(o.Seed, TimeLimit(o.TimeLimit, g)), s.fs()...)
+	g := s.pace(o, s.translated(s.independent(o, s.prefix)))
+	return Validate(s.name, Seeded(o.Seed, TimeLimit(o.TimeLimit, g)), s.fs...)
+}
+
+// translated makes transactions of what key generators of groups say.
+func (s spec) translated(g Generator) Generator {
+	if s.registers == nil {
+		return g
+	}
+	return transactions(s.registers, g)
 }
 
 func (s spec) pace(o Options, g Generator) Generator {
@@ -132,18 +166,36 @@ func (s spec) final(o Options) Generator {
 	o = o.withDefaults(s.keys, s.opsPerKey)
 	after := s.independent(o, s.prefix+finalMark)
 	after = TimeLimit(recoveryTime, Limit(recoveryOps, s.pace(o, after)))
-	reads := FinalReads(s.prefix, Read, o.Nodes, o.FinalKeys)
-	g := TimeLimit(o.FinalLimit, Followed(after, reads))
-	return Validate(s.name+", final", Seeded(o.Seed+1, g), s.fs()...)
+	var reads Generator
+	if s.readAll != nil {
+		reads = s.readAll(o)
+	} else {
+		reads = FinalReads(s.prefix, s.read, o.Nodes, o.FinalKeys)
+	}
+	if o.Promise.Eventual || o.Promise.Stale || o.Promise.Unordered {
+		reads = Settled(o.Settle, reads)
+	}
+	g := TimeLimit(o.FinalLimit, s.translated(Followed(after, reads)))
+	return Validate(s.name+", final", Seeded(o.Seed+1, g), s.fs...)
 }
 
 // atLeast scales the floors down for runs shorter than a minute.
 func (s spec) atLeast(o Options) []check.Floor {
 	share := min(1, o.TimeLimit.Minutes())
 	var floors []check.Floor
-	for _, f := range s.fs() {
+	for _, f := range slices.Sorted(maps.Keys(s.floors)) {
 		n := max(1, int(float64(s.floors[f])*share))
-		floors = append(floors, check.Floor{F: f, Total: 3 * n, Before: n, During: n, After: n})
+		floor := check.Floor{F: f, Total: 3 * n, Before: n, During: n, After: n}
+		if s.registers != nil {
+			floor.F, floor.Name, floor.Is = Txn, "changing txn", changing
+			if f == Read {
+				floor.Name, floor.Is = "reading txn", reading
+			}
+		}
+		floors = append(floors, floor)
 	}
 	return floors
 }
+
+func reading(op *history.Operation) bool  { return history.ReadOnly(op.In) }
+func changing(op *history.Operation) bool { return !history.ReadOnly(op.In) }

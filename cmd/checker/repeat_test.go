@@ -27,6 +27,7 @@ func TestArgsRepeat(t *testing.T) {
 			c.TimeLimit, c.Interval = 90*time.Second+time.Nanosecond, 1500*time.Microsecond
 			c.OpTimeout, c.RequestTimeout = 2*time.Hour, 333*time.Millisecond
 			c.CheckTime, c.CheckMemory = time.Nanosecond, 1<<20
+			c.TxnPause = 17 * time.Millisecond
 			c.Keys, c.OpsPerKey, c.Faults = 11, 13, []string{"partition", "kill"}
 		},
 		"no limit":  func(c *run.Config) { c.Rate = 0 },
@@ -50,7 +51,7 @@ func TestFlagsAreRepeated(t *testing.T) {
 	cmd := &cobra.Command{}
 	f.bind(cmd)
 	c := run.Config{Protocol: "p", Bug: "b", Target: "t", Schedule: "s", Keys: 1, OpsPerKey: 1,
-		BasePort: 1, CheckMemory: 1 << 20}
+		BasePort: 1, CheckMemory: 1 << 20, TxnPause: 1}
 	args := " " + strings.Join(c.Args(), " ") + " "
 	flags := regexp.MustCompile(`--[a-z-]+`).FindAllString(cmd.Flags().FlagUsages(), -1)
 	if len(flags) < 20 {

@@ -50,6 +50,9 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
 			if !cmd.Flags().Changed("seed") {
 				f.seed = freshSeed()
 			}
+			if err := f.cfg.ChooseWorkload(); err != nil {
+				return usage(err)
+			}
 			f.cfg.Seed = f.seed
 			f.cfg.CheckMemory = f.memoryMB << 20
 			if err := f.cfg.Validate(); err != nil {
@@ -64,7 +67,8 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
 
 func (f *testFlags) bind(cmd *cobra.Command) {
 	fs, c := cmd.Flags(), &f.cfg
-	fs.StringVarP(&c.Workload, "workload", "w", c.Workload, "what clients do")
+	fs.StringVarP(&c.Workload, "workload", "w", "",
+		"what clients do (default: what the protocol suggests)")
 	fs.StringVar(&c.System, "system", c.System, "what is tested")
 	fs.StringVarP(&c.Protocol, "protocol", "p", c.Protocol, "protocol of the reference cluster")
 	fs.StringVar(&c.Bug, "bug", c.Bug, "planted bug of the reference cluster to switch on")
@@ -80,6 +84,8 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 	fs.IntVar(&c.Keys, "keys", c.Keys, "keys in use at a time; 0 is the workload's default")
 	fs.IntVar(&c.OpsPerKey, "ops-per-key", c.OpsPerKey,
 		"operations on a key before a fresh one takes its place; 0 is the workload's default")
+	fs.DurationVar(&c.TxnPause, "txn-pause", c.TxnPause,
+		"how long one interactive transaction in four rests in its midst")
 	fs.StringSliceVarP(&c.Faults, "faults", "f", c.Faults,
 		`families of faults, or "all", or "none"`)
 	fs.DurationVar(&c.Interval, "interval", c.Interval, "mean time between the starts of two faults")

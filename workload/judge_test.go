@@ -1,0 +1,184 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// changes reports whether an operation is one that may change something.
+func changes(op history.Event) bool {
+	switch op.F {
+	case Read, Ask:
+		return false
+	case Txn:
+		return !history.ReadOnly(op.Value)
+	default:
+		return true
+	}
+}
+
+// conduct is how a system behaves: it answers the n-th operation on a correct store,
+// honestly or not.
+type conduct func(s *store, n int64, op history.Event) (history.Value, error)
+
+func honest(s *store, _ int64, op history.Event) (history.Value, error) { return s.apply(op) }
+
+var errTimeout = errors.New("timeout")
+
+// unsure leaves one operation in twenty without an answer: it happens at once, never,
+// or some time later.
+func unsure(s *store, n int64, op history.Event) (history.Value, error) {
+	switch {
+	case n%60 == 0:
+		_, _ = s.apply(op)
+	case n%60 == 20:
+	case n%60 == 40:
+		s.late.Add(1)
+		time.AfterFunc(50*time.Millisecond, func() { defer s.late.Done(); _, _ = s.apply(op) })
+	default:
+		return s.apply(op)
+	}
+	return history.Nil(), errTimeout
+}
+
+// refuses fails one operation in twenty for reasons of its own.
+func refuses(s *store, n int64, op history.Event) (history.Value, error) {
+	if n%20 == 0 {
+		return history.Nil(), history.Definite(errors.New("not the leader"))
+	}
+	return s.apply(op)
+}
+
+// loses acknowledges one change in twenty without making it.
+func loses(s *store, n int64, op history.Event) (history.Value, error) {
+	if n%20 == 0 && changes(op) {
+		return op.Value, nil
+	}
+	return s.apply(op)
+}
+
+// doubles makes one change in twenty twice.
+func doubles(s *store, n int64, op history.Event) (history.Value, error) {
+	if n%20 == 0 && changes(op) {
+		_, _ = s.apply(op)
+	}
+	return s.apply(op)
+}
+
+// dirty makes one change in twenty and says that it failed.
+func dirty(s *store, n int64, op history.Event) (history.Value, error) {
+	if n%20 == 0 && changes(op) {
+		_, _ = s.apply(op)
+		return history.Nil(), history.Definite(errors.New("aborted"))
+	}
+	return s.apply(op)
+}
+
+// halves makes only the first step of one transaction in twenty.
+func halves(s *store, n int64, op history.Event) (history.Value, error) {
+	if n%20 == 0 && changes(op) {
+		part := op
+		part.Value = history.List(op.Value.At(0))
+		_, _ = s.apply(part)
+		return op.Value, nil
+	}
+	return s.apply(op)
+}
+
+// torn lets others see a transaction between its steps.
+func torn(s *store, n int64, op history.Event) (history.Value, error) {
+	var out []history.Value
+	for i := range op.Value.Len() {
+		part := op
+		part.Value = history.List(op.Value.At(i))
+		v, err := s.apply(part)
+		if err != nil {
+			return v, err
+		}
+		out = append(out, v.At(0))
+		for range n % 3 * 30 {
+			runtime.Gosched()
+		}
+	}
+	return history.List(out...), nil
+}
+
+// perform runs a workload against a system with this conduct.
+func perform(t *testing.T, w Workload, o Options, c conduct) *history.History {
+	t.Helper()
+	s := newStore()
+	var n atomic.Int64
+	h, err := record(t, RunConfig{
+		Generator: w.Generator(o), Final: w.Final(o), Concurrency: o.Concurrency,
+		Open: opens(func(_ int, op history.Event) (history.Value, error) {
+			return c(s, n.Add(1), op)
+		}),
+		BeforeFinal: func(context.Context) error { s.late.Wait(); return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.late.Wait()
+	return h
+}
+
+// TestTransactionsJudge runs the workloads of transactions against systems that keep
+// the promise in odd ways, which have to be found valid, and such that break it.
+func TestTransactionsJudge(t *testing.T) {
+	for _, c := range []struct {
+		workload, name string
+		conduct        conduct
+		want           check.Verdict
+	}{
+		{"multi-register", "honest", honest, check.Valid},
+		{"multi-register", "unsure", unsure, check.Valid},
+		{"multi-register", "refuses", refuses, check.Valid},
+		{"multi-register", "loses", loses, check.Invalid},
+		{"multi-register", "torn", torn, check.Invalid},
+		{"twin", "honest", honest, check.Valid},
+		{"twin", "unsure", unsure, check.Valid},
+		{"twin", "refuses", refuses, check.Valid},
+		{"twin", "loses", loses, check.Invalid},
+		{"twin", "dirty", dirty, check.Invalid},
+		{"twin", "halves", halves, check.Invalid},
+		{"twin", "torn", torn, check.Invalid},
+		{"bank", "honest", honest, check.Valid},
+		{"bank", "unsure", unsure, check.Valid},
+		{"bank", "refuses", refuses, check.Valid},
+		{"bank", "loses", loses, check.Invalid},
+		{"bank", "doubles", doubles, check.Invalid},
+		{"bank", "dirty", dirty, check.Invalid},
+		{"bank", "halves", halves, check.Invalid},
+		{"bank", "torn", torn, check.Invalid},
+	} {
+		t.Run(c.workload+" "+c.name, func(t *testing.T) {
+			t.Parallel()
+			judge(t, c.workload, Promise{}, c.conduct, c.want)
+		})
+	}
+}
+
+func judge(t *testing.T, name string, p Promise, c conduct, want check.Verdict) {
+	t.Helper()
+	w, err := Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{
+		Concurrency: 6, Nodes: 3, TimeLimit: 400 * time.Millisecond, Rate: 3000,
+		OpsPerKey: 50, LongLife: 300 * time.Millisecond, Promise: p,
+		Settle: 20 * time.Millisecond,
+	}
+	o.Check.Explain = 100 * time.Millisecond
+	h := perform(t, w, o, c)
+	if r := w.Checker(o).Check(t.Context(), h); r.Verdict != want {
+		t.Errorf("%d operations: %v, want %v: %s", len(h.Ops), r.Verdict, want, r.Reason)
+	}
+}
