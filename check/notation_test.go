@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/models"
 )
 
 // The tests write histories as timelines, one operation on a line, times in
@@ -233,6 +234,26 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 		return LongFork(), nil
 	case "g2":
 		return G2(), nil
+	case "total-queue":
+		return TotalQueue(), nil
+	case "decide":
+		return Decide(), nil
+	case "lock":
+		return Lock(LockOptions{Drift: 0.05}), nil
+	case "fenced":
+		return Fenced(), nil
+	case "session":
+		return Session(SessionOptions{}), nil
+	case "log":
+		return Log(LogOptions{Unordered: d.HasArg("unordered"), Stale: d.HasArg("stale")}), nil
+	case "liveness":
+		return Liveness(LivenessOptions{Claimed: d.HasArg("claimed")}), nil
+	case "increasing-ids":
+		return IncreasingIDs(), nil
+	case "groups":
+		m := models.MultiRegister()
+		m.Key = nil
+		return LinearizableSpec(m.Spec(), Options{}), nil
 	}
 	return nil, fmt.Errorf("no checker %q", d.Cmd)
 }

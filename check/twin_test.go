@@ -287,6 +287,7 @@ func twins() []twin {
 		{"counter", counterWorld, call("add", "read"), number, 0},
 		{"mutex", mutexWorld, call("acquire", "release"), scalar, 0},
 		{"multi-register", multiWorld, callMulti, answerMulti, 0},
+		{"fenced-register", fencedWorld, callFenced, answerFenced, 0},
 	}
 }
 

@@ -1,8 +1,10 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
@@ -78,5 +80,63 @@ func uniqueIDs(ctx context.Context, h *history.History) Result {
 	default:
 		r.Reason = fmt.Sprintf("all of %s are different", count(d.Acknowledged, "id", "ids"))
 	}
+	return r
+}
+
+// IncreasingIDs checks that ids rise: whoever called "generate" after another had got
+// an id, gets a greater one. Ids that skip numbers are fine.
+func IncreasingIDs() Checker { return CheckerFunc(increasingIDs) }
+
+func increasingIDs(ctx context.Context, h *history.History) Result {
+	const name = "increasing-ids"
+	if r, stop := interrupted(ctx, name); stop {
+		return r
+	}
+	r := Result{Name: name}
+	var byCall []*history.Operation
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		if op.F != "generate" || op.Type != history.OK {
+			continue
+		}
+		if _, isInt := op.Out.AsInt(); !isInt {
+			return Result{Name: name, Verdict: Unknown, Reason: misfit(op, "increasing ids",
+				fmt.Errorf("result: want an integer, got %s", op.Out)).Error()}
+		}
+		byCall = append(byCall, op)
+	}
+	byReturn := slices.Clone(byCall)
+	slices.SortStableFunc(byCall, func(a, b *history.Operation) int {
+		return cmp.Compare(a.Call, b.Call)
+	})
+	slices.SortStableFunc(byReturn, func(a, b *history.Operation) int {
+		return cmp.Compare(a.Return, b.Return)
+	})
+	id := func(op *history.Operation) int64 { n, _ := op.Out.AsInt(); return n }
+	var bad violations
+	var greatest *history.Operation // of those that had returned before
+	next, compared := 0, 0
+	for _, op := range byCall {
+		for ; next < len(byReturn) && byReturn[next].Return < op.Call; next++ {
+			if greatest == nil || id(byReturn[next]) > id(greatest) {
+				greatest = byReturn[next]
+			}
+		}
+		if greatest == nil {
+			continue
+		}
+		if compared++; id(op) <= id(greatest) {
+			bad.add(op.Key, fmt.Sprintf("Process %d got the id %d (called at %s), after process %d had got "+
+				"%d by %s.", op.Process, id(op), seconds(op.Call), greatest.Process, id(greatest),
+				seconds(greatest.Return)), greatest, op)
+		}
+	}
+	r.Power = []Measure{measure("ids compared", compared)}
+	bad.settle(&r, "ids that do not rise", func() (Verdict, string) {
+		if compared == 0 {
+			return Unknown, "nothing was shown: no id was asked for after another"
+		}
+		return Valid, fmt.Sprintf("%s later than others, all greater", count(compared, "id", "ids"))
+	})
 	return r
 }

@@ -24,6 +24,7 @@ func All() []Spec {
 	return []Spec{
 		Register().Spec(),
 		CASRegister().Spec(),
+		FencedRegister().Spec(),
 		MultiRegister().Spec(),
 		Set().Spec(),
 		Queue().Spec(),

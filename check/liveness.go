@@ -1,0 +1,154 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// LivenessOptions say what a system promises.
+type LivenessOptions struct {
+	// Grace is how long after the last fault everything has to work again.
+	// Default: 5 s.
+	Grace time.Duration
+	// Patience is for how long a key has to have been tried in vain. Default: 1 s.
+	Patience time.Duration
+	// Claimed is true when the system promises progress. Otherwise keys that are
+	// stuck are only reported.
+	Claimed bool
+
+	_ struct{} // keyed literals only
+}
+
+// LivenessDetails are the Details of Liveness.
+type LivenessDetails struct {
+	// Keys is how many were tried after the grace, Answered how many of them
+	// worked, Stuck how many did not although they were tried long enough.
+	Keys     int           `json:"keys"`
+	Answered int           `json:"answered"`
+	Stuck    int           `json:"stuck"`
+	Names    []history.Key `json:"names,omitempty"`
+	// Slowest is how long after the grace the last key worked for the first time,
+	// in nanoseconds.
+	Slowest int64 `json:"slowest"`
+}
+
+// Liveness checks that in the end every key works: some time after the last fault has
+// been healed, an operation on each key that is tried succeeds. What stands in the
+// way for longer, such as the lock of a transaction that nobody ends, is a
+// violation. Keys that were tried fewer than three times, or not for long enough,
+// are not judged.
+func Liveness(o LivenessOptions) Checker {
+	o.Grace = cmp.Or(o.Grace, 5*time.Second)
+	o.Patience = cmp.Or(o.Patience, time.Second)
+	return CheckerFunc(func(ctx context.Context, h *history.History) Result {
+		return liveness(ctx, h, o)
+	})
+}
+
+func liveness(ctx context.Context, h *history.History, o LivenessOptions) Result {
+	const name = "liveness"
+	if r, stop := interrupted(ctx, name); stop {
+		return r
+	}
+	r := Result{Name: name}
+	var d LivenessDetails
+	var bad violations
+	from := later(quietFrom(h), history.Time(o.Grace))
+	if from == history.Never {
+		r.Verdict, r.Reason = Unknown, "a fault was never healed"
+		return r
+	}
+	stalls := stallSpans(h)
+	for key, ops := range h.ByKey() {
+		d.key(key, ops, from, stalls, history.Time(o.Patience), &bad)
+	}
+	r.Details = d
+	r.Power = []Measure{measure("keys tried at the end", d.Keys),
+		measure("keys that worked", d.Answered),
+		{Name: "slowest", Value: float64(d.Slowest) / 1e9, Unit: "s"}}
+	switch {
+	case d.Stuck > 0 && !o.Claimed:
+		r.Reason = fmt.Sprintf("not claimed, but %s stuck in the end: %s",
+			count(d.Stuck, "key is", "keys are"), names(d.Names))
+	default:
+		bad.settle(&r, fmt.Sprintf("%s stuck in the end", count(d.Stuck, "key is", "keys are")),
+			func() (Verdict, string) {
+				if d.Answered == 0 {
+					return Unknown, "nothing was shown: no key was tried after all faults had been healed"
+				}
+				reason := fmt.Sprintf("%s worked again after the last fault",
+					count(d.Answered, "key", "keys"))
+				if n := d.Keys - d.Answered; n > 0 {
+					reason += fmt.Sprintf("; %d more were not tried for long enough", n)
+				}
+				return Valid, reason
+			})
+	}
+	return r
+}
+
+// stallSpans are the times in which the harness itself stood still.
+func stallSpans(h *history.History) []span {
+	var spans []span
+	for _, e := range h.Nemesis {
+		if from, ok := e.Value.Get("from").AsInt(); ok && e.F == Stall {
+			spans = append(spans, span{from: history.Time(from), to: e.Time})
+		}
+	}
+	return union(spans, 0)
+}
+
+// key judges the operations that were called after from.
+func (d *LivenessDetails) key(
+	key history.Key, ops []*history.Operation, from history.Time, stalls []span,
+	patience history.Time, bad *violations,
+) {
+	var vain []*history.Operation
+	first := history.Never
+	for _, op := range ops {
+		switch {
+		case op.Call <= from || op.Ended == history.Never || overlaps(stalls, op.Call, op.Ended):
+		case op.Type == history.OK || answersState(op):
+			first = min(first, op.Ended)
+		default:
+			vain = append(vain, op)
+		}
+	}
+	if first == history.Never && len(vain) == 0 {
+		return
+	}
+	d.Keys++
+	if first != history.Never {
+		d.Answered++
+		d.Slowest = max(d.Slowest, int64(first-from))
+		return
+	}
+	last := slices.MaxFunc(vain, func(a, b *history.Operation) int {
+		return cmp.Compare(a.Ended, b.Ended)
+	})
+	if len(vain) < 3 || last.Ended-vain[0].Call < patience {
+		return
+	}
+	d.Stuck++
+	if len(d.Names) < 100 {
+		d.Names = append(d.Names, key)
+	}
+	bad.add(key, fmt.Sprintf("From %s to %s none of %s%s succeeded, although the grace after the "+
+		"last fault was over at %s; the last one was told %q.", seconds(vain[0].Call),
+		seconds(last.Ended),
+		count(len(vain), "operation", "operations"), onKey(key), seconds(from), last.Error),
+		vain[:3]...)
+}
+
+// answersState reports whether a failure is an answer about the object's state: it
+// works.
+func answersState(op *history.Operation) bool {
+	return op.Type == history.Fail && (strings.HasPrefix(op.Error, "precondition-failed") ||
+		strings.HasPrefix(op.Error, "empty") || strings.HasPrefix(op.Error, "stale-token"))
+}
