@@ -1,6 +1,7 @@
 package systems
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -39,12 +40,19 @@ func TestResults(t *testing.T) {
 		{"cas", history.Pair(1, 2), okNull, "[1,2]", "the argument"},
 		{"dequeue", history.Nil(), `{"type":"ok","value":"x"}`, `"x"`, "the element"},
 		{"enqueue", history.Str("x"), okNull, `"x"`, "the argument"},
+		{"append", history.Str("x"), `{"type":"ok","value":7}`, `7`, "a position"},
+		{"append", history.Str("x"), okNull, `null`, "no position"},
+		{"propose", history.Int(1), `{"type":"ok","value":2}`, `2`, "the decision"},
+		{"ask", history.Nil(), okNull, `null`, "no decision"},
+		{"release", history.Int(1), okNull, `null`, "nothing"},
 	} {
 		node := serve(t, answers(200, session), answers(200, c.answer))
-		if c.f == "read" {
+		if reading(c.f) {
 			node = serve(t, answers(200, c.answer))
 		}
-		client := open(t, node.addr, "cas-register")
+		object := map[history.F]string{"append": "log", "propose": "decide", "ask": "decide",
+			"release": "lock"}[c.f]
+		client := open(t, node.addr, cmp.Or(object, "cas-register"))
 		if got := invoke(t, client, c.f, c.in); got != c.want {
 			t.Errorf("%s answered %s: %s, want %s (%s)", c.f, c.answer, got, c.want, c.describe)
 		}

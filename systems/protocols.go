@@ -53,6 +53,7 @@ func logProtocols() []Protocol {
 			Claim: "linearizable per key, exactly once; available with a connected majority",
 			Workloads: []string{
 				"cas-register", "register", "set-full", "counter", "multi-register", "twin", "bank",
+				"long-fork", "g2", "queue", "unique-ids", "session", "liveness",
 			},
 			Faults: everything(),
 			Objects: map[string][]history.F{
@@ -77,7 +78,7 @@ func quorumProtocols() []Protocol {
 			Name:      "quorum",
 			Doc:       "ABD: registers replicated by reading and writing majorities",
 			Claim:     "linearizable read/write registers, per key; available with a connected majority",
-			Workloads: []string{"register"},
+			Workloads: []string{"register", "session"},
 			Faults:    everything(),
 			Objects:   map[string][]history.F{"register": {"read", "write"}},
 			Missing: "ABD quorum registers can only be read and written: " +

@@ -71,6 +71,10 @@ func (f *finalReads) number(i int64) int64 {
 	return int64(q)
 }
 
+func (f *finalReads) name(number int64) history.Key {
+	return history.Key(f.prefix + strconv.FormatInt(number, 10))
+}
+
 // class returns the class of a thread: threads of the same class may talk to the
 // same node, threads of different classes never do.
 func (f *finalReads) class(ctx Context) int { return ctx.Thread % f.classes(ctx) }
@@ -95,8 +99,7 @@ func (f *finalReads) Next(ctx Context) (Step, Generator) {
 		// Each class begins elsewhere.
 		i := (c.next + int64(own)*f.count()/int64(len(n.cursors))) % f.count()
 		c.next++
-		key := history.Key(f.prefix + strconv.FormatInt(f.number(i), 10))
-		return Do(Op{F: f.read, Key: key}), &n
+		return Do(Op{F: f.read, Key: f.name(f.number(i))}), &n
 	}
 	for _, c := range n.cursors {
 		if f.more(c) || len(c.flight) > 0 || c.inVain < maxInVain && len(c.again) > 0 {

@@ -282,6 +282,34 @@ func TestCASSucceeds(t *testing.T) {
 	}
 }
 
+// TestGeneratorsArePure: the generators of all workloads give the same answer when they
+// are asked twice and the same history when they are run twice, do something with
+// every kind of operation, and do not get stuck.
+func TestGeneratorsArePure(t *testing.T) {
+	for _, w := range All() {
+		t.Run(w.Name, func(t *testing.T) {
+			o := Options{Concurrency: 6, Nodes: 3, TimeLimit: 2 * time.Second, Rate: 300,
+				Settle: 10 * time.Millisecond}
+			out := simulate(t, Simulation{
+				Generator: w.Generator(o), Final: w.Final(o), Concurrency: 6, Seed: 3,
+			})
+			seen := map[history.F]int{}
+			for _, s := range out.Steps {
+				seen[s.Op.F]++
+			}
+			for _, f := range w.Fs {
+				// A token is needed for some, and this system gives none.
+				if seen[f] == 0 && f != Release && (f != Write || w.Object != "fenced") {
+					t.Errorf("no %s in %d operations", f, len(out.Steps))
+				}
+			}
+			if len(out.Steps) < 300 || out.Stuck {
+				t.Errorf("%d operations, stuck: %t", len(out.Steps), out.Stuck)
+			}
+		})
+	}
+}
+
 // TestSeeds: the same seeds give the same choices, and either seed matters.
 func TestSeeds(t *testing.T) {
 	choices := func(run, own uint64) string {

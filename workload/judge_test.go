@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -110,6 +111,28 @@ func torn(s *store, n int64, op history.Event) (history.Value, error) {
 	return history.List(out...), nil
 }
 
+// peeks returns an element without taking it, now and then.
+func peeks(s *store, n int64, op history.Event) (history.Value, error) {
+	v, err := s.apply(op)
+	if n%20 == 0 && op.F == Dequeue && err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.sets[op.Key] = append([]history.Value{v}, s.sets[op.Key]...)
+	}
+	return v, err
+}
+
+// hurries lets an element overtake all others, now and then.
+func hurries(s *store, n int64, op history.Event) (history.Value, error) {
+	v, err := s.apply(op)
+	if n%10 == 0 && op.F == Enqueue {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		slices.Reverse(s.sets[op.Key])
+	}
+	return v, err
+}
+
 // perform runs a workload against a system with this conduct.
 func perform(t *testing.T, w Workload, o Options, c conduct) *history.History {
 	t.Helper()
@@ -161,6 +184,29 @@ func TestTransactionsJudge(t *testing.T) {
 		t.Run(c.workload+" "+c.name, func(t *testing.T) {
 			t.Parallel()
 			judge(t, c.workload, Promise{}, c.conduct, c.want)
+		})
+	}
+}
+
+// TestQueueJudges does the same with queues.
+func TestQueueJudges(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		conduct conduct
+		want    check.Verdict
+	}{
+		{"honest", honest, check.Valid},
+		{"unsure", unsure, check.Valid},
+		{"refuses", refuses, check.Valid},
+		{"loses", loses, check.Invalid},
+		{"doubles", doubles, check.Invalid},
+		{"dirty", dirty, check.Invalid},
+		{"peeks", peeks, check.Invalid},
+		{"hurries", hurries, check.Invalid},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			judge(t, "queue", Promise{}, c.conduct, c.want)
 		})
 	}
 }

@@ -2,6 +2,9 @@ package workload
 
 import (
 	"errors"
+	"fmt"
+	"strings"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
 )
@@ -29,3 +32,76 @@ func (s *store) transact(op history.Event) (history.Value, error) {
 	}
 	return history.Steps(steps...), nil
 }
+
+// errEmpty is what a dequeue of nothing says.
+var errEmpty = history.Definite(errors.New("empty: the queue is empty"))
+
+// dequeue takes the oldest element; the caller holds the lock.
+func (s *store) dequeue(key history.Key) (history.Value, error) {
+	list := s.sets[key]
+	if len(list) == 0 {
+		return history.Nil(), errEmpty
+	}
+	s.sets[key] = list[1:]
+	return list[0], nil
+}
+
+// others performs the operations of decisions, locks, logs and ids; the caller holds
+// the lock.
+func (s *store) others(op history.Event) (history.Value, error) {
+	switch op.F {
+	case Propose, Ask:
+		if op.F == Propose && s.regs[op.Key].IsNil() {
+			s.regs[op.Key] = op.Value
+		}
+		return s.regs[op.Key], nil
+	case Generate:
+		s.token++
+		return history.Int(s.token), nil
+	case Acquire:
+		return s.acquire(op)
+	case Release:
+		if token, _ := op.Value.AsInt(); s.locks[op.Key] == token {
+			delete(s.locks, op.Key)
+		}
+	case Append:
+		s.sets[op.Key] = append(s.sets[op.Key], op.Value)
+		return history.Int(int64(len(s.sets[op.Key]))), nil
+	}
+	return history.Nil(), nil
+}
+
+// acquire grants a lock that is free, and takes it back after its time.
+func (s *store) acquire(op history.Event) (history.Value, error) {
+	if s.locks[op.Key] != 0 {
+		return history.Nil(), history.Definite(errors.New("held"))
+	}
+	s.token++
+	token := s.token
+	s.locks[op.Key] = token
+	ttl, _ := op.Value.AsInt()
+	time.AfterFunc(time.Duration(ttl)*time.Millisecond, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.locks[op.Key] == token {
+			delete(s.locks, op.Key)
+		}
+	})
+	return history.Map(history.Field{Name: "token", Value: history.Int(token)},
+		history.Field{Name: "ttl_ms", Value: op.Value}), nil
+}
+
+// guarded writes a register with a token; the caller holds the lock.
+func (s *store) guarded(op history.Event) (history.Value, error) {
+	have, token := int64(-1), int64(0)
+	if v := s.regs[op.Key]; !v.IsNil() {
+		have, _ = v.At(0).AsInt()
+	}
+	if token, _ = op.Value.At(0).AsInt(); token < have {
+		return history.Nil(), history.Definite(fmt.Errorf("stale-token: %d is in use", have))
+	}
+	s.regs[op.Key] = op.Value
+	return history.Nil(), nil
+}
+
+func isLog(key history.Key) bool { return strings.HasPrefix(string(key), "log") }

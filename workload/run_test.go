@@ -26,12 +26,17 @@ type store struct {
 	sets map[history.Key][]history.Value
 	sums map[history.Key]int64
 	late sync.WaitGroup // what is still to happen
+	// locks are the tokens of those that are held, token the last one given out.
+	locks map[history.Key]int64
+	token int64
+	// old are registers as they were a while ago.
+	old map[history.Key]history.Value
 }
 
 func newStore() *store {
 	return &store{
 		regs: map[history.Key]history.Value{}, sets: map[history.Key][]history.Value{},
-		sums: map[history.Key]int64{},
+		sums: map[history.Key]int64{}, locks: map[history.Key]int64{},
 	}
 }
 
@@ -42,6 +47,14 @@ func (s *store) apply(op history.Event) (history.Value, error) {
 	switch kind := op.Key[0]; {
 	case op.F == Txn:
 		return s.transact(op)
+	case op.F == Enqueue:
+		s.sets[op.Key] = append(s.sets[op.Key], op.Value)
+	case op.F == Dequeue:
+		return s.dequeue(op.Key)
+	case op.F == Write && kind == 'f':
+		return s.guarded(op)
+	case op.F != Read && op.F != Write && op.F != CAS && op.F != Add:
+		return s.others(op)
 	case op.F == Write:
 		s.regs[op.Key] = op.Value
 	case op.F == CAS && !s.regs[op.Key].Equal(op.Value.At(0)):
@@ -53,7 +66,7 @@ func (s *store) apply(op history.Event) (history.Value, error) {
 	case op.F == Add:
 		n, _ := op.Value.AsInt()
 		s.sums[op.Key] += n
-	case kind == 's':
+	case kind == 's' || isLog(op.Key):
 		return history.List(append([]history.Value(nil), s.sets[op.Key]...)...), nil
 	case kind == 'n':
 		return history.Int(s.sums[op.Key]), nil

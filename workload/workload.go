@@ -60,6 +60,9 @@ func All() []Workload {
 	return []Workload{
 		registerWorkload(), casWorkload(), setWorkload(), counterWorkload(),
 		multiRegisterWorkload(), twinWorkload(), bankWorkload(),
+		longForkWorkload(), g2Workload(), queueWorkload(), decideWorkload(), lockWorkload(),
+		fencedWorkload(), uniqueIDsWorkload(), sessionWorkload(), logWorkload(),
+		cachedWorkload(), livenessWorkload(),
 	}
 }
 
@@ -93,6 +96,9 @@ type spec struct {
 	// outcome nor old keys.
 	unbounded bool
 	newKey    func() Generator
+	// main replaces the keys with a generator of the workload's own, if it is not
+	// nil; it uses keys with the prefix.
+	main func(o Options, prefix string) Generator
 	// readAll replaces the final reads, if it is not nil.
 	readAll func(Options) Generator
 	judge   func(Options) []check.Checker
@@ -120,6 +126,9 @@ func (s spec) workload() Workload {
 
 // independent returns the generator of keys with a prefix.
 func (s spec) independent(o Options, prefix string) Generator {
+	if s.main != nil {
+		return s.main(o, prefix)
+	}
 	cfg := KeysConfig{
 		Prefix: prefix, Live: o.Keys, PerKey: o.ThreadsPerKey, Ops: o.OpsPerKey,
 		Unknown: o.MaxUnknownPerKey, Burst: 16, Slow: o.Keys * 2 / 5, ReRead: 0.05,

@@ -1,0 +1,45 @@
+package workload
+
+import (
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+func decideWorkload() Workload {
+	return spec{
+		name: "decide",
+		doc: "Proposes values in many instances of consensus, several at once, and asks for the " +
+			"decision. Sees two decisions, one that nobody proposed, and one that is taken back.",
+		object: "decide", fs: []history.F{Propose, Ask},
+		read: Ask, mutates: []history.F{Propose}, prefix: "i", keys: 12, opsPerKey: 24,
+		newKey: func() Generator { return &decideKey{} },
+		judge:  func(Options) []check.Checker { return []check.Checker{check.Decide()} },
+		floors: map[history.F]int{Propose: 20, Ask: 20},
+	}.workload()
+}
+
+// decideKey is one instance. Some are left with a single proposal for a while, so that
+// half of a round is what a later proposer finds; in others everybody proposes.
+type decideKey struct {
+	proposed int64
+	shy      bool
+	begun    bool
+}
+
+func (k *decideKey) Next(ctx Context) (Step, Generator) {
+	n := *k
+	if !k.begun {
+		n.begun, n.shy = true, ctx.Rand.Split(0).Chance(0.5)
+	}
+	share := 0.7
+	if n.shy {
+		share = 0.15
+	}
+	if n.proposed > 0 && !ctx.Rand.Split(1).Chance(share) {
+		return Do(Op{F: Ask}), &n
+	}
+	n.proposed++
+	return Do(Op{F: Propose, Value: history.Int(n.proposed)}), &n
+}
+
+func (k *decideKey) Update(Context, history.Event) Generator { return k }

@@ -1,0 +1,193 @@
+package workload
+
+import (
+	"slices"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+func lockWorkload() Workload {
+	return spec{
+		name: "lock",
+		doc: "Acquires a few locks for a time and releases them, or lets them run out. Sees two " +
+			"clients that hold a lock at once by its contract, and tokens that do not rise.",
+		object: "lock", fs: []history.F{Acquire, Release}, mutates: []history.F{Acquire},
+		prefix: "l", keys: 6, opsPerKey: 300, unbounded: true,
+		newKey:  func() Generator { return &lockKey{} },
+		readAll: func(Options) Generator { return Nothing() },
+		judge: func(o Options) []check.Checker {
+			return []check.Checker{check.Lock(check.LockOptions{Drift: o.Promise.Drift})}
+		},
+		floors: map[history.F]int{Acquire: 10, Release: 5},
+	}.workload()
+}
+
+func fencedWorkload() Workload {
+	return spec{
+		name: "fenced-register",
+		doc: "Writes registers with tokens of a lock, some of them deliberately late, and reads " +
+			"them. Sees an old token that is accepted after a newer one.",
+		object: "fenced", fs: []history.F{Read, Write, Acquire, Release}, read: Read,
+		mutates: []history.F{Write}, prefix: "f", keys: 8, opsPerKey: 120,
+		newKey: func() Generator { return &fencedKey{} },
+		judge: func(o Options) []check.Checker {
+			return []check.Checker{check.Fenced(), check.Linearizable("fenced-register", o.Check)}
+		},
+		floors: map[history.F]int{Read: 20, Write: 20, Acquire: 5, Release: 5},
+	}.workload()
+}
+
+func uniqueIDsWorkload() Workload {
+	return spec{
+		name: "unique-ids",
+		doc: "Asks for ids: tokens of locks, or what a counter holds after it was counted up. " +
+			"Sees ids that are given out twice, or do not rise.",
+		object: "ids", fs: []history.F{Generate}, mutates: []history.F{Generate},
+		prefix: "ids", keys: 1, opsPerKey: 1, unbounded: true,
+		// One key, because a counter's numbers are unique for themselves only.
+		main: func(Options, string) Generator {
+			return Func(func(Context) Op { return Op{F: Generate, Key: "ids"} })
+		},
+		readAll: func(Options) Generator { return Nothing() },
+		judge: func(Options) []check.Checker {
+			return []check.Checker{check.UniqueIDs(), check.IncreasingIDs()}
+		},
+		floors: map[history.F]int{Generate: 20},
+	}.workload()
+}
+
+// held is a lock that somebody has.
+type held struct {
+	process history.Process
+	token   int64
+	// until is when it is given back, and lapses when it runs out by itself.
+	until, lapses history.Time
+}
+
+// lockKey is one lock. Whoever has it keeps it for a while; then somebody gives it
+// back, or, one time in four, nobody does and it runs out. Meanwhile others try to
+// get it, now and then, from other nodes.
+type lockKey struct {
+	// holders are those who got the lock and have not given it back; the last one
+	// got it last.
+	holders []held
+	next    history.Time // of the next attempt to get it
+}
+
+// The times of locks, in milliseconds.
+const (
+	ttlLeast, ttlMost   = 300, 1500
+	holdLeast, holdMost = 20, 400
+	lockPause           = 15 // between attempts, on the average
+)
+
+func (k *lockKey) Next(ctx Context) (Step, Generator) {
+	for i, h := range k.holders {
+		if h.until > ctx.Time {
+			continue
+		}
+		n := *k
+		n.holders = slices.Delete(slices.Clone(k.holders), i, i+1)
+		n.next = ctx.Time // the others know
+		if h.until < h.lapses {
+			return Do(Op{F: Release, Value: history.Int(h.token)}), &n
+		}
+		return Pending(), &n // it has run out; ask again
+	}
+	mine := slices.ContainsFunc(k.holders, func(h held) bool { return h.process == ctx.Process })
+	if ctx.Time < k.next || mine {
+		return PendingUntil(k.wake(ctx.Time)), k
+	}
+	n := *k
+	pause := float64(2*lockPause) * float64(time.Millisecond) * ctx.Rand.Split(0).Float()
+	n.next = ctx.Time + history.Time(pause)
+	ttl := ttlLeast + ctx.Rand.Split(1).IntN(ttlMost-ttlLeast)
+	return Do(Op{F: Acquire, Value: history.Int(int64(ttl))}), &n
+}
+
+// wake is when there will be something to do.
+func (k *lockKey) wake(now history.Time) history.Time {
+	wake := k.next
+	if wake <= now {
+		wake = 0
+	}
+	for _, h := range k.holders {
+		wake = sooner(wake, h.until)
+	}
+	return wake
+}
+
+func (k *lockKey) Update(ctx Context, ev history.Event) Generator {
+	token, isInt := ev.Value.Get("token").AsInt()
+	if ev.F != Acquire || ev.Type != history.OK || !isInt {
+		return k
+	}
+	ttl, _ := ev.Value.Get("ttl_ms").AsInt()
+	h := held{process: ev.Process, token: token}
+	h.lapses = ctx.Time + history.Time(ttl)*history.Time(time.Millisecond)
+	hold := holdLeast + ctx.Rand.Split(20).IntN(holdMost-holdLeast)
+	h.until = ctx.Time + history.Time(hold)*history.Time(time.Millisecond)
+	if ctx.Rand.Split(21).Chance(0.25) {
+		h.until = h.lapses // forgotten
+	}
+	n := *k
+	n.holders = append(slices.Clip(k.holders), h)
+	return &n
+}
+
+// fencedKey is a register with the lock that guards it. Tokens are used long after
+// they have run out, that being what fencing is for.
+type fencedKey struct {
+	tokens  []int64 // the last few, in the order in which they were granted
+	written int64
+	asking  int
+	held    int64        // a token that has not been given back
+	since   history.Time // when it was granted
+}
+
+// recentTokens is how many tokens a fencedKey remembers.
+const recentTokens = 4
+
+func (k *fencedKey) Next(ctx Context) (Step, Generator) {
+	n := *k
+	draw := ctx.Rand.Split(0).Float()
+	switch {
+	case k.held != 0 && ctx.Time-k.since > history.Time(100*time.Millisecond):
+		n.held = 0
+		return Do(Op{F: Release, Value: history.Int(k.held)}), &n
+	case k.asking == 0 && k.held == 0 && (len(k.tokens) == 0 || draw < 0.2):
+		return Do(Op{F: Acquire, Value: history.Int(ttlLeast)}), &n
+	case len(k.tokens) == 0 || draw < 0.55:
+		return Do(Op{F: Read}), &n
+	}
+	at := len(k.tokens) - 1
+	if ctx.Rand.Split(1).Chance(0.35) {
+		at = ctx.Rand.Split(2).IntN(len(k.tokens))
+	}
+	n.written++
+	return Do(Op{F: Write, Value: history.Pair(k.tokens[at], n.written)}), &n
+}
+
+func (k *fencedKey) Update(ctx Context, ev history.Event) Generator {
+	if ev.F != Acquire {
+		return k
+	}
+	n := *k
+	if ev.Type == history.Invoke {
+		n.asking++
+		return &n
+	}
+	n.asking--
+	token, isInt := ev.Value.Get("token").AsInt()
+	if ev.Type != history.OK || !isInt {
+		return &n
+	}
+	n.tokens = append(slices.Clone(k.tokens), token)
+	if extra := len(n.tokens) - recentTokens; extra > 0 {
+		n.tokens = n.tokens[extra:]
+	}
+	n.held, n.since = token, ctx.Time
+	return &n
+}

@@ -1,0 +1,165 @@
+package workload
+
+import (
+	"maps"
+	"testing"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// shares gives a lock to one client in ten although another one has it.
+func shares(s *store, n int64, op history.Event) (history.Value, error) {
+	if n%10 == 0 && op.F == Acquire {
+		s.mu.Lock()
+		delete(s.locks, op.Key)
+		s.mu.Unlock()
+	}
+	return s.apply(op)
+}
+
+// lenient accepts old tokens.
+func lenient(s *store, n int64, op history.Event) (history.Value, error) {
+	if n%5 == 0 && op.F == Write {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.regs[op.Key] = op.Value
+		return history.Nil(), nil
+	}
+	return s.apply(op)
+}
+
+// repeats gives out a number once more, now and then.
+func repeats(s *store, n int64, op history.Event) (history.Value, error) {
+	if n%50 == 0 {
+		s.mu.Lock()
+		s.token--
+		s.mu.Unlock()
+	}
+	return s.apply(op)
+}
+
+// wavers takes decisions back.
+func wavers(s *store, n int64, op history.Event) (history.Value, error) {
+	if n%30 == 0 {
+		s.mu.Lock()
+		delete(s.regs, op.Key)
+		s.mu.Unlock()
+	}
+	return s.apply(op)
+}
+
+// ages answers one read in three from an old copy.
+func ages(s *store, n int64, op history.Event) (history.Value, error) {
+	s.mu.Lock()
+	if n%40 == 0 {
+		s.old = maps.Clone(s.regs)
+	}
+	v, known := s.old[op.Key]
+	s.mu.Unlock()
+	if n%3 == 0 && op.F == Read && known {
+		return v, nil
+	}
+	return s.apply(op)
+}
+
+// skews lets two transactions work on what both have read.
+func skews(s *store, n int64, op history.Event) (history.Value, error) {
+	s.mu.Lock()
+	if n%2 == 0 {
+		s.old = maps.Clone(s.regs)
+	}
+	steps, err := history.ParseSteps(op.Value)
+	for i := range steps {
+		if steps[i].F == history.StepRead {
+			steps[i].Value = s.old[steps[i].Key]
+		}
+	}
+	s.mu.Unlock()
+	if _, failed := s.apply(op); failed != nil {
+		return history.Nil(), failed
+	}
+	return history.Steps(steps...), err
+}
+
+// forks hides one key of a group from every other client.
+func forks(s *store, n int64, op history.Event) (history.Value, error) {
+	v, err := s.apply(op)
+	steps, bad := history.ParseSteps(v)
+	if err != nil || bad != nil || changes(op) {
+		return v, err
+	}
+	steps[n%2].Value = history.Nil()
+	return history.Steps(steps...), nil
+}
+
+// shuffles shows a log in another order, now and then.
+func shuffles(s *store, n int64, op history.Event) (history.Value, error) {
+	v, err := s.apply(op)
+	if n%20 != 0 || op.F != Read || v.Len() < 2 {
+		return v, err
+	}
+	list := make([]history.Value, v.Len())
+	for i := range list {
+		list[i] = v.At(len(list) - 1 - i)
+	}
+	return history.List(list...), nil
+}
+
+// TestOthersJudge runs the other workloads against systems that keep their promise,
+// perhaps in odd ways, and such that break it. What is wrong for a strong promise may
+// be right for a weak one.
+func TestOthersJudge(t *testing.T) {
+	strong, weak := Promise{}, Promise{Stale: true, Unordered: true}
+	for _, c := range []struct {
+		workload, name string
+		promise        Promise
+		conduct        conduct
+		want           check.Verdict
+	}{
+		{"decide", "honest", strong, honest, check.Valid},
+		{"decide", "unsure", strong, unsure, check.Valid},
+		{"decide", "refuses", strong, refuses, check.Valid},
+		{"decide", "wavers", strong, wavers, check.Invalid},
+		{"lock", "honest", strong, honest, check.Valid},
+		{"lock", "unsure", strong, unsure, check.Valid},
+		{"lock", "refuses", strong, refuses, check.Valid},
+		{"lock", "shares", strong, shares, check.Invalid},
+		{"fenced-register", "honest", strong, honest, check.Valid},
+		{"fenced-register", "unsure", strong, unsure, check.Valid},
+		{"fenced-register", "refuses", strong, refuses, check.Valid},
+		{"fenced-register", "lenient", strong, lenient, check.Invalid},
+		{"fenced-register", "loses", strong, loses, check.Invalid},
+		{"unique-ids", "honest", strong, honest, check.Valid},
+		{"unique-ids", "unsure", strong, unsure, check.Valid},
+		{"unique-ids", "repeats", strong, repeats, check.Invalid},
+		{"session", "honest", strong, honest, check.Valid},
+		{"session", "unsure", weak, unsure, check.Valid},
+		{"session", "ages", weak, ages, check.Invalid},
+		{"session", "loses", weak, loses, check.Invalid},
+		{"log", "honest", strong, honest, check.Valid},
+		{"log", "unsure", strong, unsure, check.Valid},
+		{"log", "shuffles", weak, shuffles, check.Valid},
+		{"log", "shuffles, ordered", strong, shuffles, check.Invalid},
+		{"log", "loses", weak, loses, check.Invalid},
+		{"log", "doubles", weak, doubles, check.Invalid},
+		{"long-fork", "honest", strong, honest, check.Valid},
+		{"long-fork", "unsure", strong, unsure, check.Valid},
+		{"long-fork", "skews", strong, skews, check.Valid},
+		{"long-fork", "forks", strong, forks, check.Invalid},
+		{"g2", "honest", strong, honest, check.Valid},
+		{"g2", "unsure", strong, unsure, check.Valid},
+		{"g2", "skews", strong, skews, check.Invalid},
+		{"cached-register", "honest", strong, honest, check.Valid},
+		{"cached-register", "unsure", strong, unsure, check.Valid},
+		{"cached-register", "ages", strong, ages, check.Invalid},
+		{"liveness", "honest", strong, honest, check.Valid},
+		{"liveness", "unsure", strong, unsure, check.Valid},
+		{"liveness", "torn", strong, torn, check.Invalid},
+	} {
+		t.Run(c.workload+" "+c.name, func(t *testing.T) {
+			t.Parallel()
+			judge(t, c.workload, c.promise, c.conduct, c.want)
+		})
+	}
+}
