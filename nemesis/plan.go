@@ -20,6 +20,9 @@ type PlanConfig struct {
 	// Faults are names of families ("partition", "kill") or "all"; none, or
 	// "none", gives an empty schedule.
 	Faults []string
+	// Claimed are the families that "all" may stand for, because the system claims to
+	// survive them; nil is every one.
+	Claimed []string
 	// Duration is the length of the main phase.
 	Duration time.Duration
 	// Interval is the mean time between the starts of two faults; 0: 5 s.
@@ -143,10 +146,16 @@ func (c *PlanConfig) fill() ([]family, error) {
 	var out []family
 	for _, f := range families() {
 		named := slices.Contains(c.Faults, f.name)
-		if !named && !(f.weight > 0 && slices.Contains(c.Faults, "all")) {
+		inAll := f.weight > 0 && (c.Claimed == nil || slices.Contains(c.Claimed, f.name))
+		if !named && !(inAll && slices.Contains(c.Faults, "all")) {
 			continue
 		}
 		f.weight = max(f.weight, 1)
+		if !named && c.Claimed != nil {
+			f.flavors = slices.DeleteFunc(f.flavors, func(v flavor) bool {
+				return len(Outside([]Step{{Fault: v.kind}}, c.Claimed)) > 0
+			})
+		}
 		var reason error
 		f.flavors, reason = c.possible(f)
 		switch {

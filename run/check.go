@@ -102,7 +102,28 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 		checkers = append(checkers, remarks(notes))
 	}
 	result := check.Compose(w.Name, checkers...).Check(ctx, h)
-	return result, h, summary.Faults, nil
+	return withinClaim(result, sys, summary.Faults), h, summary.Faults, nil
+}
+
+// withinClaim does not hold against a system what it did under faults that it never
+// claimed to survive.
+func withinClaim(
+	r check.Result, sys systems.System, faults []nemesis.FaultRecord,
+) check.Result {
+	var steps []nemesis.Step
+	for _, f := range faults {
+		if f.Skipped == "" {
+			steps = append(steps, f.Step)
+		}
+	}
+	outside := nemesis.Outside(steps, sys.Faults())
+	if r.Verdict != check.Invalid || len(outside) == 0 {
+		return r
+	}
+	r.Verdict = check.Unknown
+	r.Reason = fmt.Sprintf("outside the claim: %s does not promise to survive faults of the "+
+		"family %s; under these, %s", sys.Name(), strings.Join(outside, ", "), r.Reason)
+	return r
 }
 
 // doubts are what the harness had trouble with, and what is missing of the record.

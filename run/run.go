@@ -246,7 +246,7 @@ func (c Config) steps() ([]nemesis.Step, error) {
 		return nil, err
 	}
 	return nemesis.Plan(nemesis.PlanConfig{
-		Seed: c.Seed, Nodes: c.nodes(), Faults: c.Faults,
+		Seed: c.Seed, Nodes: c.nodes(), Faults: c.Faults, Claimed: sys.Faults(),
 		Duration: c.TimeLimit, Interval: c.Interval, NoPrimaries: !sys.HasPrimaries(),
 	})
 }

@@ -41,6 +41,8 @@ func (r *reference) Available() bool { return r.protocol.Available }
 
 func (r *reference) HasPrimaries() bool { return r.protocol.Primaries }
 
+func (r *reference) Faults() []string { return slices.Clone(r.protocol.Faults) }
+
 func (r *reference) Workloads() []string { return r.protocol.Workloads }
 
 func (r *reference) Promise() workload.Promise {

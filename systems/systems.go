@@ -65,6 +65,8 @@ type System interface {
 	// being the one to choose if nobody says another. What is not among them may
 	// find what was never promised.
 	Workloads() []string
+	// Faults are the families of faults that the claim covers.
+	Faults() []string
 	// Promise is what a workload has to know of the claim.
 	Promise() workload.Promise
 	// Open makes a client of the node at endpoints[0], host:port. The others are

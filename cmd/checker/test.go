@@ -87,7 +87,7 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 	fs.DurationVar(&c.TxnPause, "txn-pause", c.TxnPause,
 		"how long one interactive transaction in four rests in its midst")
 	fs.StringSliceVarP(&c.Faults, "faults", "f", c.Faults,
-		`families of faults, or "all", or "none"`)
+		`families of faults, or "all" (that the claim covers), or "none"`)
 	fs.DurationVar(&c.Interval, "interval", c.Interval, "mean time between the starts of two faults")
 	fs.StringVar(&c.Schedule, "schedule", c.Schedule, "file of fault steps to follow")
 	fs.DurationVar(&c.OpTimeout, "op-timeout", c.OpTimeout, "how long a client waits for an answer")

@@ -1,0 +1,55 @@
+package nemesis
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestClaims: "all" is what the claim covers, and what lies outside is known by the
+// kind of fault, however it came into the schedule.
+func TestClaims(t *testing.T) {
+	claimed := []string{"kill", "pause", "messages"}
+	nodes := []Node{"n1", "n2", "n3"}
+	for _, c := range []struct {
+		names, claimed, outside []string
+	}{
+		{[]string{"all"}, claimed, nil},
+		{[]string{"all"}, nil, []string{"clients", "kill", "messages", "partition", "pause", "restart"}},
+		{[]string{"all", "clients"}, claimed, []string{"clients"}},
+		{[]string{"one-way"}, claimed, []string{"partition"}},
+	} {
+		steps, err := Plan(PlanConfig{Seed: 1, Nodes: nodes, Duration: 5 * time.Minute,
+			Faults: c.names, Claimed: c.claimed})
+		if err != nil || len(steps) == 0 {
+			t.Fatalf("%v: %d steps, %v", c.names, len(steps), err)
+		}
+		within := c.claimed
+		if within == nil {
+			within = []string{}
+		}
+		if got := Outside(steps, within); !slices.Equal(got, c.outside) {
+			t.Errorf("%v of %v: outside %v, want %v", c.names, c.claimed, got, c.outside)
+		}
+	}
+	for _, c := range []struct {
+		fault string
+		want  []string
+	}{
+		{"kill-all", nil}, {"loss", nil}, {"one-way", []string{"partition"}},
+		{"isolate-kill", []string{"partition"}}, {"rolling-restart", []string{"restart"}},
+	} {
+		if got := Outside([]Step{{Fault: c.fault}}, claimed); !slices.Equal(got, c.want) {
+			t.Errorf("%s: outside %v, want %v", c.fault, got, c.want)
+		}
+	}
+	// Every kind belongs to something that can be claimed, and every family of "all"
+	// can be.
+	for _, k := range Kinds() {
+		for _, f := range broadFamilyOf(k.Name) {
+			if !slices.ContainsFunc(Families(), func(g Family) bool { return g.Name == f }) {
+				t.Errorf("kind %s is of family %q, which does not exist", k.Name, f)
+			}
+		}
+	}
+}
