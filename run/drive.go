@@ -22,7 +22,15 @@ func (c *conductor) drive(ctx context.Context) {
 	stalls, stopStalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStalls()
 	stallLog := c.recorder.NewLog()
-	crash.Go(func() { c.watchStalls(stalls, stallLog) })
+	lost := make(chan time.Duration, 1)
+	crash.Go(func() {
+		lost <- watchStalls(stalls, c.recorder.Now, func(from history.Time) {
+			stallLog.Record(history.Event{
+				Process: history.Nemesis, Type: history.Info, F: check.Stall,
+				Value: history.Map(history.Field{Name: "from", Value: history.Int(int64(from))}),
+			})
+		})
+	})
 	nemesisCtx, stopNemesis := context.WithCancel(ctx)
 	defer stopNemesis()
 	healed := make(chan error, 1)
@@ -43,6 +51,10 @@ func (c *conductor) drive(ctx context.Context) {
 		return c.runWorkload(ctx, heal)
 	})
 	heal()
+	stopStalls()
+	if d := <-lost; d > c.cfg.TimeLimit/10 {
+		c.note("the checker itself stood still for %.1f s in all", d.Seconds())
+	}
 	switch {
 	case ctx.Err() != nil:
 		c.note("interrupted after %s: the workload did not run to its end",
@@ -52,27 +64,28 @@ func (c *conductor) drive(ctx context.Context) {
 	}
 }
 
-// watchStalls records when this process itself stood still: stopped, starved, or
+// watchStalls tells when this process itself stood still: stopped, starved, or
 // suspended with its machine. What clients did not see then says nothing about the
-// system.
-func (c *conductor) watchStalls(ctx context.Context, log *history.Log) {
+// system, and the judges of progress leave those times out. It is a doubt of the
+// whole run only when they took more than a tenth of it. The sum is returned.
+func watchStalls(
+	ctx context.Context, now func() history.Time, tell func(from history.Time),
+) time.Duration {
 	tick := time.NewTicker(stallPoll)
 	defer tick.Stop()
-	for last := c.recorder.Now(); ; {
+	var lost history.Time
+	for last := now(); ; {
 		select {
 		case <-ctx.Done():
-			return
+			return time.Duration(lost)
 		case <-tick.C:
 		}
-		now := c.recorder.Now()
-		if now-last > stallLeast {
-			log.Record(history.Event{
-				Process: history.Nemesis, Type: history.Info, F: check.Stall,
-				Value: history.Map(history.Field{Name: "from", Value: history.Int(int64(last))}),
-			})
-			c.note("the checker itself stood still from %s to %s", seconds(last), seconds(now))
+		t := now()
+		if t-last > stallLeast {
+			tell(last)
+			lost += t - last
 		}
-		last = now
+		last = t
 	}
 }
 
