@@ -90,9 +90,25 @@ func allListings() []listing {
 
 func listWorkloads(w io.Writer, _ string) error {
 	for _, wl := range workload.All() {
-		fmt.Fprintf(w, "  %s\t%s\t%s\n", wl.Name, joinFs(wl.Fs), wl.Doc)
+		tests := testedBy(wl.Name)
+		if len(tests) == 0 {
+			tests = []string{"no protocol of the reference cluster"}
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\n  \t\ttests: %s\n", wl.Name, joinFs(wl.Fs), wl.Doc,
+			strings.Join(tests, ", "))
 	}
 	return nil
+}
+
+// testedBy lists the protocols whose claim a workload tests.
+func testedBy(workload string) []string {
+	var names []string
+	for _, p := range systems.Protocols() {
+		if slices.Contains(p.Workloads, workload) {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 func listFaults(w io.Writer, _ string) error {
