@@ -248,6 +248,10 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 		return Log(LogOptions{Unordered: d.HasArg("unordered"), Stale: d.HasArg("stale")}), nil
 	case "liveness":
 		return Liveness(LivenessOptions{Claimed: d.HasArg("claimed")}), nil
+	case "list-append":
+		return ListAppend(TxnOptions{Stale: d.HasArg("stale")}), nil
+	case "rw-register":
+		return RWRegister(TxnOptions{Stale: d.HasArg("stale")}), nil
 	case "increasing-ids":
 		return IncreasingIDs(), nil
 	case "groups":

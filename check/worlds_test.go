@@ -144,7 +144,7 @@ func answerBank(r *rand.Rand, op *history.Operation) history.Value {
 	})
 }
 
-// g2World has two keys; inserts read both and write one.
+// callG2 reads two keys and writes one, or none.
 func callG2(r *rand.Rand, unique int64) (history.F, history.Value) {
 	steps := []history.Step{{F: "r", Key: "a"}, {F: "r", Key: "b"}}
 	if r.IntN(3) > 0 {
@@ -169,6 +169,73 @@ func answerFork(r *rand.Rand, op *history.Operation) history.Value {
 			return history.Int(1)
 		}
 		return history.Value{}
+	})
+}
+
+// listsWorld is a map of lists.
+func listsWorld(state string, op *history.Operation) []string {
+	m := map[string]string{}
+	for _, e := range elementsOf(state) {
+		k, v, _ := strings.Cut(e, "=")
+		m[k] = v
+	}
+	for i := range op.In.Len() {
+		step := op.In.At(i)
+		f, _ := step.At(0).AsString()
+		k := step.At(1).String()
+		if f == "append" {
+			m[k] += step.At(2).String() + ","
+			continue
+		}
+		if op.Type != history.OK {
+			continue
+		}
+		got := ""
+		for _, x := range listText(op.Out.At(i).At(2)) {
+			got += x + ","
+		}
+		if got != m[k] {
+			return nil
+		}
+	}
+	var list []string
+	for k, v := range m {
+		list = append(list, k+"="+v)
+	}
+	slices.Sort(list)
+	return []string{strings.Join(list, " ")}
+}
+
+// callSteps draws one or two steps on two keys.
+func callSteps(change history.F) func(*rand.Rand, int64) (history.F, history.Value) {
+	return func(r *rand.Rand, unique int64) (history.F, history.Value) {
+		var steps []history.Step
+		for i := range 1 + r.IntN(2) {
+			s := history.Step{F: "r", Key: []history.Key{"a", "a", "b"}[r.IntN(3)]}
+			if r.IntN(2) == 0 {
+				s.F, s.Value = change, history.Int(unique*2+int64(i))
+			}
+			steps = append(steps, s)
+		}
+		return "txn", history.Steps(steps...)
+	}
+}
+
+func callLists(r *rand.Rand, unique int64) (history.F, history.Value) {
+	return callSteps("append")(r, unique)
+}
+
+func callRW(r *rand.Rand, unique int64) (history.F, history.Value) {
+	return callSteps("w")(r, unique)
+}
+
+func answerLists(r *rand.Rand, op *history.Operation) history.Value {
+	return answerSteps(r, op, func() history.Value {
+		var vs []history.Value
+		for range r.IntN(3) {
+			vs = append(vs, history.Int(int64(6+r.IntN(10))))
+		}
+		return history.List(vs...)
 	})
 }
 
@@ -215,6 +282,8 @@ func TestCheckersAreSound(t *testing.T) {
 			false},
 		{twin{"g2", multiWorld, callG2, answerMulti, 0}, G2(), false},
 		{twin{"long fork", multiWorld, callFork, answerFork, 0}, LongFork(), false},
+		{twin{"list-append", listsWorld, callLists, answerLists, 0}, ListAppend(TxnOptions{}), false},
+		{twin{"rw-register", multiWorld, callRW, answerMulti, 0}, RWRegister(TxnOptions{}), false},
 		{twin{"queue", queueWorld(false), callUnique("enqueue", "dequeue"),
 			func(r *rand.Rand, _ *history.Operation) history.Value { return drawAny(r) }, 0.3},
 			TotalQueue(), false},

@@ -53,7 +53,7 @@ func logProtocols() []Protocol {
 			Claim: "linearizable per key, exactly once; available with a connected majority",
 			Workloads: []string{
 				"cas-register", "register", "set-full", "counter", "multi-register", "twin", "bank",
-				"long-fork", "g2", "queue", "unique-ids", "session", "liveness",
+				"list-append", "rw-register", "long-fork", "g2", "queue", "unique-ids", "session", "liveness",
 			},
 			Faults: everything(),
 			Objects: map[string][]history.F{

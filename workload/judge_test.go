@@ -180,6 +180,18 @@ func TestTransactionsJudge(t *testing.T) {
 		{"bank", "dirty", dirty, check.Invalid},
 		{"bank", "halves", halves, check.Invalid},
 		{"bank", "torn", torn, check.Invalid},
+		{"list-append", "honest", honest, check.Valid},
+		{"list-append", "unsure", unsure, check.Valid},
+		{"list-append", "refuses", refuses, check.Valid},
+		{"list-append", "loses", loses, check.Invalid},
+		{"list-append", "doubles", doubles, check.Invalid},
+		{"list-append", "dirty", dirty, check.Invalid},
+		{"rw-register", "honest", honest, check.Valid},
+		{"rw-register", "unsure", unsure, check.Valid},
+		{"rw-register", "refuses", refuses, check.Valid},
+		{"rw-register", "loses", loses, check.Invalid},
+		{"rw-register", "dirty", dirty, check.Invalid},
+		{"rw-register", "torn", torn, check.Invalid},
 	} {
 		t.Run(c.workload+" "+c.name, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,7 @@ package workload
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,11 @@ func (s *store) transact(op history.Event) (history.Value, error) {
 		st := &steps[i]
 		switch st.F {
 		case history.StepRead:
-			st.Value = s.regs[st.Key]
+			if st.Value = s.regs[st.Key]; st.Key[0] == 'e' {
+				st.Value = history.List(slices.Clone(s.sets[st.Key])...)
+			}
+		case history.StepAppend:
+			s.sets[st.Key] = append(s.sets[st.Key], st.Value)
 		case history.StepAdd:
 			have, _ := s.regs[st.Key].AsInt()
 			n, _ := st.Value.AsInt()

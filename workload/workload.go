@@ -60,6 +60,7 @@ func All() []Workload {
 	return []Workload{
 		registerWorkload(), casWorkload(), setWorkload(), counterWorkload(),
 		multiRegisterWorkload(), twinWorkload(), bankWorkload(),
+		listAppendWorkload(), rwRegisterWorkload(),
 		longForkWorkload(), g2Workload(), queueWorkload(), decideWorkload(), lockWorkload(),
 		fencedWorkload(), uniqueIDsWorkload(), sessionWorkload(), logWorkload(),
 		cachedWorkload(), livenessWorkload(),
