@@ -16,20 +16,15 @@ import (
 )
 
 func TestNew(t *testing.T) {
-	var names []string
-	for _, p := range Protocols() {
-		names = append(names, p.Name)
-	}
-	all := "; the reference cluster speaks " + strings.Join(names, ", ")
 	for _, c := range []struct {
 		opts Options
 		want string
 	}{
 		{Options{System: "reference", Protocol: "paxos"}, ""},
 		{Options{System: "reference", Protocol: "raft"},
-			`protocol "raft": unknown` + all},
+			`protocol "raft": unknown; the reference cluster speaks ` + spoken()},
 		{Options{System: "reference"},
-			`protocol "": unknown` + all},
+			`protocol "": unknown; the reference cluster speaks ` + spoken()},
 		{Options{System: "etcd"}, `system "etcd": unknown system; there is reference`},
 	} {
 		_, err := New(c.opts)
@@ -40,6 +35,15 @@ func TestNew(t *testing.T) {
 			t.Errorf("%v is not ErrUnknown", err)
 		}
 	}
+}
+
+// spoken lists all protocols.
+func spoken() string {
+	var names []string
+	for _, p := range Protocols() {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 func text(err error) string {

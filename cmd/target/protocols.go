@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ordeal-dev/ordeal/target/mvcc"
 	"github.com/ordeal-dev/ordeal/target/paxos"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/quorum"
@@ -17,6 +18,13 @@ func protocols() map[string]server.Factory {
 	return map[string]server.Factory{
 		"paxos":  factory(paxos.New),
 		"quorum": factory(quorum.New),
+
+		"mvcc-si":               mvcc.New(mvcc.SI, false),
+		"mvcc-si-log":           mvcc.New(mvcc.SI, true),
+		"mvcc-serializable":     mvcc.New(mvcc.Serializable, false),
+		"mvcc-serializable-log": mvcc.New(mvcc.Serializable, true),
+		"mvcc-merge":            mvcc.New(mvcc.Merge, false),
+		"mvcc-merge-log":        mvcc.New(mvcc.Merge, true),
 	}
 }
 

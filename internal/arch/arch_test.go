@@ -56,6 +56,7 @@ var layers = []struct {
 	{"target/kv", place{system, 2}},
 	{"target/quorum", place{system, 3}},
 	{"target/paxos", place{system, 3}},
+	{"target/mvcc", place{system, 3}},
 	{"target/txntest", place{system, 3}},
 	{"target/server", place{system, 4}},
 	{"target/sim", place{system, 2}},

@@ -1,5 +1,7 @@
 package bug
 
+import "slices"
+
 // Bugs of sessions, requests and storage, which several protocols can have.
 const (
 	NoDedup       ID = "cli-no-dedup"
@@ -15,11 +17,12 @@ const (
 )
 
 func common() []Info {
-	all := []string{"quorum", "paxos"}
+	all := slices.Concat([]string{"quorum", "paxos"}, mvccModes())
 	disks := []string{"quorum", "paxos"}
 	return []Info{
 		{
-			ID: NoDedup, Protocols: []string{"paxos"}, Class: Easy, Smoke: true,
+			ID: NoDedup, Protocols: slices.Concat([]string{"paxos"}, mvccModes()), Class: Easy,
+			Smoke:   true,
 			Correct: "a repeated command is answered from the session table without being applied",
 			Wrong:   "the session table is written but never consulted: a repeat is applied again",
 		},

@@ -1,0 +1,47 @@
+package systems
+
+import (
+	"slices"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// mvccProtocols are the modes of the multi-version store on one machine: the rule
+// of commit, and the form of the versions.
+func mvccProtocols() []Protocol {
+	si := []string{"list-append", "rw-register", "bank", "long-fork", "twin", "set-full"}
+	serializable := slices.Concat(si, []string{"g2", "multi-register"})
+	const snapshot = "strong snapshot isolation; no service without the first node"
+	var all []Protocol
+	for _, m := range []struct {
+		name, doc, claim string
+		workloads        []string
+	}{
+		{"mvcc-si", "versions on one machine, the first committer wins", snapshot, si},
+		{
+			"mvcc-serializable", "versions on one machine, with detection of rw-conflicts",
+			"strict serializable; no service without the first node", serializable,
+		},
+		{"mvcc-merge", "versions on one machine, three-way merge of branches", snapshot, si},
+	} {
+		for _, form := range []struct{ suffix, doc string }{
+			{"", "copies of values"}, {"-log", "a base and a log of updates"},
+		} {
+			all = append(all, Protocol{
+				Name: m.name + form.suffix, Doc: m.doc + "; " + form.doc, Claim: m.claim,
+				Workloads: m.workloads, Faults: everything(),
+				Objects: map[string][]history.F{
+					"txn":      {"txn"},
+					"register": {"read", "write", "cas"},
+					"set":      {"add", "read"},
+					"counter":  {"add", "read"},
+					"list":     {"append", "read"},
+				},
+				Interactive: true,
+				Missing:     "the multi-version store has registers, sets, counters, lists and transactions",
+				Primaries:   true,
+			})
+		}
+	}
+	return all
+}
