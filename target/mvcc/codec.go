@@ -150,10 +150,10 @@ func decodeCommit(b []byte) (commitRecord, error) {
 // encodeCheckpoint returns the newest version of each key.
 func (d *database) encodeCheckpoint() []byte {
 	im := image{Last: d.given}
-	for _, key := range d.store.keys() {
-		v, num := d.store.at(key, d.given)
+	for _, key := range d.store.Keys() {
+		v, num := d.store.At(key, d.given)
 		if num > 0 {
-			im.Keys = append(im.Keys, keyImage{Key: key, Num: num, Put: v.put()})
+			im.Keys = append(im.Keys, keyImage{Key: key, Num: num, Put: v.Put()})
 		}
 	}
 	return encode(im)
@@ -169,7 +169,7 @@ func (d *database) recover(checkpoint []byte, records [][]byte) error {
 		}
 		d.last = im.Last
 		for _, k := range im.Keys {
-			d.store.install(k.Key, k.Num, value{}.apply(k.Put), []update{k.Put})
+			d.store.Install(k.Key, k.Num, value{}.Apply(k.Put), []update{k.Put})
 		}
 	}
 	commits := make([]commitRecord, len(records))
@@ -184,13 +184,13 @@ func (d *database) recover(checkpoint []byte, records [][]byte) error {
 	slices.SortStableFunc(commits, func(a, b commitRecord) int { return cmp.Compare(a.Num, b.Num) })
 	for _, r := range commits {
 		for _, w := range r.Writes {
-			v, _ := d.store.at(w.Key, r.Num)
-			d.store.install(w.Key, r.Num, v.applyAll(w.Updates), w.Updates)
+			v, _ := d.store.At(w.Key, r.Num)
+			d.store.Install(w.Key, r.Num, v.ApplyAll(w.Updates), w.Updates)
 		}
 		d.last = max(d.last, r.Num)
 	}
 	d.given = d.last
-	d.store.collect(d.last)
+	d.store.Collect(d.last)
 	return nil
 }
 

@@ -12,11 +12,18 @@ import (
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
 
+func drawUpdate(t *rapid.T) update {
+	return update{
+		Kind: "list", F: rapid.SampledFrom([]string{"append", "put"}).Draw(t, "f"),
+		Arg: rapid.SampledFrom([]string{"[1,2]", "[]"}).Draw(t, "arg"),
+	}
+}
+
 func TestCommitRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		writes := map[string][]update{}
 		for _, key := range rapid.SliceOfN(rapid.String(), 1, 4).Draw(t, "keys") {
-			writes[key] = append(writes[key], drawUpdate(t, value{}))
+			writes[key] = append(writes[key], drawUpdate(t))
 		}
 		num := Num(rapid.Uint64Min(1).Draw(t, "num"))
 		b := encodeCommit(nil, num, writes)
@@ -48,7 +55,7 @@ func TestCheckpoint(t *testing.T) {
 		for i := range rapid.IntRange(0, 6).Draw(t, "commits") {
 			tx := d.begin(uint64(i))
 			key := rapid.StringN(0, 2, -1).Draw(t, "key")
-			d.write(tx, key, drawUpdate(t, d.read(tx, key)))
+			d.write(tx, key, []update{drawUpdate(t)})
 			if _, _, err := d.commit(tx); err != nil {
 				t.Fatal(err)
 			}
@@ -57,13 +64,13 @@ func TestCheckpoint(t *testing.T) {
 		if err := e.recover(d.encodeCheckpoint(), nil); err != nil {
 			t.Fatal(err)
 		}
-		if e.last != d.last || !reflect.DeepEqual(e.store.keys(), d.store.keys()) {
-			t.Fatalf("recovered %d %v, want %d %v", e.last, e.store.keys(), d.last, d.store.keys())
+		if e.last != d.last || !reflect.DeepEqual(e.store.Keys(), d.store.Keys()) {
+			t.Fatalf("recovered %d %v, want %d %v", e.last, e.store.Keys(), d.last, d.store.Keys())
 		}
-		for _, key := range d.store.keys() {
-			v, n := d.store.at(key, d.last)
-			if w, m := e.store.at(key, e.last); m != n || !w.equal(v) {
-				t.Fatalf("%s is %s of %d, want %s of %d", key, w.read(), m, v.read(), n)
+		for _, key := range d.store.Keys() {
+			v, n := d.store.At(key, d.last)
+			if w, m := e.store.At(key, e.last); m != n || !w.Equal(v) {
+				t.Fatalf("%s is %s of %d, want %s of %d", key, w.Read(), m, v.Read(), n)
 			}
 		}
 	})

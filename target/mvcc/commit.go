@@ -87,8 +87,8 @@ func (d *database) install(t *txn, num Num, writes map[string][]update) error {
 		if d.bugs.Has(bug.MVCCCommitOrderInversion) {
 			continue // planted: later, and one by one
 		}
-		v, _ := d.store.at(key, t.snap)
-		d.store.install(key, num, v.applyAll(writes[key]), writes[key])
+		v, _ := d.store.At(key, t.snap)
+		d.store.Install(key, num, v.ApplyAll(writes[key]), writes[key])
 	}
 	return nil
 }
@@ -96,7 +96,7 @@ func (d *database) install(t *txn, num Num, writes map[string][]update) error {
 // uninstall removes the versions of a number, the last key first.
 func (d *database) uninstall(keys []string, num Num) {
 	for _, key := range slices.Backward(keys) {
-		if !d.store.remove(key, num) && d.bugs.Has(bug.MVCCAbortLeavesVersion) {
+		if !d.store.Remove(key, num) && d.bugs.Has(bug.MVCCAbortLeavesVersion) {
 			// Planted: the key at which the commit failed has no version, which
 			// is an error, and the clean-up gives up.
 			return
@@ -115,11 +115,11 @@ func (d *database) conflict(t *txn, key string) bool {
 	case d.bugs.Has(bug.MVCCNoConflictCheck):
 		return false
 	case d.bugs.Has(bug.MVCCConflictByValue):
-		was, _ := d.store.at(key, t.snap)
-		is, _ := d.store.at(key, d.last)
-		return !was.equal(is)
+		was, _ := d.store.At(key, t.snap)
+		is, _ := d.store.At(key, d.last)
+		return !was.Equal(is)
 	default:
-		return d.store.newest(key) > t.snap
+		return d.store.Newest(key) > t.snap
 	}
 }
 
@@ -144,8 +144,8 @@ func (d *database) step(in *installation) bool {
 	if len(in.left) > 0 {
 		key := in.left[0]
 		in.left = in.left[1:]
-		v, _ := d.store.at(key, in.t.snap)
-		d.store.install(key, in.num, v.applyAll(in.writes[key]), in.writes[key])
+		v, _ := d.store.At(key, in.t.snap)
+		d.store.Install(key, in.num, v.ApplyAll(in.writes[key]), in.writes[key])
 	}
 	if len(in.left) > 0 {
 		return false

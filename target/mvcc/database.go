@@ -7,6 +7,15 @@ import (
 
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
+	"github.com/ordeal-dev/ordeal/target/versions"
+)
+
+// Num numbers commits from 1; a snapshot is the number of the last that it sees.
+type Num = versions.Num
+
+type (
+	value  = versions.Value
+	update = versions.Update
 )
 
 // Rule says when a transaction may commit.
@@ -24,7 +33,7 @@ const (
 type database struct {
 	rule  Rule
 	bugs  bug.Set
-	store versions
+	store versions.Store
 	// last is the greatest number committed: the snapshot of whoever begins.
 	last Num
 	// given is the greatest number in use; greater than last only while the
@@ -68,9 +77,9 @@ type ended struct {
 }
 
 func newDatabase(rule Rule, log bool, bugs bug.Set) *database {
-	d := &database{rule: rule, bugs: bugs, active: map[uint64]*txn{}, store: newCopies()}
+	d := &database{rule: rule, bugs: bugs, active: map[uint64]*txn{}, store: versions.NewCopies()}
 	if log {
-		d.store = newUpdates()
+		d.store = versions.NewUpdates()
 	}
 	return d
 }
@@ -100,15 +109,15 @@ func (d *database) read(t *txn, key string) value {
 	if d.bugs.Has(bug.MVCCSnapshotPerRead) {
 		snap = d.last // planted: read committed
 	}
-	v, _ := d.store.at(key, snap)
+	v, _ := d.store.At(key, snap)
 	if d.bugs.Has(bug.MVCCDirtyRead) {
 		v = d.dirty(t, key, v)
 	}
-	if v.kind != "" || !d.bugs.Has(bug.MVCCSSIMissesAbsentKeys) {
+	if v.Kind() != "" || !d.bugs.Has(bug.MVCCSSIMissesAbsentKeys) {
 		// Planted otherwise: what is not there cannot be marked as read.
 		t.reads[key] = true
 	}
-	v = v.applyAll(t.writes[key])
+	v = v.ApplyAll(t.writes[key])
 	if d.saw != nil {
 		d.saw(t, key, v)
 	}
@@ -119,15 +128,17 @@ func (d *database) read(t *txn, key string) value {
 func (d *database) dirty(t *txn, key string, v value) value {
 	for _, id := range slices.Sorted(maps.Keys(d.active)) {
 		if id != t.id {
-			v = v.applyAll(d.active[id].writes[key])
+			v = v.ApplyAll(d.active[id].writes[key])
 		}
 	}
 	return v
 }
 
-// write keeps an update for the commit.
-func (d *database) write(t *txn, key string, u update) {
-	t.writes[key] = append(t.writes[key], u)
+// write keeps updates for the commit.
+func (d *database) write(t *txn, key string, us []update) {
+	if len(us) > 0 {
+		t.writes[key] = append(t.writes[key], us...)
+	}
 }
 
 // oldest is the oldest snapshot that anybody can still read from.

@@ -16,7 +16,7 @@
 //     ancestor, and commit a three-way merge with the head; a key that both sides
 //     have changed is a conflict.
 //
-// Versions have two forms behind one interface, versions: a copy of the value
+// Versions have two forms behind one interface, versions.Store: a copy of the value
 // for each number, or a base and a log of updates that is folded into it.
 //
 // The first member of the cluster is the database. The others are relays: they

@@ -29,9 +29,9 @@ func (d *database) merge(t *txn) (map[string][]update, error) {
 	}
 	merged := map[string][]update{}
 	for _, key := range slices.Sorted(maps.Keys(touched)) {
-		_, base := d.store.at(key, ancestor)
-		_, head := d.store.at(key, d.last)
-		v, branch := d.store.at(key, t.snap)
+		_, base := d.store.At(key, ancestor)
+		_, head := d.store.At(key, d.last)
+		v, branch := d.store.At(key, t.snap)
 		own := t.writes[key]
 		switch changed := len(own) > 0 || branch != base; {
 		case !changed:
@@ -41,7 +41,7 @@ func (d *database) merge(t *txn) (map[string][]update, error) {
 		case len(own) > 0:
 			merged[key] = own
 		default:
-			merged[key] = []update{v.put()}
+			merged[key] = []update{v.Put()}
 		}
 	}
 	return merged, nil

@@ -7,6 +7,7 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/kv"
 	"github.com/ordeal-dev/ordeal/target/protocol"
+	"github.com/ordeal-dev/ordeal/target/versions"
 )
 
 // resendAfter is how long an answer may take before the relay asks again.
@@ -65,10 +66,10 @@ func (n *relay) Submit(now protocol.Time, r protocol.Request) {
 		n.reply(r, kv.Result{Value: "0"})
 		return
 	case r.Txn != 0 && n.doomed[r.Txn]:
-		n.reply(r, fail(codeAborted, "an operation of the transaction got no answer"))
+		n.reply(r, versions.Fail(codeAborted, "an operation of the transaction got no answer"))
 		return
 	case len(r.Key)+len(r.Value) > maxData:
-		n.reply(r, fail(kv.CodeTooLarge, "key and value have more than %d bytes", maxData))
+		n.reply(r, versions.Fail(kv.CodeTooLarge, "key and value have more than %d bytes", maxData))
 		return
 	}
 	n.last++
@@ -174,9 +175,9 @@ func (n *relay) expire(p *relayed) {
 		// It may be part of the transaction or not. Its client is told that there
 		// is no transaction any more, and so it shall be.
 		n.doomed[r.Txn] = true
-		n.finish(p, fail(codeAborted, "no answer from the database"))
+		n.finish(p, versions.Fail(codeAborted, "no answer from the database"))
 	default:
-		n.finish(p, fail("unavailable", "no answer from the database"))
+		n.finish(p, versions.Fail("unavailable", "no answer from the database"))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/kv"
 	"github.com/ordeal-dev/ordeal/target/protocol"
+	"github.com/ordeal-dev/ordeal/target/versions"
 )
 
 const (
@@ -159,7 +160,7 @@ func (s *server) handle(r protocol.Request, reply func(kv.Result)) {
 	case r.Object == "txn":
 		s.handleTxn(r, reply)
 	default:
-		if res := check(r); res.Outcome != protocol.OK {
+		if res := versions.Check(r); res.Outcome != protocol.OK {
 			reply(res)
 			return
 		}
@@ -192,11 +193,11 @@ func (s *server) handleTxn(r protocol.Request, reply func(kv.Result)) {
 		steps, err := kv.ParseSteps(r.Value)
 		switch {
 		case err != nil:
-			reply(fail(kv.CodeBadRequest, "txn.run: %v", err))
+			reply(versions.Fail(kv.CodeBadRequest, "txn.run: %v", err))
 		case len(r.Value) > maxData:
-			reply(fail(kv.CodeTooLarge, "more than %d bytes", maxData))
+			reply(versions.Fail(kv.CodeTooLarge, "more than %d bytes", maxData))
 		case r.Txn != 0:
-			reply(fail(kv.CodeBadRequest, "txn.run in an open transaction"))
+			reply(versions.Fail(kv.CodeBadRequest, "txn.run in an open transaction"))
 		default:
 			s.running = append(s.running, &run{
 				t: s.begin(), steps: steps, each: (len(steps) + turnsMax - 1) / turnsMax,
@@ -204,7 +205,7 @@ func (s *server) handleTxn(r protocol.Request, reply func(kv.Result)) {
 			})
 		}
 	default:
-		reply(fail(kv.CodeNotSupported, "no operation txn.%s", r.F))
+		reply(versions.Fail(kv.CodeNotSupported, "no operation txn.%s", r.F))
 	}
 }
 
@@ -221,7 +222,7 @@ func (s *server) begin() *txn {
 func (s *server) find(id uint64, reply func(kv.Result)) *txn {
 	t := s.db.active[id]
 	if t == nil {
-		reply(fail(codeNoTxn, "no open transaction %d", id))
+		reply(versions.Fail(codeNoTxn, "no open transaction %d", id))
 		return nil
 	}
 	t.used = s.clock.now
@@ -237,7 +238,7 @@ func (s *server) commit(t *txn, res kv.Result, reply func(kv.Result)) {
 	}
 	num, writes, err := s.db.commit(t)
 	if err != nil {
-		reply(fail(codeConflict, "%v", err))
+		reply(versions.Fail(codeConflict, "%v", err))
 		return
 	}
 	if num == 0 {
@@ -348,7 +349,7 @@ func (s *server) collect() {
 			s.marks = s.marks[1:]
 		}
 	}
-	s.db.store.collect(oldest)
+	s.db.store.Collect(oldest)
 }
 
 // Ready returns what is to be done. When there are many records, a checkpoint
@@ -382,7 +383,7 @@ func (s *server) Status() protocol.Status {
 		Epoch: s.cfg.Epoch, Members: slices.Clone(s.cfg.Members),
 		Details: Details{
 			Committed: s.db.last, Active: len(s.db.active), Oldest: s.db.oldest(),
-			Keys: len(s.db.store.keys()),
+			Keys: len(s.db.store.Keys()),
 		},
 	}
 }

@@ -54,9 +54,9 @@ func (w *twin) saw(t *txn, key string, v value) {
 		w.fail("%s has the snapshot %d, committed are %d", txnName(t.id), t.snap, len(w.whole)-1)
 		return
 	}
-	if want := w.whole[t.snap][key].applyAll(t.writes[key]); !want.equal(v) {
+	if want := w.whole[t.snap][key].ApplyAll(t.writes[key]); !want.Equal(v) {
 		w.fail("%s reads %s at snapshot %d as %s %s, want %s %s", txnName(t.id), key, t.snap,
-			v.kind, v.read(), want.kind, want.read())
+			v.Kind(), v.Read(), want.Kind(), want.Read())
 	}
 }
 
@@ -76,7 +76,7 @@ func (w *twin) did(t *txn, num Num, writes map[string][]update) {
 	w.commits = append(w.commits, twinCommit{num, t.snap, maps.Clone(writes)})
 	next := maps.Clone(w.whole[num-1])
 	for key, us := range writes {
-		next[key] = next[key].applyAll(us)
+		next[key] = next[key].ApplyAll(us)
 	}
 	w.whole = append(w.whole, next)
 }
@@ -113,13 +113,13 @@ func (w *twin) recovered(s *server) {
 func (w *twin) same(s *server, num Num) {
 	want := w.whole[num]
 	for _, key := range slices.Sorted(maps.Keys(want)) {
-		if v, _ := s.db.store.at(key, num); !v.equal(want[key]) {
-			w.fail("%s at %d is %s %s, want %s", key, num, v.kind, v.read(), want[key].read())
+		if v, _ := s.db.store.At(key, num); !v.Equal(want[key]) {
+			w.fail("%s at %d is %s %s, want %s", key, num, v.Kind(), v.Read(), want[key].Read())
 		}
 	}
-	for _, key := range s.db.store.keys() {
-		if v, _ := s.db.store.at(key, num); v.kind != "" && want[key].kind == "" {
-			w.fail("%s at %d is %s, want nothing", key, num, v.read())
+	for _, key := range s.db.store.Keys() {
+		if v, _ := s.db.store.At(key, num); v.Kind() != "" && want[key].Kind() == "" {
+			w.fail("%s at %d is %s, want nothing", key, num, v.Read())
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package mvcc
+package versions
 
 import (
 	"fmt"
@@ -9,17 +9,17 @@ import (
 	"pgregory.net/rapid"
 )
 
-func drawUpdate(t *rapid.T, v value) update {
+func drawUpdate(t *rapid.T, v Value) Update {
 	arg := fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "arg"))
 	kind := v.kind
 	if kind == "" {
 		kind = rapid.SampledFrom([]string{"register", "counter", "list", "set"}).Draw(t, "kind")
 	}
 	if rapid.IntRange(0, 9).Draw(t, "put") == 0 {
-		return value{}.apply(drawUpdate(t, value{kind: kind})).put()
+		return Value{}.Apply(drawUpdate(t, Value{kind: kind})).Put()
 	}
 	f := map[string]string{"register": "write", "counter": "add", "list": "append", "set": "append"}
-	return update{Kind: kind, F: f[kind], Arg: arg}
+	return Update{Kind: kind, F: f[kind], Arg: arg}
 }
 
 // TestTwoForms compares copies, and base with log, with whole databases by
@@ -27,8 +27,8 @@ func drawUpdate(t *rapid.T, v value) update {
 // the same answer for every snapshot from the oldest active one.
 func TestTwoForms(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		forms := map[string]versions{"copies": newCopies(), "log": newUpdates()}
-		whole := []map[string]value{{}}
+		forms := map[string]Store{"copies": NewCopies(), "log": NewUpdates()}
+		whole := []map[string]Value{{}}
 		nums := []map[string]Num{{}}
 		oldest := Num(0)
 		commit := func(t *rapid.T, keep bool) {
@@ -37,15 +37,15 @@ func TestTwoForms(t *testing.T) {
 			keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 3,
 				rapid.ID).Draw(t, "keys")
 			for _, key := range keys {
-				var us []update
+				var us []Update
 				v := whole[last][key]
 				for range rapid.IntRange(1, 3).Draw(t, "updates") {
 					u := drawUpdate(t, v)
-					us, v = append(us, u), v.apply(u)
+					us, v = append(us, u), v.Apply(u)
 				}
 				after[key], numbers[key] = v, last+1
 				for _, f := range forms {
-					f.install(key, last+1, v, us)
+					f.Install(key, last+1, v, us)
 				}
 			}
 			if keep {
@@ -54,7 +54,7 @@ func TestTwoForms(t *testing.T) {
 			}
 			for name, f := range forms {
 				for _, key := range keys {
-					if !f.remove(key, last+1) || f.remove(key, last+1) {
+					if !f.Remove(key, last+1) || f.Remove(key, last+1) {
 						t.Fatalf("%s: remove of %s at %d", name, key, last+1)
 					}
 				}
@@ -66,24 +66,24 @@ func TestTwoForms(t *testing.T) {
 			"collect": func(t *rapid.T) {
 				oldest = Num(rapid.IntRange(int(oldest), len(whole)-1).Draw(t, "oldest"))
 				for _, f := range forms {
-					f.collect(oldest)
+					f.Collect(oldest)
 				}
 			},
 			"": func(t *rapid.T) {
 				last := Num(len(whole) - 1)
 				for name, f := range forms {
-					if got, want := f.keys(), slices.Sorted(maps.Keys(whole[last])); !slices.Equal(got, want) {
+					if got, want := f.Keys(), slices.Sorted(maps.Keys(whole[last])); !slices.Equal(got, want) {
 						t.Fatalf("%s has keys %v, want %v", name, got, want)
 					}
 					for _, key := range []string{"a", "b", "c"} {
-						if got := f.newest(key); got != nums[last][key] {
+						if got := f.Newest(key); got != nums[last][key] {
 							t.Fatalf("%s: newest of %s is %d, want %d", name, key, got, nums[last][key])
 						}
 						for snap := oldest; snap <= last; snap++ {
-							v, num := f.at(key, snap)
-							if want := whole[snap][key]; !v.equal(want) || num != nums[snap][key] {
+							v, num := f.At(key, snap)
+							if want := whole[snap][key]; !v.Equal(want) || num != nums[snap][key] {
 								t.Fatalf("%s: %s at %d is %s of %d, want %s of %d", name, key, snap,
-									v.read(), num, want.read(), nums[snap][key])
+									v.Read(), num, want.Read(), nums[snap][key])
 							}
 						}
 					}
@@ -95,18 +95,18 @@ func TestTwoForms(t *testing.T) {
 
 // TestListsShare appends to one list in two ways: neither sees the other's.
 func TestListsShare(t *testing.T) {
-	a := value{}.apply(update{Kind: "list", F: "append", Arg: "1"})
-	b := a.apply(update{Kind: "list", F: "append", Arg: "2"})
-	c := a.apply(update{Kind: "list", F: "append", Arg: "3"})
-	d := b.apply(update{Kind: "list", F: "append", Arg: "4"})
-	for v, want := range map[*value]string{&a: "[1]", &b: "[1,2]", &c: "[1,3]", &d: "[1,2,4]"} {
-		if got := v.read(); got != want {
+	a := Value{}.Apply(Update{Kind: "list", F: "append", Arg: "1"})
+	b := a.Apply(Update{Kind: "list", F: "append", Arg: "2"})
+	c := a.Apply(Update{Kind: "list", F: "append", Arg: "3"})
+	d := b.Apply(Update{Kind: "list", F: "append", Arg: "4"})
+	for v, want := range map[*Value]string{&a: "[1]", &b: "[1,2]", &c: "[1,3]", &d: "[1,2,4]"} {
+		if got := v.Read(); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	one := update{Kind: "set", F: "append", Arg: "1"}
-	set := value{}.apply(one).apply(one)
-	if got := set.read(); got != "[1]" {
+	one := Update{Kind: "set", F: "append", Arg: "1"}
+	set := Value{}.Apply(one).Apply(one)
+	if got := set.Read(); got != "[1]" {
 		t.Errorf("a set with 1 twice reads %s", got)
 	}
 }

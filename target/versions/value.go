@@ -1,4 +1,4 @@
-package mvcc
+package versions
 
 import (
 	"encoding/json"
@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// value is what a key holds in one version. It does not change once made.
-type value struct {
-	kind  string // "register", "counter", "list", "set"; "" if the key is absent
+// Value is what a key holds in one version. It does not change once made.
+type Value struct {
+	kind  string // see Kind
 	text  string // register: compact JSON
 	count int64  // counter
 	items list   // list, set: compact JSON each
 }
 
-// update is one change of a key, and what the log of versions consists of.
-type update struct {
+// Update is one change of a key, and what a log of versions consists of.
+type Update struct {
 	_    struct{} `cbor:",toarray"`
 	Kind string   // of the value that it leaves behind
 	F    string   // "write", "add", "append", or "put" for the whole value
-	// Arg is compact JSON; for put what read returns.
+	// Arg is compact JSON; for put what Read returns.
 	Arg string
 }
 
@@ -47,33 +47,37 @@ func (l list) all() []string {
 	return (*l.shared)[:l.n]
 }
 
-// apply returns the value after the update, which fits: perform has seen to that.
-func (v value) apply(u update) value {
+// Kind is "register", "counter", "list" or "set"; "" if the key is absent.
+func (v Value) Kind() string { return v.kind }
+
+// Apply returns the value after the update, which fits: Perform has seen to that.
+func (v Value) Apply(u Update) Value {
 	switch u.F {
 	case "put":
 		return parse(u.Kind, u.Arg)
 	case "write":
-		return value{kind: u.Kind, text: u.Arg}
+		return Value{kind: u.Kind, text: u.Arg}
 	case "append":
-		return value{kind: u.Kind, items: v.items.push(u.Arg)}
+		return Value{kind: u.Kind, items: v.items.push(u.Arg)}
 	default:
 		n, err := strconv.ParseInt(u.Arg, 10, 64)
 		if err != nil {
 			return v
 		}
-		return value{kind: u.Kind, count: v.count + n}
+		return Value{kind: u.Kind, count: v.count + n}
 	}
 }
 
-func (v value) applyAll(us []update) value {
+// ApplyAll returns the value after the updates, in their order.
+func (v Value) ApplyAll(us []Update) Value {
 	for _, u := range us {
-		v = v.apply(u)
+		v = v.Apply(u)
 	}
 	return v
 }
 
-// read returns the value as compact JSON; "null" for an absent one.
-func (v value) read() string {
+// Read returns the value as compact JSON; "null" for an absent one.
+func (v Value) Read() string {
 	switch v.kind {
 	case "register":
 		return v.text
@@ -97,14 +101,15 @@ func (v value) read() string {
 	}
 }
 
-// put is the update that makes any value into v.
-func (v value) put() update { return update{Kind: v.kind, F: "put", Arg: v.read()} }
+// put is the Update that makes any Value into v.
+func (v Value) Put() Update { return Update{Kind: v.kind, F: "put", Arg: v.Read()} }
 
-func (v value) equal(w value) bool { return v.kind == w.kind && v.read() == w.read() }
+// Equal reports whether both are of one kind and read the same.
+func (v Value) Equal(w Value) bool { return v.kind == w.kind && v.Read() == w.Read() }
 
-// parse is the inverse of read.
-func parse(kind, text string) value {
-	v := value{kind: kind}
+// parse is the inverse of Read.
+func parse(kind, text string) Value {
+	v := Value{kind: kind}
 	switch kind {
 	case "register":
 		v.text = text
@@ -122,8 +127,8 @@ func parse(kind, text string) value {
 	return v
 }
 
-// empty is what an absent key reads as, by kind of object.
-func empty(kind string) string {
+// Empty is what an absent key reads as, by kind of object.
+func Empty(kind string) string {
 	switch kind {
 	case "counter":
 		return "0"

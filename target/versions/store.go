@@ -1,4 +1,11 @@
-package mvcc
+// Package versions keeps several versions of the values of keys: what a database of
+// many versions is made of, without its transactions.
+//
+// A version has a number, and a snapshot sees the newest version not above its
+// own. Versions have two forms behind one interface, Store: a copy of the value for
+// each number, or a base and a log of updates that is folded into it. Copies are
+// cheap, because a list shares its memory with the lists that it was made from.
+package versions
 
 import (
 	"maps"
@@ -9,23 +16,23 @@ import (
 // it sees.
 type Num uint64
 
-// versions are the versions of all keys. Both forms give the same answers for
-// every snapshot from the oldest that collect was told.
-type versions interface {
-	// at returns the newest version of the key that the snapshot sees, and its
+// Store holds the versions of all keys. Both forms give the same answers for
+// every snapshot from the oldest that Collect was told.
+type Store interface {
+	// At returns the newest version of the key that the snapshot sees, and its
 	// number; an absent value and 0 if there is none.
-	at(key string, snap Num) (value, Num)
-	// newest returns the number of the newest version, 0 if there is none.
-	newest(key string) Num
-	// install adds a version: after is what it holds, updates what led there.
-	install(key string, num Num, after value, updates []update)
-	// remove takes away the version of that number, and reports whether there
+	At(key string, snap Num) (Value, Num)
+	// Newest returns the number of the newest version, 0 if there is none.
+	Newest(key string) Num
+	// Install adds a version: after is what it holds, updates what led there.
+	Install(key string, num Num, after Value, updates []Update)
+	// Remove takes away the version of that number, and reports whether there
 	// was one.
-	remove(key string, num Num) bool
-	// collect forgets what no snapshot from oldest on can see.
-	collect(oldest Num)
-	// keys lists the keys, sorted.
-	keys() []string
+	Remove(key string, num Num) bool
+	// Collect forgets what no snapshot from oldest on can see.
+	Collect(oldest Num)
+	// Keys lists the keys, sorted.
+	Keys() []string
 }
 
 // copies keeps the whole value of every version.
@@ -36,24 +43,25 @@ type copies struct {
 
 type version struct {
 	num   Num
-	value value
+	value Value
 }
 
-func newCopies() *copies {
+// NewCopies returns an empty store that keeps the whole value of every version.
+func NewCopies() Store {
 	return &copies{chains: map[string][]version{}, grown: map[string]bool{}}
 }
 
-func (c *copies) at(key string, snap Num) (value, Num) {
+func (c *copies) At(key string, snap Num) (Value, Num) {
 	chain := c.chains[key]
 	for i := len(chain) - 1; i >= 0; i-- {
 		if v := chain[i]; v.num <= snap {
 			return v.value, v.num
 		}
 	}
-	return value{}, 0
+	return Value{}, 0
 }
 
-func (c *copies) newest(key string) Num {
+func (c *copies) Newest(key string) Num {
 	chain := c.chains[key]
 	if len(chain) == 0 {
 		return 0
@@ -61,7 +69,7 @@ func (c *copies) newest(key string) Num {
 	return chain[len(chain)-1].num
 }
 
-func (c *copies) install(key string, num Num, after value, _ []update) {
+func (c *copies) Install(key string, num Num, after Value, _ []Update) {
 	chain := c.chains[key]
 	i := len(chain)
 	for i > 0 && chain[i-1].num > num {
@@ -71,7 +79,7 @@ func (c *copies) install(key string, num Num, after value, _ []update) {
 	c.grown[key] = true
 }
 
-func (c *copies) remove(key string, num Num) bool {
+func (c *copies) Remove(key string, num Num) bool {
 	chain := c.chains[key]
 	i := slices.IndexFunc(chain, func(v version) bool { return v.num == num })
 	if i < 0 {
@@ -84,7 +92,7 @@ func (c *copies) remove(key string, num Num) bool {
 	return true
 }
 
-func (c *copies) collect(oldest Num) {
+func (c *copies) Collect(oldest Num) {
 	for key := range c.grown {
 		chain := c.chains[key]
 		keep := 0
@@ -98,7 +106,7 @@ func (c *copies) collect(oldest Num) {
 	}
 }
 
-func (c *copies) keys() []string { return slices.Sorted(maps.Keys(c.chains)) }
+func (c *copies) Keys() []string { return slices.Sorted(maps.Keys(c.chains)) }
 
 // updates keeps a base for each key and the log of its updates since.
 type updates struct {
@@ -113,29 +121,30 @@ type entry struct {
 
 type logged struct {
 	num     Num
-	updates []update
+	updates []Update
 }
 
-func newUpdates() *updates {
+// NewUpdates returns an empty store that keeps a base and a log for each key.
+func NewUpdates() Store {
 	return &updates{entries: map[string]*entry{}, grown: map[string]bool{}}
 }
 
-func (u *updates) at(key string, snap Num) (value, Num) {
+func (u *updates) At(key string, snap Num) (Value, Num) {
 	e := u.entries[key]
 	if e == nil {
-		return value{}, 0
+		return Value{}, 0
 	}
 	v := e.base
 	for _, l := range e.log {
 		if l.num > snap {
 			break
 		}
-		v = version{l.num, v.value.applyAll(l.updates)}
+		v = version{l.num, v.value.ApplyAll(l.updates)}
 	}
 	return v.value, v.num
 }
 
-func (u *updates) newest(key string) Num {
+func (u *updates) Newest(key string) Num {
 	e := u.entries[key]
 	switch {
 	case e == nil:
@@ -147,7 +156,7 @@ func (u *updates) newest(key string) Num {
 	}
 }
 
-func (u *updates) install(key string, num Num, _ value, us []update) {
+func (u *updates) Install(key string, num Num, _ Value, us []Update) {
 	e := u.entries[key]
 	if e == nil {
 		e = &entry{}
@@ -161,7 +170,7 @@ func (u *updates) install(key string, num Num, _ value, us []update) {
 	u.grown[key] = true
 }
 
-func (u *updates) remove(key string, num Num) bool {
+func (u *updates) Remove(key string, num Num) bool {
 	e := u.entries[key]
 	if e == nil {
 		return false
@@ -177,12 +186,12 @@ func (u *updates) remove(key string, num Num) bool {
 	return true
 }
 
-func (u *updates) collect(oldest Num) {
+func (u *updates) Collect(oldest Num) {
 	for key := range u.grown {
 		e := u.entries[key]
 		n := 0
 		for n < len(e.log) && e.log[n].num <= oldest {
-			e.base = version{e.log[n].num, e.base.value.applyAll(e.log[n].updates)}
+			e.base = version{e.log[n].num, e.base.value.ApplyAll(e.log[n].updates)}
 			n++
 		}
 		if e.log = slices.Delete(e.log, 0, n); len(e.log) == 0 {
@@ -191,4 +200,4 @@ func (u *updates) collect(oldest Num) {
 	}
 }
 
-func (u *updates) keys() []string { return slices.Sorted(maps.Keys(u.entries)) }
+func (u *updates) Keys() []string { return slices.Sorted(maps.Keys(u.entries)) }
