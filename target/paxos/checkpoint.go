@@ -24,6 +24,11 @@ type checkpoint struct {
 
 const checkpointVersion = 1
 
+// Compact sets how many slots are applied between two checkpoints, and how many
+// applied slots a checkpoint leaves in the log. Small numbers are for tests of what
+// is built on the log.
+func (m *Machine) Compact(every, kept uint64) { m.checkpointEvery, m.keep = every, kept }
+
 // compact makes a checkpoint when one is due. It covers every record of the
 // same Ready, which are dropped.
 func (m *Machine) compact() {

@@ -297,3 +297,7 @@ func (m *Machine) Status() protocol.Status {
 		Members: slices.Clone(m.members),
 	}
 }
+
+// Extension returns the caller's kind of objects as of the slots applied so far,
+// nil if there is none. Whoever looks must not change it.
+func (m *Machine) Extension(kind string) kv.Extension { return m.store.Extension(kind) }
