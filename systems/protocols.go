@@ -37,7 +37,7 @@ type Protocol struct {
 
 // Protocols are the protocols of the reference cluster.
 func Protocols() []Protocol {
-	return slices.Concat(logProtocols(), quorumProtocols(), mvccProtocols())
+	return slices.Concat(logProtocols(), quorumProtocols(), mvccProtocols(), dmvccProtocols())
 }
 
 // everything is the families of faults that the strongest claims cover.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ordeal-dev/ordeal/target/dmvcc"
 	"github.com/ordeal-dev/ordeal/target/mvcc"
 	"github.com/ordeal-dev/ordeal/target/paxos"
 	"github.com/ordeal-dev/ordeal/target/protocol"
@@ -25,6 +26,9 @@ func protocols() map[string]server.Factory {
 		"mvcc-serializable-log": mvcc.New(mvcc.Serializable, true),
 		"mvcc-merge":            mvcc.New(mvcc.Merge, false),
 		"mvcc-merge-log":        mvcc.New(mvcc.Merge, true),
+
+		"dmvcc-all":    factory(dmvcc.New(dmvcc.All)),
+		"dmvcc-quorum": factory(dmvcc.New(dmvcc.Quorum)),
 	}
 }
 

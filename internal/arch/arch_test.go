@@ -58,6 +58,7 @@ var layers = []struct {
 	{"target/paxos", place{system, 3}},
 	{"target/versions", place{system, 3}},
 	{"target/mvcc", place{system, 4}},
+	{"target/dmvcc", place{system, 4}},
 	{"target/txntest", place{system, 3}},
 	{"target/server", place{system, 4}},
 	{"target/sim", place{system, 2}},

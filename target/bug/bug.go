@@ -38,7 +38,7 @@ type Info struct {
 
 // All lists the planted bugs, in the order of the documentation.
 func All() []Info {
-	return slices.Concat(common(), quorum(), multiPaxos(), mvcc())
+	return slices.Concat(common(), quorum(), multiPaxos(), mvcc(), dmvcc())
 }
 
 // Set is the planted bugs of one node.

@@ -17,7 +17,7 @@ const (
 )
 
 func common() []Info {
-	all := slices.Concat([]string{"quorum", "paxos"}, mvccModes())
+	all := slices.Concat([]string{"quorum", "paxos"}, mvccModes(), dmvccModes())
 	disks := []string{"quorum", "paxos"}
 	return []Info{
 		{

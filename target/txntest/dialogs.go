@@ -55,10 +55,10 @@ type Txn struct {
 	// Node was asked.
 	Node protocol.NodeID
 
-	rec                *Recorder
-	final, whole, quit bool
-	id                 uint64
-	at                 int
+	rec         *Recorder
+	whole, quit bool
+	id          uint64
+	at          int
 }
 
 // Step appends an element to a list, or reads one.
@@ -121,14 +121,25 @@ func registerStep(rng *rand.Rand, registers int, reader bool) Step {
 	return s
 }
 
-// Final makes a transaction that reads every list, in one request.
+// lastKey is a list that every node has to be able to append to at the end.
+const lastKey = "last"
+
+// Final makes a transaction that writes, and those that read every list, in one
+// request each.
 func (r *Recorder) Final(*sim.Cluster) []func() sim.Dialog {
 	const most = 50 // steps of one transaction
-	var dialogs []func() sim.Dialog
+	r.list = append(r.list, lastKey)
+	dialogs := []func() sim.Dialog{func() sim.Dialog {
+		r.last++
+		t := &Txn{rec: r, Outcome: protocol.Unknown, whole: true}
+		t.Steps = []Step{{Key: lastKey, Elem: r.last}}
+		r.Txns = append(r.Txns, t)
+		return t
+	}}
 	for at := 0; at < len(r.list); at += most {
 		keys := r.list[at:min(at+most, len(r.list))]
 		dialogs = append(dialogs, func() sim.Dialog {
-			t := &Txn{rec: r, Outcome: protocol.Unknown, whole: true, final: true}
+			t := &Txn{rec: r, Outcome: protocol.Unknown, whole: true}
 			for _, key := range keys {
 				t.Steps = append(t.Steps, Step{Key: key})
 			}

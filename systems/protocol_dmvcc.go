@@ -1,0 +1,31 @@
+package systems
+
+import "github.com/ordeal-dev/ordeal/history"
+
+// dmvccProtocols are the modes of the distributed multi-version store.
+func dmvccProtocols() []Protocol {
+	row := Protocol{
+		Claim:     "strong snapshot isolation; reads available with a connected majority",
+		Workloads: []string{"list-append", "long-fork", "twin", "bank", "set-full"},
+		Faults:    append(everything(), "clock"),
+		Objects: map[string][]history.F{
+			"txn":      {"txn"},
+			"register": {"read", "write", "cas"},
+			"set":      {"add", "read"},
+			"counter":  {"add", "read"},
+			"list":     {"append", "read"},
+		},
+		Interactive: true,
+		Missing: "the distributed multi-version store has registers, sets, counters, lists " +
+			"and transactions",
+		Primaries: true,
+	}
+	all, quorum := row, row
+	all.Name = "dmvcc-all"
+	all.Doc = "versions on many nodes, metadata in a Paxos group; a write is on all nodes"
+	quorum.Name = "dmvcc-quorum"
+	quorum.Doc = "versions on many nodes, metadata in a Paxos group; a write is on a majority"
+	quorum.Claim = "strong snapshot isolation; available with a connected majority"
+	quorum.Available = true
+	return []Protocol{all, quorum}
+}
