@@ -125,7 +125,9 @@ func (m *meta) Apply(_ uint64, _ protocol.Time, c kv.Command) kv.Result {
 func (m *meta) alloc(a allocation) kv.Result {
 	for _, key := range a.Keys {
 		if m.wrote[key] > a.Snap {
-			return versions.Fail(codeConflict, "key %q is written by %d", key, m.wrote[key])
+			r := versions.Fail(codeConflict, "key %q is written by %d", key, m.wrote[key])
+			r.Value = strconv.FormatUint(uint64(m.wrote[key]), 10)
+			return r
 		}
 	}
 	n := m.last + 1

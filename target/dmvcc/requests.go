@@ -43,6 +43,9 @@ type task struct {
 	result kv.Result
 	// num is the number, once it was given.
 	num Num
+	// after is the number that was in the way of a single operation, which begins
+	// again when it is closed.
+	after Num
 }
 
 // Submit takes over a request.
@@ -117,6 +120,10 @@ func (m *Machine) find(r protocol.Request) *txn {
 // the log, it covers everything that was acknowledged before.
 func (m *Machine) begin(k *task) {
 	m.tasks = append(m.tasks, k)
+	m.snapshot(k)
+}
+
+func (m *Machine) snapshot(k *task) {
 	if m.cfg.Bugs.Has(bug.DMVStaleMetadataRead) {
 		// Planted: what this node knew a moment ago is good enough.
 		k.snap, k.snapped = m.looked, true
@@ -231,6 +238,10 @@ func (m *Machine) commit(k *task, t *txn) {
 		}
 		n, err := strconv.ParseUint(rep.Value, 10, 64)
 		switch {
+		case rep.Code == codeConflict && k.req.Object != "txn" && err == nil:
+			// Nobody has seen what a single operation has read: it can be done again,
+			// on a snapshot that has what was in the way.
+			k.after, k.snapped, k.admitted = Num(n), false, false
 		case rep.Outcome == protocol.Fail:
 			m.finish(k, kv.Result{Outcome: rep.Outcome, Code: rep.Code, Error: rep.Error})
 		case rep.Outcome == protocol.OK && err == nil:
@@ -245,6 +256,14 @@ func (m *Machine) commit(k *task, t *txn) {
 func (m *Machine) settle() {
 	meta := m.meta()
 	for _, k := range slices.Clone(m.tasks) {
+		known := meta.mark
+		if m.cfg.Bugs.Has(bug.DMVStaleMetadataRead) {
+			known = m.looked
+		}
+		if k.after != 0 && k.after <= known {
+			k.after = 0
+			m.snapshot(k)
+		}
 		if k.num == 0 {
 			m.admit(k)
 			continue

@@ -41,7 +41,7 @@ type run struct {
 // outside is a run that is judged by what the clients saw.
 func outside(seed uint64, mode Mode) *run {
 	rec := &txntest.Recorder{Mix: txntest.Mix{
-		Steps: 4, Whole: 0.4, Readers: 0.3, Aborted: 0.05,
+		Steps: 4, Whole: 0.4, Single: 0.2, Readers: 0.3, Aborted: 0.05,
 	}}
 	if seed%2 == 0 {
 		rec.Mix.Fresh = 25

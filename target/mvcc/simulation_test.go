@@ -55,7 +55,7 @@ func (m mode) level() txntest.Level {
 // options are those of a run that is judged from outside, by what the clients saw.
 func options(seed uint64, m mode) sim.Options {
 	rec := &txntest.Recorder{Mix: txntest.Mix{
-		Registers: int(seed % 3), Steps: 6, Whole: 0.3, Readers: 0.3, Aborted: 0.05,
+		Registers: int(seed % 3), Steps: 6, Whole: 0.3, Single: 0.2, Readers: 0.3, Aborted: 0.05,
 	}}
 	if seed%2 == 0 {
 		rec.Mix.Fresh, rec.Mix.Lists = 20, 3

@@ -31,9 +31,10 @@ type Mix struct {
 	// Registers adds steps that read and write so many registers of two values.
 	// The judgment does not look at them.
 	Registers int
-	// Whole is the share of transactions that come in one request, Readers of
-	// those that only read, Aborted of those that the client gives up.
-	Whole, Readers, Aborted float64
+	// Whole is the share of transactions that come in one request, Single of those
+	// that are a single operation, Readers of those that only read, Aborted of those
+	// that the client gives up.
+	Whole, Single, Readers, Aborted float64
 }
 
 // Recorder makes dialogs and keeps what became of them.
@@ -56,7 +57,8 @@ type Txn struct {
 	Node protocol.NodeID
 
 	rec         *Recorder
-	whole, quit bool
+	whole, quit bool // at most one of them
+	single      bool // whole, and one step
 	id          uint64
 	at          int
 }
@@ -78,12 +80,17 @@ func (r *Recorder) New(rng *rand.Rand, n int) sim.Dialog {
 		rec: r, Outcome: protocol.Unknown,
 		whole: rng.Float64() < r.Mix.Whole, quit: rng.Float64() < r.Mix.Aborted,
 	}
+	t.single = r.Mix.Single > 0 && rng.Float64() < r.Mix.Single
+	t.whole = t.whole || t.single
 	t.quit = t.quit && !t.whole
 	lists, most := r.Mix.Lists, r.Mix.Steps
 	if lists == 0 {
 		lists = 4
 	}
-	if most == 0 {
+	switch {
+	case t.single:
+		most = 1
+	case most == 0:
 		most = 4
 	}
 	reader := rng.Float64() < r.Mix.Readers
@@ -153,6 +160,11 @@ func (r *Recorder) Final(*sim.Cluster) []func() sim.Dialog {
 // Next conducts the transaction: begin, the steps, commit; or all in one request.
 func (t *Txn) Next(_ *rand.Rand, last *sim.Op) (protocol.Request, bool) {
 	if last == nil {
+		if t.single {
+			var r protocol.Request
+			r.Object, r.F, r.Key, r.Value = t.Steps[0].request()
+			return r, true
+		}
 		if t.whole {
 			return protocol.Request{Object: "txn", F: "run", Value: t.value()}, true
 		}
@@ -161,7 +173,7 @@ func (t *Txn) Next(_ *rand.Rand, last *sim.Op) (protocol.Request, bool) {
 	if t.at == 0 && t.Invoke == 0 {
 		t.Invoke, t.Node = last.Invoke, last.Node
 	}
-	end := last.Request.F == "run" || last.Request.F == "commit" || last.Request.F == "abort"
+	end := t.whole || last.Request.F == "commit" || last.Request.F == "abort"
 	switch {
 	case last.Outcome != protocol.OK, end:
 		t.ended(last)
@@ -189,14 +201,15 @@ func (t *Txn) Next(_ *rand.Rand, last *sim.Op) (protocol.Request, bool) {
 // and neither has what the client gave up.
 func (t *Txn) ended(last *sim.Op) {
 	t.Return, t.Outcome = last.Return, protocol.Fail
-	switch last.Request.F {
-	case "run":
+	if t.whole || last.Request.F == "commit" {
 		t.Outcome = last.Outcome
-		if last.Outcome == protocol.OK {
-			t.parse(last.Value)
-		}
-	case "commit":
-		t.Outcome = last.Outcome
+	}
+	switch {
+	case last.Outcome != protocol.OK || !t.whole:
+	case t.single && t.Steps[0].Elem == 0:
+		t.Steps[0].Read = elements(last.Value)
+	case !t.single:
+		t.parse(last.Value)
 	}
 }
 
