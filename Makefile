@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint bench fuzz sim recall build ci clean
+.PHONY: help demo test race lint bench fuzz sim recall matrix build ci clean
 
 help:   ## print these verbs
 	@grep -hE '^[a-z]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/' | expand -t 12
@@ -16,9 +16,11 @@ bench:  ## run the benchmarks of docs/PERFORMANCE.md
 fuzz:   ## fuzz the codecs for a minute each
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m ./history && go test -run '^$$' -fuzz FuzzEDN -fuzztime 1m ./history
 sim:    ## simulate the protocols over 10,000 seeds each
-	SIM_SEEDS=10000 go test -timeout 60m -run Sim ./target/...
+	SIM_SEEDS=10000 go test -timeout 3h -run 'Sim|Disks' ./target/...
 recall: ## run every planted bug and write docs/RECALL.md (hours)
 	go run ./bench/recall -seeds 10 -for 3m -out docs/RECALL.md
+matrix: ## every correct protocol, 10 minutes of each workload of its claim (hours)
+	go run ./bench/recall -matrix -seeds 1 -for 10m
 build:  ## build both programs into bin/
 	go build -o bin/ ./cmd/...
 ci:     ## what continuous integration runs
