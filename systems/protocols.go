@@ -37,7 +37,8 @@ type Protocol struct {
 
 // Protocols are the protocols of the reference cluster.
 func Protocols() []Protocol {
-	return slices.Concat(logProtocols(), quorumProtocols(), mvccProtocols(), dmvccProtocols())
+	return slices.Concat(logProtocols(), quorumProtocols(), leaseProtocols(),
+		mvccProtocols(), dmvccProtocols())
 }
 
 // everything is the families of faults that the strongest claims cover.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ordeal-dev/ordeal/target/dmvcc"
+	"github.com/ordeal-dev/ordeal/target/lock"
 	"github.com/ordeal-dev/ordeal/target/mvcc"
 	"github.com/ordeal-dev/ordeal/target/paxos"
 	"github.com/ordeal-dev/ordeal/target/protocol"
@@ -29,6 +30,9 @@ func protocols() map[string]server.Factory {
 
 		"dmvcc-all":    factory(dmvcc.New(dmvcc.All)),
 		"dmvcc-quorum": factory(dmvcc.New(dmvcc.Quorum)),
+
+		"lease-read": factory(paxos.NewLeaseRead),
+		"lock":       factory(lock.New),
 	}
 }
 

@@ -47,7 +47,7 @@ func newServe() *cobra.Command {
 
 func (f *serveFlags) register(cmd *cobra.Command) {
 	s := cmd.Flags()
-	s.StringVar(&f.protocol, "protocol", "", "what to run: paxos or quorum")
+	s.StringVar(&f.protocol, "protocol", "", "what to run; an unknown name lists all")
 	s.StringVar(&f.id, "id", "", "name of this node")
 	s.StringVar(&f.peers, "peers", "",
 		"all nodes and where this one sends to each: n1=host:port,n2=host:port,…")

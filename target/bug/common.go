@@ -14,15 +14,18 @@ const (
 	TornReplayed   ID = "stor-torn-tail-replayed"
 	FullAck        ID = "stor-enospc-ack"
 	TruncateMiddle ID = "stor-truncate-corrupt-middle"
+
+	DedupNotInSnapshot ID = "cli-dedup-not-in-snapshot"
+	ReplyFIFOMismatch  ID = "cli-reply-fifo-mismatch"
 )
 
 func common() []Info {
-	all := slices.Concat([]string{"quorum", "paxos"}, mvccModes(), dmvccModes())
+	logs := []string{"paxos", "lease-read", "lock"}
+	all := slices.Concat([]string{"quorum"}, logs, mvccModes(), dmvccModes())
 	disks := []string{"quorum", "paxos"}
 	return []Info{
 		{
-			ID: NoDedup, Protocols: slices.Concat([]string{"paxos"}, mvccModes()), Class: Easy,
-			Smoke:   true,
+			ID: NoDedup, Protocols: slices.Concat(logs, mvccModes()), Class: Easy, Smoke: true,
 			Correct: "a repeated command is answered from the session table without being applied",
 			Wrong:   "the session table is written but never consulted: a repeat is applied again",
 		},
@@ -65,6 +68,16 @@ func common() []Info {
 			ID: TruncateMiddle, Protocols: disks, Class: Needle,
 			Correct: "a bad record with others behind it is lost data: the node does not vote",
 			Wrong:   "the log is cut there, and the node votes as if the rest had never been",
+		},
+		{
+			ID: DedupNotInSnapshot, Protocols: []string{"paxos"}, Class: Hard,
+			Correct: "a snapshot has the data and the tables that tell repeats, as of one slot",
+			Wrong:   "it has the data only: who was restored from it applies a repeat that others skip",
+		},
+		{
+			ID: ReplyFIFOMismatch, Protocols: []string{"paxos"}, Class: Medium,
+			Correct: "a node that forwards requests matches the answers by the requests' ids",
+			Wrong:   "it matches them in order: after a time-out the late answer goes to the next request",
 		},
 	}
 }

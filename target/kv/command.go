@@ -20,6 +20,11 @@ const (
 	Op
 	// Tick tells how much time went by.
 	Tick
+	// Duty is what the leader wants of an extension, by itself. It is applied each
+	// time that it comes, so carrying it out twice must be the same as once.
+	Duty
+	// Config names the voting members from its slot on, in Value.
+	Config
 )
 
 // MaxCommand bounds the bytes of key and value together, so that a command
@@ -47,7 +52,8 @@ type Origin struct {
 type Command struct {
 	_    struct{} `cbor:",toarray"`
 	Kind Kind
-	// The rest belongs to Op, except Elapsed.
+	// The rest belongs to Op, except Elapsed; Duty has Object, F, Key and Value,
+	// Config has Value.
 	Origin       Origin
 	Session, Seq uint64
 	Object, F    string
@@ -80,6 +86,10 @@ func (c Command) String() string {
 		return s
 	case Tick:
 		return fmt.Sprintf("tick(%dms)", c.Elapsed/1e6)
+	case Config:
+		return fmt.Sprintf("config(%s)", c.Value)
+	case Duty:
+		return fmt.Sprintf("duty %s.%s(%s %s)", c.Object, c.F, c.Key, c.Value)
 	default:
 		return "noop"
 	}

@@ -48,6 +48,8 @@ type Store struct {
 	origins  map[protocol.NodeID]*origin
 	// extensions by the kind of object that they are.
 	extensions map[string]Extension
+	settled    []Settlement
+	config     string
 }
 
 // Extension is a kind of object that another package keeps in the store: locks,
@@ -65,6 +67,24 @@ type Extension interface {
 	// replaces the state by such bytes.
 	Encode() []byte
 	Decode(b []byte) error
+}
+
+// Pending is the outcome of a command whose reply comes later, when another command
+// settles it. Only extensions that are Settlers use it, and no client sees it.
+const Pending = protocol.Outcome(3)
+
+// Settler is an extension that answers commands later than it applies them.
+type Settler interface {
+	// Settled returns the replies to earlier commands that the command applied
+	// last has settled, and forgets them.
+	Settled() []Settlement
+}
+
+// Settlement is the reply to a command that was Pending.
+type Settlement struct {
+	Origin       Origin
+	Session, Seq uint64
+	Result       Result
 }
 
 // Extensions makes the extensions of a store, each for its kind of object.
@@ -88,6 +108,9 @@ func New(bugs bug.Set, ext Extensions) *Store {
 // Applied is the greatest slot applied.
 func (s *Store) Applied() uint64 { return s.applied }
 
+// Config is the value of the last Config command, "" if there was none.
+func (s *Store) Config() string { return s.config }
+
 // Sessions is the number of live sessions.
 func (s *Store) Sessions() int { return len(s.sessions) }
 
@@ -95,6 +118,7 @@ func (s *Store) Sessions() int { return len(s.sessions) }
 // caller applies slots in order, each once.
 func (s *Store) Apply(slot uint64, c Command) Result {
 	s.applied = max(s.applied, slot)
+	defer s.collect()
 	switch c.Kind {
 	case Op:
 		if r, done := s.repeated(c); done {
@@ -106,9 +130,37 @@ func (s *Store) Apply(slot uint64, c Command) Result {
 	case Tick:
 		s.pass(c.Elapsed)
 		return Result{}
+	case Config:
+		s.config = c.Value
+		return Result{}
+	case Duty:
+		if e := s.extensions[c.Object]; e != nil {
+			e.Apply(slot, s.now, c)
+		}
+		return Result{}
 	default:
 		return Result{}
 	}
+}
+
+// collect takes note of the replies to earlier commands that this one has settled. A
+// repeat of such a command is from now on answered the same.
+func (s *Store) collect() {
+	for _, kind := range sortedKeys(s.extensions) {
+		if e, settles := s.extensions[kind].(Settler); settles {
+			for _, t := range e.Settled() {
+				s.settle(t)
+				s.settled = append(s.settled, t)
+			}
+		}
+	}
+}
+
+// Settled returns the replies to commands that were Pending, and forgets them.
+func (s *Store) Settled() []Settlement {
+	all := s.settled
+	s.settled = nil
+	return all
 }
 
 // Read answers a request with F "read". The caller has made sure that the store

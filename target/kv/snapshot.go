@@ -25,9 +25,10 @@ type image struct {
 	Origins  []originImage
 	// Extensions are in the order of their kinds.
 	Extensions []extensionImage
+	Config     string
 }
 
-const imageVersion = 2
+const imageVersion = 3
 
 type extensionImage struct {
 	_    struct{} `cbor:",toarray"`
@@ -68,7 +69,7 @@ type replyImage struct {
 
 // Encode returns the snapshot. Equal stores give equal bytes.
 func (s *Store) Encode() []byte {
-	im := image{Version: imageVersion, Applied: s.applied, Now: s.now}
+	im := image{Version: imageVersion, Applied: s.applied, Now: s.now, Config: s.config}
 	for _, k := range sortedKeys(s.objects) {
 		im.Objects = append(im.Objects, s.objects[k].snapshot(k))
 	}
@@ -77,7 +78,16 @@ func (s *Store) Encode() []byte {
 		im.Sessions = append(im.Sessions,
 			sessionImage{ID: id, Seq: t.seq, Reply: t.reply, Used: t.used})
 	}
+	if s.bugs.Has(bug.DedupNotInSnapshot) {
+		// Planted: that there are sessions is told, not what they have done.
+		for i := range im.Sessions {
+			im.Sessions[i].Seq, im.Sessions[i].Reply = 0, Result{}
+		}
+	}
 	for _, node := range sortedKeys(s.origins) {
+		if s.bugs.Has(bug.DedupNotInSnapshot) {
+			break
+		}
 		o := s.origins[node]
 		oi := originImage{Node: node, Epoch: o.epoch, Low: o.low}
 		for _, n := range sortedKeys(o.replies) {
@@ -112,7 +122,7 @@ func Decode(b []byte, bugs bug.Set, ext Extensions) (*Store, error) {
 		return nil, fmt.Errorf("decode snapshot: version %d, want %d", im.Version, imageVersion)
 	}
 	s := New(bugs, ext)
-	s.applied, s.now = im.Applied, im.Now
+	s.applied, s.now, s.config = im.Applied, im.Now, im.Config
 	for _, o := range im.Objects {
 		s.objects[o.Key] = o.object()
 	}

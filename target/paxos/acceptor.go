@@ -18,6 +18,9 @@ type record struct {
 	_      struct{} `cbor:",toarray"`
 	Ballot Ballot
 	Votes  []proposal
+	// Restamp are slots whose votes now count for the ballot, which only a planted
+	// bug writes.
+	Restamp []uint64
 }
 
 // persist appends a record to what must be durable before the next message.
@@ -42,6 +45,11 @@ func (m *Machine) replay(b []byte) error {
 		if p.Slot > m.log.base {
 			e := m.log.grow(p.Slot)
 			e.vote, e.cmd = r.Ballot, p.Command
+		}
+	}
+	for _, k := range r.Restamp {
+		if e := m.log.at(k); e != nil && e.known() {
+			e.vote = r.Ballot
 		}
 	}
 	return nil
@@ -71,6 +79,9 @@ func (m *Machine) onPrepare(from int, p *prepare) {
 	case c > 0:
 		if !p.Transfer && m.settled(from) {
 			return // it does not hear the leader that we hear; no reason to depose it
+		}
+		if m.barred(from) {
+			return // another may be reading under our promise
 		}
 		m.promise(p.Ballot)
 		m.electionAt = m.now + m.electionTimeout()
@@ -105,8 +116,16 @@ const maxAhead = 20_000
 // onAccept answers phase 2a: it votes unless a higher ballot was promised, and
 // voting raises the promise. The whole batch is one record.
 func (m *Machine) onAccept(from int, a *accept) {
-	if !m.obey(a.Ballot, from) {
+	if m.bugs.Has(bug.MPPromisePerSlotOnly) && a.Ballot.Less(m.promised) {
+		m.intrude(from, a) // planted: the promise is not for slots yet to come
 		return
+	}
+	if !m.licensed(from) && !m.obey(a.Ballot, from) {
+		return
+	}
+	stamp := a.Ballot
+	if a.Stamp.Round > 0 {
+		stamp = a.Stamp
 	}
 	var voted []proposal
 	var slots []uint64
@@ -118,8 +137,8 @@ func (m *Machine) onAccept(from int, a *accept) {
 			// Chosen, applied and in the checkpoint: the proposal is that command.
 		default:
 			e := m.log.grow(p.Slot)
-			if e.vote != a.Ballot {
-				e.vote = a.Ballot
+			if e.vote != stamp {
+				e.vote = stamp
 				if !e.chosen {
 					e.cmd = p.Command
 				}
@@ -128,8 +147,11 @@ func (m *Machine) onAccept(from int, a *accept) {
 		}
 		slots = append(slots, p.Slot)
 	}
-	if len(voted) > 0 {
-		m.persist(record{Ballot: a.Ballot, Votes: voted})
+	if len(voted) > 0 && m.bugs.Has(bug.MPRestampBeforeValues) {
+		m.restamp(half{from: from, ballot: stamp, votes: voted, slots: slots})
+		slots = nil
+	} else if len(voted) > 0 {
+		m.persist(record{Ballot: stamp, Votes: voted})
 	}
 	m.verify(a.Ballot, a.Commit)
 	if len(slots) > 0 {
@@ -145,6 +167,8 @@ func (m *Machine) obey(b Ballot, from int) bool {
 		return false
 	case c < 0:
 		m.send(from, kindNack, nack{Ballot: b, Promised: m.promised})
+		return false
+	case c > 0 && m.licensed(m.me):
 		return false
 	case c > 0:
 		m.promise(b)
@@ -195,8 +219,11 @@ func (m *Machine) apply(k uint64, e *slotState) {
 	e.applied = true
 	m.applied = max(m.applied, k)
 	r := m.store.Apply(k, e.cmd)
-	if e.cmd.Kind != kv.Op {
-		return
+	m.answerBySlot(k, r)
+	for _, s := range m.store.Settled() {
+		m.answer(s.Origin, s.Result)
 	}
-	m.answer(e.cmd.Origin, r)
+	if e.cmd.Kind == kv.Op && r.Outcome != kv.Pending {
+		m.answer(e.cmd.Origin, r)
+	}
 }

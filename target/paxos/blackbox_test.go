@@ -1,7 +1,9 @@
 package paxos
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -83,11 +85,19 @@ func atomicList(ops []*sim.Op) error {
 }
 
 func inRealTime(pos map[*sim.Op]int) error {
-	for a, pa := range pos {
-		for b, pb := range pos {
-			if a.Return < b.Invoke && (pb < pa || pb == pa && b.Request.F == "append") {
-				return fmt.Errorf("%v at %d, later %v at %d", a, pa, b, pb)
+	called := slices.Collect(maps.Keys(pos))
+	returned := slices.Clone(called)
+	slices.SortFunc(called, func(a, b *sim.Op) int { return cmp.Compare(a.Invoke, b.Invoke) })
+	slices.SortFunc(returned, func(a, b *sim.Op) int { return cmp.Compare(a.Return, b.Return) })
+	var a *sim.Op // the one at the greatest position of those that returned before
+	for _, b := range called {
+		for ; len(returned) > 0 && returned[0].Return < b.Invoke; returned = returned[1:] {
+			if a == nil || pos[returned[0]] > pos[a] {
+				a = returned[0]
 			}
+		}
+		if a != nil && (pos[b] < pos[a] || pos[b] == pos[a] && b.Request.F == "append") {
+			return fmt.Errorf("%v at %d, later %v at %d", a, pos[a], b, pos[b])
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/kv"
 )
 
@@ -44,6 +45,9 @@ func (m *Machine) compact() {
 			pin = max(pin, m.commit-m.maxPinned())
 		}
 		m.log.cut(min(m.commit-m.keep, pin))
+	}
+	if m.bugs.Has(bug.MPAppliedIndexNotAtomic) && m.planted.flushed != nil {
+		data = m.planted.flushed // planted: as of another slot than the index
 	}
 	c := checkpoint{
 		Version: checkpointVersion, Promised: m.promised,
@@ -89,11 +93,15 @@ func (m *Machine) restoreCheckpoint(b []byte) error {
 	if err != nil {
 		return err
 	}
-	if c.Base > c.Commit || c.Commit > store.Applied() {
+	applied := store.Applied()
+	if m.bugs.Has(bug.MPAppliedIndexNotAtomic) {
+		applied = c.Commit
+	}
+	if c.Base > c.Commit || c.Commit > applied {
 		return errors.New("indexes contradict each other")
 	}
 	m.promised, m.store = c.Promised, store
-	m.log.base, m.commit, m.applied = c.Base, c.Commit, store.Applied()
+	m.log.base, m.commit, m.applied = c.Base, c.Commit, applied
 	for _, v := range c.Log {
 		if v.Slot <= c.Base || v.Slot > c.Base+2*m.ahead {
 			return fmt.Errorf("slot %d is out of place", v.Slot)

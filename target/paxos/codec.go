@@ -32,6 +32,7 @@ const (
 	kindSnapshotPart
 	kindProgress
 	kindTransfer
+	kindOrder
 )
 
 // batchBytes is how many bytes of commands or data are put into one message, so
@@ -107,6 +108,9 @@ type accept struct {
 	Ballot    Ballot
 	Commit    uint64
 	Proposals []proposal
+	// Stamp, if not zero, is what the votes are recorded under, which only a planted
+	// bug wants.
+	Stamp Ballot
 }
 
 // accepted is phase 2b.
@@ -123,13 +127,32 @@ type nack struct {
 }
 
 // heartbeat asserts leadership. Its nonce was never used before in this ballot;
-// Sent is the leader's own clock, for itself.
+// Sent is the leader's own clock, for itself. The rest is about leases, see
+// leases.go: Asked is Sent on the clock that leases go by; a leader that has given
+// its lease up says Released and asks for no more.
 type heartbeat struct {
 	_      struct{} `cbor:",toarray"`
 	Ballot Ballot
 	Nonce  uint64
 	Commit uint64
 	Sent   protocol.Time
+
+	// Context is the number of a read, which only a planted bug needs.
+	Context  uint64
+	Asked    protocol.Time
+	Released bool
+	Renewals []renewal // by member; none where there are no leases
+}
+
+// renewal asks a member to promise until a moment of its own clock; the zero
+// renewal asks for nothing.
+type renewal struct {
+	_ struct{} `cbor:",toarray"`
+	// Epoch is the life of the member whose clock it is.
+	Epoch protocol.Epoch
+	Until protocol.Time
+	// Base is when the request was sent from which the leader counts.
+	Base protocol.Time
 }
 
 type heartbeatAnswer struct {
@@ -140,6 +163,14 @@ type heartbeatAnswer struct {
 	LeaderCommit uint64
 	Sent         protocol.Time
 	Have         have
+
+	// Clock is the sender's own clock, Asked the heartbeat's. A promise was made
+	// if Granted, and Base is that of its renewal.
+	Asked, Clock protocol.Time
+	Granted      bool
+	Base         protocol.Time
+	// Context is the heartbeat's.
+	Context uint64
 }
 
 // have tells how far a follower has come.
@@ -212,6 +243,12 @@ type transfer struct {
 	Ballot Ballot
 }
 
+// order hands what an operator wants to the leader.
+type order struct {
+	_         struct{} `cbor:",toarray"`
+	F, Target string
+}
+
 // encode makes a payload. A body that cannot be encoded, or not in one
 // datagram, is a bug here.
 func encode(k msgKind, body any) []byte {
@@ -278,6 +315,8 @@ func newBody(k msgKind) any {
 		return new(progress)
 	case kindTransfer:
 		return new(transfer)
+	case kindOrder:
+		return new(order)
 	default:
 		return newMendBody(k)
 	}

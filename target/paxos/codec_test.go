@@ -28,12 +28,14 @@ func samples() map[msgKind]any {
 		kindPrepare:       &prepare{Ballot: b, From: 3, Transfer: true},
 		kindPromise: &promise{Ballot: b, From: 1, To: 9, Last: true, Base: 2,
 			Votes: []vote{{Slot: 3, Ballot: b, Chosen: true, Command: c}}},
-		kindAccept:          &accept{Ballot: b, Commit: 2, Proposals: ps},
-		kindAccepted:        &accepted{Ballot: b, Slots: []uint64{3, 4}},
-		kindNack:            &nack{Ballot: b, Promised: b},
-		kindHeartbeat:       &heartbeat{Ballot: b, Nonce: 3, Commit: 4, Sent: 5},
-		kindHeartbeatAnswer: &heartbeatAnswer{Ballot: b, Nonce: 3, LeaderCommit: 4, Sent: 5, Have: h},
-		kindForward:         &forward{Command: c},
+		kindAccept:   &accept{Ballot: b, Commit: 2, Proposals: ps, Stamp: b},
+		kindAccepted: &accepted{Ballot: b, Slots: []uint64{3, 4}},
+		kindNack:     &nack{Ballot: b, Promised: b},
+		kindHeartbeat: &heartbeat{Ballot: b, Nonce: 3, Commit: 4, Sent: 5, Asked: 6,
+			Context: 9, Released: true, Renewals: []renewal{{Epoch: 1, Until: 2, Base: 3}, {}}},
+		kindHeartbeatAnswer: &heartbeatAnswer{Ballot: b, Nonce: 3, LeaderCommit: 4, Sent: 5,
+			Have: h, Asked: 6, Clock: 7, Granted: true, Base: 8, Context: 9},
+		kindForward: &forward{Command: c},
 		kindForwardAnswer: &forwardAnswer{Origin: c.Origin,
 			Result: kv.Result{Outcome: protocol.Fail, Value: "1", Code: "c", Error: "e"}},
 		kindRead:         &read{Token: 8},
@@ -42,6 +44,7 @@ func samples() map[msgKind]any {
 		kindSnapshotPart: &snapshotPart{Index: 9, Parts: 3, Part: 1, Sum: 7, Data: []byte{1}, More: true},
 		kindProgress:     &progress{Have: h},
 		kindTransfer:     &transfer{Ballot: b},
+		kindOrder:        &order{F: "transfer", Target: "n2"},
 	}
 }
 
@@ -51,7 +54,7 @@ func TestMessagesRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := samples()
-	for k := kindPing; k <= kindTransfer; k++ {
+	for k := kindPing; k <= kindOrder; k++ {
 		want := all[k]
 		b := encode(k, want)
 		got, err := codec.decode(b)
@@ -67,7 +70,7 @@ func TestMessagesRoundTrip(t *testing.T) {
 			}
 		}
 	}
-	if newBody(kindTransfer+1) != nil {
+	if newBody(kindOrder+1) != nil {
 		t.Error("a kind of message has no sample")
 	}
 }

@@ -34,9 +34,11 @@ func Describe(payload []byte) string {
 	case *nack:
 		return fmt.Sprintf("nack %v promised=%v", b.Ballot, b.Promised)
 	case *heartbeat:
-		return fmt.Sprintf("heartbeat %v nonce=%d commit=%d", b.Ballot, b.Nonce, b.Commit)
+		return fmt.Sprintf("heartbeat %v nonce=%d commit=%d%s", b.Ballot, b.Nonce, b.Commit,
+			flag(b.Released, "released"))
 	case *heartbeatAnswer:
-		return fmt.Sprintf("heartbeat-answer %v nonce=%d have=%d", b.Ballot, b.Nonce, b.Have.Commit)
+		return fmt.Sprintf("heartbeat-answer %v nonce=%d have=%d%s", b.Ballot, b.Nonce,
+			b.Have.Commit, flag(b.Granted, "granted"))
 	default:
 		return describeRest(body)
 	}
@@ -66,6 +68,8 @@ func describeRest(body any) string {
 		return fmt.Sprintf("rejoin have=%d want=%d", b.Have.Commit, b.Want)
 	case *rejoined:
 		return fmt.Sprintf("rejoined e%d promised=%v last=%d", b.Epoch, b.Promised, b.Last)
+	case *order:
+		return fmt.Sprintf("order %s %s", b.F, b.Target)
 	default:
 		return fmt.Sprintf("%T", body)
 	}

@@ -3,6 +3,7 @@ package paxos
 import (
 	"math"
 
+	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
 
@@ -54,6 +55,7 @@ type candidacy struct {
 	best  map[uint64]vote
 	// behind is set when a member knows of slots that this node cannot take over.
 	behind bool
+	logs   map[int]map[uint64]vote // for a planted bug
 }
 
 func (m *Machine) between(lo, hi protocol.Time) protocol.Time {
@@ -81,6 +83,13 @@ func (m *Machine) settled(asker int) bool {
 // campaign asks first whether it would be of use. A node that was cut off comes
 // back with no greater ballot, and deposes nobody (pre-vote, Ongaro, section 9.6).
 func (m *Machine) campaign() {
+	if !m.isVoter(m.me) {
+		return // a learner follows
+	}
+	if m.barred(m.me) {
+		m.waitForLease()
+		return
+	}
 	m.role, m.leader = preCandidate, ""
 	m.cand = &candidacy{
 		token: m.mint(), grants: 1 << m.me, ends: m.now + attempt, askedAt: m.now,
@@ -94,7 +103,7 @@ func (m *Machine) onPreVote(from int, v *preVote) {
 		Token: v.Token, Promised: m.promised,
 		// One that lacks what was compacted here could not lead: phase 1 would
 		// not tell it what was chosen in those slots.
-		Granted: !m.settled(from) && v.Commit >= m.log.base,
+		Granted: !m.settled(from) && !m.barred(from) && v.Commit >= m.log.base,
 	})
 }
 
@@ -149,6 +158,9 @@ func (m *Machine) onPromise(from int, p *promise) {
 		if v.Slot < c.first {
 			continue // not asked for
 		}
+		if m.bugs.Has(bug.MPRecoverLongestLog) {
+			c.keepLog(from, v, m.ballot)
+		}
 		if b, there := c.best[v.Slot]; !there || v.Chosen && !b.Chosen ||
 			!b.Chosen && b.Ballot.Less(v.Ballot) {
 			c.best[v.Slot] = v
@@ -170,7 +182,12 @@ func (m *Machine) onPromise(from int, p *promise) {
 }
 
 func (m *Machine) countPromises() {
-	if m.isMajority(m.cand.done) {
+	if m.phaseOne(m.cand) && m.bugs.Has(bug.MPRecoverLongestLog) {
+		// Planted: one log is taken whole.
+		m.startLeading(m.cand.first, m.longest(m.cand))
+		return
+	}
+	if m.phaseOne(m.cand) {
 		m.startLeading(m.cand.first, m.cand.best)
 	}
 }

@@ -49,6 +49,7 @@ func TestInteraction(t *testing.T) {
 type script struct {
 	out     strings.Builder
 	quiet   bool
+	mode    Mode
 	pings   bool
 	members []protocol.NodeID
 	bugs    bug.Set
@@ -64,6 +65,11 @@ type script struct {
 
 type scripted struct {
 	machine *Machine // nil while it is down
+	// now is the node's clock, ppm how much faster than the script's it runs; wall
+	// is how far its time of day is ahead.
+	now     protocol.Time
+	ppm     int
+	wall    time.Duration
 	epoch   protocol.Epoch
 	records [][]byte
 	ckpt    []byte
@@ -148,7 +154,7 @@ func (s *script) runNode(t *testing.T, d *datadriven.TestData) {
 		for _, id := range s.args(d) {
 			m := s.nodes[id].machine
 			m.electionAt = m.now
-			m.Tick(s.now)
+			s.tell(id)
 		}
 	case "crash":
 		// Cuts the power of nodes, before what they want done is done.
@@ -170,11 +176,33 @@ func (s *script) runNode(t *testing.T, d *datadriven.TestData) {
 			n := s.nodes[id]
 			n.records, n.damaged = n.records[:keep], true
 		}
+	case "members":
+		// Shows whom nodes take for voters and for learners.
+		for _, id := range s.args(d) {
+			if m := s.nodes[id].machine; m != nil {
+				voters, learners := m.split()
+				s.printf("%s: voters %v, learners %v", id, voters, learners)
+			}
+		}
+	case "leases":
+		// Shows what nodes hold and have promised.
+		for _, id := range s.args(d) {
+			if m := s.nodes[id].machine; m != nil {
+				l := m.Status().Details.(Details)
+				s.printf("%s: holds=%t %d ms, promised to %q %d ms", id, l.LeaseHeld, l.LeaseLeft,
+					l.PromisedTo, l.PromiseLeft)
+			}
+		}
 	case "show":
 		// Shows what nodes believe, and their logs; if brief, only how far they go.
 		for _, id := range s.args(d) {
 			s.show(id, d.HasArg("brief"))
 		}
+	case "clock":
+		// Lets the clocks of nodes run faster by so many parts per million from
+		// now on, or sets their time of day ahead.
+		// Example: clock n1 ppm=-50000 wall=-3s
+		s.clock(t, d)
 	default:
 		t.Fatalf("%s: unknown command %s", d.Pos, d.Cmd)
 	}
@@ -205,8 +233,12 @@ func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 		nodes: map[protocol.NodeID]*scripted{}, pings: d.HasArg("pings"),
 		dice: rand.New(rand.NewPCG(1, 2)),
 	}
+	s.mode.Protocol = "paxos"
+	if d.HasArg("leases") {
+		s.mode = Mode{Protocol: "lease-read", Leases: true}
+	}
 	var err error
-	if s.bugs, err = bug.Parse(name, "paxos"); err != nil {
+	if s.bugs, err = bug.Parse(name, s.mode.Protocol); err != nil {
 		d.Fatalf(t, "%v", err)
 	}
 	for i := range nodes {
@@ -221,18 +253,56 @@ func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 func (s *script) start(t *testing.T, id protocol.NodeID) {
 	n := s.nodes[id]
 	n.epoch++
-	m, err := New(protocol.Config{
+	m, err := NewMode(protocol.Config{
 		Self: id, Members: s.members, Epoch: n.epoch, Bugs: s.bugs,
 		Seed:           uint64(slices.Index(s.members, id)),
 		RequestTimeout: 1000 * ms, Checkpoint: n.ckpt, Records: n.records,
 		Damaged: n.damaged && !s.bugs.Has(bug.TruncateMiddle),
-	})
+	}, s.mode)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.checkpointEvery, m.keep, m.ahead = uint64(n.every), uint64(n.kept), uint64(n.ahead)
-	m.Tick(s.now)
 	n.machine = m
+	s.tell(id)
+}
+
+// pass lets time go by for all, and tells some.
+func (s *script) pass(by protocol.Time, ids []protocol.NodeID) {
+	s.now += by
+	for _, n := range s.nodes {
+		n.now += by + by*protocol.Time(n.ppm)/1_000_000
+	}
+	for _, id := range ids {
+		if s.nodes[id].machine != nil {
+			s.tell(id)
+		}
+	}
+}
+
+// tell ticks a node.
+func (s *script) tell(id protocol.NodeID) { s.at(id).Tick(s.nodes[id].now) }
+
+// at returns the machine of a node, which knows the time of day.
+func (s *script) at(id protocol.NodeID) *Machine {
+	n := s.nodes[id]
+	n.machine.SetWall(protocol.WallTime(1e18 + int64(s.now) + int64(n.wall)))
+	return n.machine
+}
+
+func (s *script) clock(t *testing.T, d *datadriven.TestData) {
+	for _, id := range s.args(d) {
+		n := s.nodes[id]
+		d.MaybeScanArgs(t, "ppm", &n.ppm)
+		var ahead string
+		if d.MaybeScanArgs(t, "wall", &ahead); ahead != "" {
+			by, err := time.ParseDuration(ahead)
+			if err != nil {
+				d.Fatalf(t, "%v", err)
+			}
+			n.wall = by
+		}
+	}
 }
 
 func (s *script) submit(t *testing.T, d *datadriven.TestData) {
@@ -257,13 +327,14 @@ func (s *script) submit(t *testing.T, d *datadriven.TestData) {
 	}
 	times := 1
 	d.MaybeScanArgs(t, "times", &times)
+	id := protocol.NodeID(words[0])
 	for i := range times {
 		s.last++
 		r.ID = s.last
 		if i == 0 || i == times-1 {
 			s.printf("r%d", r.ID)
 		}
-		s.nodes[protocol.NodeID(words[0])].machine.Submit(s.now, r)
+		s.at(id).Submit(s.nodes[id].now, r)
 	}
 }
 
@@ -359,7 +430,7 @@ func (s *script) deliver(d *datadriven.TestData) {
 
 func (s *script) step(m protocol.Message) {
 	if n := s.nodes[m.To]; n.machine != nil {
-		n.machine.Step(s.now, m)
+		s.at(m.To).Step(n.now, m)
 	}
 }
 
@@ -388,12 +459,7 @@ func (s *script) tick(t *testing.T, d *datadriven.TestData) {
 	if err != nil {
 		d.Fatalf(t, "%v", err)
 	}
-	s.now += protocol.Time(by)
-	for _, id := range s.args(d) {
-		if n := s.nodes[id]; n.machine != nil {
-			n.machine.Tick(s.now)
-		}
-	}
+	s.pass(protocol.Time(by), s.args(d))
 }
 
 func (s *script) runFor(t *testing.T, d *datadriven.TestData) {
@@ -413,12 +479,7 @@ func (s *script) runFor(t *testing.T, d *datadriven.TestData) {
 		}
 	}
 	for end := s.now + protocol.Time(by); s.now < end; {
-		s.now += protocol.Time(step) * ms
-		for _, id := range ids {
-			if n := s.nodes[id]; n.machine != nil {
-				n.machine.Tick(s.now)
-			}
-		}
+		s.pass(protocol.Time(step)*ms, ids)
 		s.stabilize(ids)
 		s.net = nil
 	}

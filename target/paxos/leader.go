@@ -1,8 +1,6 @@
 package paxos
 
 import (
-	"math/bits"
-
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/kv"
 	"github.com/ordeal-dev/ordeal/target/protocol"
@@ -46,6 +44,9 @@ type leadership struct {
 
 	reads  []readFrom
 	rounds []readRound
+
+	tenure tenure
+	duties []kv.Command // not confirmed yet
 }
 
 // inFlight is a proposed slot that is not known to be chosen.
@@ -81,23 +82,37 @@ func (m *Machine) startLeading(first uint64, best map[uint64]vote) {
 	for i := range l.peers {
 		l.peers[i].contact, l.peers[i].sentAt = m.now, never
 	}
+	l.tenure = newTenure(len(m.members))
 	m.lead = l
 	var again []proposal
 	for k := max(first, m.commit+1); k <= end; k++ {
 		if e := m.log.grow(k); !e.chosen {
+			_, voted := best[k]
+			if !voted && !e.known() && m.bugs.Has(bug.MPHoleNeverFilled) {
+				continue // planted: nobody voted here, so there is nothing to propose
+			}
 			if c, chosen := adopt(e, best, k); chosen {
 				if e.cmd != c {
 					e.vote = Ballot{}
 				}
 				e.cmd, e.chosen = c, true
 			} else {
+				old := e.vote
+				if old.Less(best[k].Ballot) {
+					old = best[k].Ballot
+				}
 				again = append(again, m.assign(k, c))
+				if old.Round > 0 && m.bugs.Has(bug.MPCommitMixedBallots) {
+					// Planted: the vote stays what it was, and so will others' be.
+					e.vote = old
+				}
 			}
 		}
 	}
 	l.noop = l.next
 	l.next++
 	again = append(again, m.assign(l.noop, kv.Command{Kind: kv.Noop}))
+	m.refresh()
 	m.vote(again)
 	m.applyChosen()
 	m.beat()
@@ -139,11 +154,22 @@ func (m *Machine) assign(k uint64, c kv.Command) proposal {
 func (m *Machine) vote(ps []proposal) {
 	for len(ps) > 0 {
 		n := fits(ps)
-		m.persist(record{Ballot: m.ballot, Votes: ps[:n]})
+		m.persistVotes(ps[:n])
 		for _, p := range ps[:n] {
 			m.count(p.Slot, m.me)
 		}
 		ps = ps[n:]
+	}
+}
+
+// persistVotes makes the own votes durable.
+func (m *Machine) persistVotes(ps []proposal) {
+	if !m.bugs.Has(bug.MPCommitMixedBallots) {
+		m.persist(record{Ballot: m.ballot, Votes: ps})
+		return
+	}
+	for i, p := range ps { // planted: each under the ballot that it had
+		m.persist(record{Ballot: m.log.at(p.Slot).vote, Votes: ps[i : i+1]})
 	}
 }
 
@@ -158,15 +184,15 @@ func fits(ps []proposal) int {
 	return len(ps)
 }
 
-// count counts a vote in the own ballot. A slot is chosen when a majority of
-// the members, each counted once, voted for it in one ballot.
+// count counts a vote in the own ballot. A slot is chosen when a majority of the
+// voters as of the slot, each counted once, voted for it in one ballot.
 func (m *Machine) count(k uint64, member int) {
 	f := m.lead.flight[k]
 	if f == nil {
 		return
 	}
 	f.acks |= 1 << member
-	if bits.OnesCount64(f.acks) >= m.majority {
+	if m.configAt(k).has(f.acks) {
 		m.log.at(k).chosen = true
 		delete(m.lead.flight, k)
 	}
@@ -178,6 +204,9 @@ func (m *Machine) onAccepted(from int, a *accepted) {
 	}
 	for _, k := range a.Slots {
 		m.count(k, from)
+	}
+	if m.licensed(m.me) {
+		m.lead.peers[from].contact = m.now
 	}
 	m.applyChosen()
 }
@@ -200,6 +229,9 @@ func (m *Machine) proposeQueued() {
 		if !m.stillWanted(c) {
 			continue
 		}
+		if m.steward != nil {
+			c = m.steward.Stamp(m.ballot, c)
+		}
 		if m.bugs.Has(bug.MPCASAtPropose) && c.F == "cas" {
 			// Planted: the comparison is made now, against a state that lacks
 			// everything in flight, and a plain write goes into the log.
@@ -208,6 +240,9 @@ func (m *Machine) proposeQueued() {
 				m.answer(c.Origin, r)
 				continue
 			}
+		}
+		if m.bugs.Has(bug.MPReplyBySlot) {
+			m.noteProposed(l.next, c)
 		}
 		batch = append(batch, m.assign(l.next, c))
 		l.next++
@@ -227,7 +262,7 @@ func (m *Machine) sendFresh() {
 	}
 	m.lead.fresh = nil
 	for i := 0; i < burst && len(ps) > 0; i++ {
-		n := fits(ps)
+		n := m.fits(ps)
 		for _, p := range ps[:n] {
 			if f := m.lead.flight[p.Slot]; f != nil {
 				for j := range f.sent {
@@ -236,7 +271,7 @@ func (m *Machine) sendFresh() {
 			}
 		}
 		m.broadcast(kindAccept,
-			accept{Ballot: m.ballot, Commit: m.commit, Proposals: ps[:n]})
+			accept{Ballot: m.ballot, Commit: m.commit, Proposals: ps[:n], Stamp: m.stamp(ps)})
 		ps = ps[n:]
 	}
 }
@@ -256,12 +291,12 @@ func (m *Machine) repeatAccepts() {
 			}
 		}
 		for j := 0; j < burst && len(ps) > 0; j++ {
-			n := fits(ps)
+			n := m.fits(ps)
 			for _, p := range ps[:n] {
 				m.lead.flight[p.Slot].sent[i] = m.now
 			}
 			m.send(i, kindAccept,
-				accept{Ballot: m.ballot, Commit: m.commit, Proposals: ps[:n]})
+				accept{Ballot: m.ballot, Commit: m.commit, Proposals: ps[:n], Stamp: m.stamp(ps)})
 			ps = ps[n:]
 		}
 	}
@@ -273,13 +308,15 @@ func (m *Machine) beat() {
 	l.nonce++
 	l.beatAt = m.now
 	m.broadcast(kindHeartbeat,
-		heartbeat{Ballot: m.ballot, Nonce: l.nonce, Commit: m.commit, Sent: m.now})
+		heartbeat{Ballot: m.ballot, Nonce: l.nonce, Commit: m.commit, Sent: m.now,
+			Asked: m.leaseNow(), Released: l.tenure.released, Renewals: m.renewals()})
 }
 
 func (m *Machine) onHeartbeat(from int, h *heartbeat) {
 	if !m.obey(h.Ballot, from) {
 		return
 	}
+	granted, base := m.grantLease(from, h)
 	if h.Nonce <= m.lastNonce {
 		return // a late copy says nothing about whether the leader lives
 	}
@@ -292,6 +329,7 @@ func (m *Machine) onHeartbeat(from int, h *heartbeat) {
 	m.verify(h.Ballot, h.Commit)
 	m.send(from, kindHeartbeatAnswer, heartbeatAnswer{
 		Ballot: h.Ballot, Nonce: h.Nonce, LeaderCommit: h.Commit, Sent: h.Sent, Have: m.have(),
+		Context: h.Context, Asked: h.Asked, Clock: m.leaseNow(), Granted: granted, Base: base,
 	})
 }
 
@@ -300,6 +338,8 @@ func (m *Machine) onHeartbeatAnswer(from int, a *heartbeatAnswer) {
 		return
 	}
 	p := &m.lead.peers[from]
+	m.leaseGranted(from, a, a.Nonce <= p.nonce)
+	m.confirmContext(from, a.Context)
 	if a.Nonce <= p.nonce {
 		return
 	}
@@ -313,18 +353,22 @@ func (m *Machine) onHeartbeatAnswer(from int, a *heartbeatAnswer) {
 // inContact reports whether a majority, the leader included, answered a
 // heartbeat not older than an election timeout.
 func (m *Machine) inContact() bool {
-	n := 1
+	set := uint64(1) << m.me
 	for i, p := range m.lead.peers {
 		if i != m.me && m.now-p.contact < checkQuorum {
-			n++
+			set |= 1 << i
 		}
 	}
-	return n >= m.majority
+	return m.isMajority(set)
 }
 
 // tickLeader does what a leader does as time goes by.
 func (m *Machine) tickLeader() {
-	if !m.inContact() && !m.bugs.Has(bug.MPNoCheckQuorum) {
+	if m.removed() {
+		m.follow("")
+		return
+	}
+	if !m.inContact() && !m.holdsLease() && !m.bugs.Has(bug.MPNoCheckQuorum) {
 		// Step down. Planted otherwise: a leader that hears nobody leads on,
 		// and its heartbeats keep the others from electing one that does.
 		m.follow("")
@@ -347,7 +391,7 @@ func (m *Machine) tickLeader() {
 
 func (m *Machine) onNack(_ int, n *nack) {
 	m.maxRound = max(m.maxRound, n.Promised.Round)
-	if n.Ballot != m.ballot || !m.ballot.Less(n.Promised) {
+	if n.Ballot != m.ballot || !m.ballot.Less(n.Promised) || m.licensed(m.me) {
 		return
 	}
 	switch m.role {

@@ -106,7 +106,7 @@ func (m *Machine) considerTransfer() {
 	mine := m.linkMask()
 	best, top := -1, m.standing()
 	for i := range m.links {
-		if s := m.links[i].standing(); mine&(1<<i) != 0 && i != m.me && top.less(s) {
+		if s := m.links[i].standing(); mine&(1<<i) != 0 && i != m.me && m.isVoter(i) && top.less(s) {
 			best, top = i, s
 		}
 	}
@@ -116,13 +116,13 @@ func (m *Machine) considerTransfer() {
 	}
 	lag := m.commit > m.lead.peers[best].have.Commit+m.transferLag()
 	if m.now-m.betterAt >= transferAfter && m.now-m.transferAt >= transferAgain && !lag {
-		m.transferAt = m.now
-		m.send(best, kindTransfer, transfer{Ballot: m.ballot})
+		m.passOn(best)
 	}
 }
 
 func (m *Machine) onTransfer(from int, t *transfer) {
-	if m.role == follower && t.Ballot == m.promised && m.leader == m.members[from] {
+	if m.role == follower && m.isVoter(m.me) && t.Ballot == m.promised && m.leader == m.members[from] {
+		m.releaseLease()
 		m.prepare(true)
 	}
 }

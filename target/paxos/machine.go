@@ -1,11 +1,11 @@
 package paxos
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"math"
-	"math/bits"
 	"math/rand/v2"
 	"slices"
 
@@ -23,17 +23,16 @@ const (
 
 // Machine is one member. It implements protocol.Machine.
 type Machine struct {
-	self     protocol.NodeID
-	me       int // position of self in members
-	members  []protocol.NodeID
-	index    map[protocol.NodeID]int
-	majority int
-	epoch    protocol.Epoch
-	timeout  protocol.Time
-	bugs     bug.Set
-	ext      kv.Extensions
-	codec    *codec
-	rng      *rand.Rand
+	self    protocol.NodeID
+	me      int // position of self in members
+	members []protocol.NodeID
+	index   map[protocol.NodeID]int
+	epoch   protocol.Epoch
+	timeout protocol.Time
+	bugs    bug.Set
+	ext     kv.Extensions
+	codec   *codec
+	rng     *rand.Rand
 
 	// wall is the driver's time when it was last told, now our own, which
 	// starts at 0 and never runs backwards.
@@ -82,6 +81,19 @@ type Machine struct {
 
 	mending *mending // nil unless the disk was damaged
 
+	leases  *leasing // nil where reads need no lease
+	steward Steward  // nil where there is none
+	// duties are those of somebody who does not lead, which only a planted bug has.
+	duties []kv.Command
+	name   string
+
+	planted planted
+
+	// configs are the configurations that count, see members.go; initial is the
+	// first, before any change.
+	configs []config
+	initial uint64
+
 	out protocol.Ready
 
 	// trace, if set, learns how much was applied when a request was answered.
@@ -94,6 +106,24 @@ func New(cfg protocol.Config) (*Machine, error) { return NewWith(cfg, nil) }
 
 // NewWith is New with kinds of objects of the caller's in the store.
 func NewWith(cfg protocol.Config, ext kv.Extensions) (*Machine, error) {
+	return NewMode(cfg, Mode{Extensions: ext})
+}
+
+// Mode is what a member does beside the plain log; the same at all members.
+type Mode struct {
+	// Protocol is the name to show in Status; "paxos" if it is empty.
+	Protocol string
+	// Extensions are kinds of objects of the caller's in the store.
+	Extensions kv.Extensions
+	// Leases lets the leader answer reads under a lease; see leases.go.
+	Leases bool
+	// Steward, if not nil, makes what looks after the extensions.
+	Steward func() Steward
+}
+
+// NewMode is New for a mode.
+func NewMode(cfg protocol.Config, mode Mode) (*Machine, error) {
+	ext := mode.Extensions
 	if err := validate(cfg); err != nil {
 		return nil, fmt.Errorf("new paxos machine: %w", err)
 	}
@@ -103,7 +133,7 @@ func NewWith(cfg protocol.Config, ext kv.Extensions) (*Machine, error) {
 	}
 	m := &Machine{
 		self: cfg.Self, members: slices.Clone(cfg.Members), epoch: cfg.Epoch,
-		index: map[protocol.NodeID]int{}, majority: len(cfg.Members)/2 + 1,
+		index:   map[protocol.NodeID]int{},
 		timeout: cfg.RequestTimeout, bugs: cfg.Bugs, ext: ext, codec: codec,
 		rng:   rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Epoch))),
 		store: kv.New(cfg.Bugs, ext), heardAt: never, pingAt: never, transferAt: never,
@@ -119,11 +149,20 @@ func NewWith(cfg protocol.Config, ext kv.Extensions) (*Machine, error) {
 		m.links[i].at = never
 	}
 	m.me = m.index[m.self]
+	m.initial = uint64(1)<<len(m.members) - 1
+	m.name = cmp.Or(mode.Protocol, "paxos")
+	if mode.Leases {
+		m.leases = newLeasing(cfg.Epoch, cfg.Bugs)
+	}
+	if mode.Steward != nil {
+		m.steward = mode.Steward()
+	}
 	data := m.store.Encode()
 	m.snap = &snapshot{data: data, sum: crc32.Checksum(data, castagnoli)}
 	if err := m.restore(cfg.Checkpoint, cfg.Records); err != nil {
 		return nil, fmt.Errorf("new paxos machine: %w", err)
 	}
+	m.refresh()
 	m.electionAt = m.electionTimeout()
 	if cfg.Damaged {
 		m.mending = &mending{askedAt: never}
@@ -163,8 +202,6 @@ func (m *Machine) mint() uint64 {
 	m.minted++
 	return uint64(m.epoch)<<32 + m.minted
 }
-
-func (m *Machine) isMajority(set uint64) bool { return bits.OnesCount64(set) >= m.majority }
 
 func (m *Machine) send(to int, k msgKind, body any) {
 	m.post(to, encode(k, body))
@@ -207,7 +244,9 @@ func (m *Machine) Step(now protocol.Time, msg protocol.Message) {
 		m.stepDamaged(from, body)
 		return
 	}
+	m.refresh()
 	m.dispatch(from, body)
+	m.refresh()
 }
 
 func (m *Machine) dispatch(from int, body any) {
@@ -250,12 +289,15 @@ func (m *Machine) dispatch(from int, body any) {
 		m.onTransfer(from, b)
 	case *rejoin:
 		m.onRejoin(from, b)
+	case *order:
+		m.onOrder(b)
 	}
 }
 
 // Tick tells the time. Ten times in a heartbeat interval is plenty.
 func (m *Machine) Tick(now protocol.Time) {
 	m.advance(now)
+	m.refresh()
 	switch {
 	case m.mending != nil:
 		m.tickMending()
@@ -268,6 +310,8 @@ func (m *Machine) Tick(now protocol.Time) {
 	}
 	m.tickRequests()
 	m.tickReads()
+	m.tickSteward()
+	m.tickPlanted()
 }
 
 // Ready returns what is to be done and forgets it. What came in since the last
@@ -281,6 +325,7 @@ func (m *Machine) Ready() protocol.Ready {
 	m.compact()
 	out := m.out
 	m.out = protocol.Ready{}
+	m.finishHalves()
 	return out
 }
 
@@ -290,11 +335,12 @@ func (m *Machine) Status() protocol.Status {
 	if m.mending != nil {
 		role = "damaged"
 	}
+	voters, _ := m.split()
 	return protocol.Status{
-		Node: m.self, Protocol: "paxos", Role: role, Primary: m.role == leader,
+		Node: m.self, Protocol: m.name, Role: role, Primary: m.role == leader,
 		Leader: m.leader, Ballot: m.promised.String(),
 		Applied: m.applied, Committed: m.commit, Epoch: m.epoch,
-		Members: slices.Clone(m.members),
+		Members: voters, Details: m.details(),
 	}
 }
 

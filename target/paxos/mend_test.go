@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ordeal-dev/ordeal/target/kv"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
 
@@ -34,5 +35,17 @@ func TestNoCopyElsewhere(t *testing.T) {
 	_, err := New(protocol.Config{Self: "n1", Members: []protocol.NodeID{"n1"}, Damaged: true})
 	if err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestLargeResult: a result that fits no datagram is not sent; the node that waits for
+// it applies the command itself.
+func TestLargeResult(t *testing.T) {
+	m := inRole(t, leader)
+	m.Ready()
+	m.answer(kv.Origin{Node: "n2", Epoch: 1, N: 1},
+		kv.Result{Value: `"` + strings.Repeat("x", 70_000) + `"`})
+	if got := m.Ready().Messages; len(got) != 0 {
+		t.Errorf("%d messages", len(got))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/ordeal-dev/ordeal/target/bug"
+	"github.com/ordeal-dev/ordeal/target/kv"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
 
@@ -40,6 +41,7 @@ type readFrom struct {
 type readRound struct {
 	nonce, index uint64
 	reads        []readFrom
+	duties       []kv.Command
 }
 
 // roundEvery bounds how often a round starts while another is under way.
@@ -60,6 +62,8 @@ func (m *Machine) gatherReads() {
 // always be repeated.
 func (m *Machine) askIndex(b *readBatch) {
 	switch {
+	case m.keepsLease():
+		m.gotIndex(b.token, m.commit)
 	case m.role == leader:
 		if b.given != m.ballot {
 			b.given = m.ballot
@@ -84,23 +88,40 @@ func (m *Machine) queueRead(r readFrom) {
 		m.grantIndex(r, m.commit)
 		return
 	}
+	if m.holdsLease() {
+		m.grantIndex(r, m.commit)
+		return
+	}
+	if m.bugs.Has(bug.MPReadIndexDupCtx) {
+		m.askInContext(r)
+		return
+	}
 	if !slices.Contains(m.lead.reads, r) {
 		m.lead.reads = append(m.lead.reads, r)
 	}
 }
 
+// indexReady reports whether the commit index covers what earlier leaders have
+// acknowledged.
+func (m *Machine) indexReady() bool {
+	// Planted otherwise: it is taken as it is.
+	return m.commit >= m.lead.noop || m.bugs.Has(bug.MPReadIndexBeforeNoop)
+}
+
 // startRound takes the index for the reads that wait and asks a majority.
 func (m *Machine) startRound() {
 	l := m.lead
-	if len(l.reads) == 0 || m.commit < l.noop {
+	if len(l.reads) == 0 && len(l.duties) == 0 || !m.indexReady() {
 		return
 	}
 	if len(l.rounds) > 0 && m.now-l.beatAt < roundEvery {
 		return
 	}
 	m.beat()
-	l.rounds = append(l.rounds, readRound{nonce: l.nonce, index: m.commit, reads: l.reads})
-	l.reads = nil
+	l.rounds = append(l.rounds, readRound{
+		nonce: l.nonce, index: m.commit, reads: l.reads, duties: l.duties,
+	})
+	l.reads, l.duties = nil, nil
 	m.confirmReads()
 }
 
@@ -108,18 +129,15 @@ func (m *Machine) startRound() {
 // a majority.
 func (m *Machine) confirmReads() {
 	l := m.lead
-	nonces := make([]uint64, len(l.peers))
-	for i, p := range l.peers {
-		nonces[i] = p.nonce
-	}
-	nonces[m.me] = l.nonce
-	slices.Sort(nonces)
-	confirmed := nonces[len(nonces)-m.majority]
+	confirmed := m.confirmed()
 	for len(l.rounds) > 0 && l.rounds[0].nonce <= confirmed {
 		round := l.rounds[0]
 		l.rounds = l.rounds[1:]
 		for _, r := range round.reads {
 			m.grantIndex(r, round.index)
+		}
+		for _, c := range round.duties {
+			m.enqueue(c)
 		}
 	}
 }

@@ -35,7 +35,7 @@ type waiter struct {
 // Submit takes over a client's request.
 func (m *Machine) Submit(now protocol.Time, r protocol.Request) {
 	m.advance(now)
-	if refusal, fine := m.store.Check(r); !fine {
+	if refusal, fine := m.check(r); !fine {
 		m.reply(r.ID, refusal)
 		return
 	}
@@ -54,6 +54,10 @@ func (m *Machine) Submit(now protocol.Time, r protocol.Request) {
 // hand gives the command to the leader. A command without session goes out
 // once; under a session it may be repeated, for the copies are told apart.
 func (m *Machine) hand(w *waiter) {
+	if w.req.Object == adminObject {
+		m.handOrder(w)
+		return
+	}
 	if w.handed && w.cmd.Session == 0 {
 		return
 	}
@@ -65,6 +69,7 @@ func (m *Machine) hand(w *waiter) {
 		}
 	case m.leader != "":
 		w.handed, w.sent = true, m.now
+		m.forwarded(w.cmd.Origin.N)
 		m.send(m.index[m.leader], kindForward, forward{Command: w.cmd})
 	}
 }
@@ -102,7 +107,8 @@ func (m *Machine) stillWanted(c kv.Command) bool {
 }
 
 func (m *Machine) onForward(_ int, f *forward) {
-	if m.role == leader && f.Command.Kind == kv.Op {
+	revoked := f.Command.Kind == kv.Duty && m.bugs.Has(bug.LockDeposedLeaderRevokes)
+	if m.role == leader && (f.Command.Kind == kv.Op || revoked) {
 		m.enqueue(f.Command)
 	}
 }
@@ -113,12 +119,17 @@ func (m *Machine) answer(o kv.Origin, r kv.Result) {
 	switch i, member := m.index[o.Node]; {
 	case m.own(o):
 		m.complete(o.N, r)
-	case m.role == leader && member && i != m.me:
+	case m.role == leader && member && i != m.me && len(r.Value) <= batchBytes:
+		// A greater result, of a transaction that read much, fits no datagram.
 		m.send(i, kindForwardAnswer, forwardAnswer{Origin: o, Result: r})
 	}
 }
 
 func (m *Machine) onForwardAnswer(_ int, a *forwardAnswer) {
+	if m.own(a.Origin) && m.bugs.Has(bug.ReplyFIFOMismatch) {
+		m.answerInOrder(a.Result)
+		return
+	}
 	if m.own(a.Origin) {
 		m.complete(a.Origin.N, a.Result)
 	}
@@ -184,6 +195,7 @@ func (m *Machine) tickRequests() {
 		switch {
 		case w == nil:
 		case m.now >= w.deadline:
+			m.gaveUp(n)
 			m.complete(n, kv.Result{})
 		case !w.read && m.now-w.sent >= retryAfter:
 			m.hand(w)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/target/kv"
@@ -16,6 +18,7 @@ import (
 // watcher sees what the disks hold and what the machines believe, and keeps the
 // invariants of the protocol against that after every step.
 type watcher struct {
+	mode  Mode
 	nodes map[protocol.NodeID]*seen
 	codec *codec
 	// votes holds, for each slot and ballot, the command and the set of
@@ -32,7 +35,9 @@ type watcher struct {
 	answeredAt map[sim.Attempt]uint64
 	elections  int
 	installs   int
-	err        error
+	// configs are the sets of voters after each slot, of those known to be chosen.
+	configs []uint64
+	err     error
 }
 
 type voted struct {
@@ -85,7 +90,7 @@ func unreadable(r protocol.Request) bool { return r.Object == "queue" && r.F == 
 // checkpoints and snapshots.
 func (w *watcher) factory(every, kept uint64) sim.Factory {
 	return func(cfg protocol.Config) (protocol.Machine, error) {
-		m, err := New(cfg)
+		m, err := NewMode(cfg, w.mode)
 		if err != nil {
 			return nil, err
 		}
@@ -226,14 +231,59 @@ func (w *watcher) vote(c *sim.Cluster, member int, k uint64, b Ballot, cmd kv.Co
 		w.fail("slot %d, ballot %v: votes for %v and %v", k, b, v.cmd, cmd)
 	}
 	v.members |= 1 << member
-	if bits.OnesCount64(v.members) <= len(c.Nodes())/2 {
-		return
-	}
-	if old, there := w.chosen[k]; !there {
-		w.chosen[k], w.chosenIn[k] = cmd, b
-	} else if old != cmd {
+	if old, there := w.chosen[k]; there && old != cmd && w.quorate(w.configs[k-1], v) {
 		w.fail("slot %d: %v chosen, and %v in ballot %v", k, old, cmd, b)
 	}
+	w.advance(len(c.Nodes()))
+}
+
+// advance finds what is chosen, slot by slot: a configuration counts from its own
+// slot on.
+func (w *watcher) advance(nodes int) {
+	if w.configs == nil {
+		w.configs = []uint64{1<<nodes - 1}
+	}
+	for k := uint64(len(w.configs)); ; k++ {
+		found := false
+		for b, v := range w.votes[k] {
+			if w.quorate(w.configs[k-1], v) {
+				if old, there := w.chosen[k]; there && old != v.cmd {
+					w.fail("slot %d: %v chosen, and %v in ballot %v", k, old, v.cmd, b)
+				}
+				found, w.chosen[k] = true, v.cmd
+				if in := w.chosenIn[k]; in.Round == 0 || b.Less(in) {
+					w.chosenIn[k] = b
+				}
+			}
+		}
+		if !found {
+			return
+		}
+		w.configs = append(w.configs, votersOf(w.configs[k-1], w.chosen[k]))
+	}
+}
+
+// quorate reports whether a majority has voted, by the configuration before the slot
+// or the one that the command itself makes.
+func (w *watcher) quorate(before uint64, v *voted) bool {
+	voters := votersOf(before, v.cmd)
+	return bits.OnesCount64(v.members&voters) > bits.OnesCount64(voters)/2
+}
+
+// votersOf is the set of voters after a command. Node i is called n<i+1>.
+func votersOf(before uint64, cmd kv.Command) uint64 {
+	if cmd.Kind != kv.Config {
+		return before
+	}
+	set := uint64(0)
+	for id := range strings.SplitSeq(cmd.Value, ",") {
+		i, err := strconv.Atoi(strings.TrimPrefix(id, "n"))
+		if err != nil {
+			panic(err)
+		}
+		set |= 1 << (i - 1)
+	}
+	return set
 }
 
 // check is asked after every step.
@@ -312,6 +362,7 @@ func (w *watcher) linearizable(c *sim.Cluster) error {
 			return fmt.Errorf("failed, but in slot %d: %v", slot, op)
 		}
 		if !op.Done || op.Outcome == protocol.Unknown || unreadable(op.Request) ||
+			op.Request.Object == adminObject ||
 			op.Outcome == protocol.Fail && !decidedByStore(op.Code) {
 			continue
 		}

@@ -29,6 +29,8 @@ const (
 	// These come only when Options.More asks for them.
 	ClockBack FaultKind = "clock-back" // one monotonic clock jumps back
 	WallJump  FaultKind = "wall-jump"  // one clock for the time of day jumps, either way
+	// ClockBounded is ClockDrift within 5 %, which is what leases rely on.
+	ClockBounded FaultKind = "clock-bounded"
 
 	// These need Options.Log as well, and BitFlip Options.Salvages.
 	SyncError FaultKind = "sync-error" // one sync fails and loses what it was to keep
@@ -162,6 +164,9 @@ func (c *Cluster) inject(kind FaultKind) {
 		c.after(last, func() { c.resume(n) })
 	case ClockDrift:
 		n.clock.set(c.now, c.rng.Int64N(200_001)-100_000, 0)
+		c.fault(n, fmt.Sprintf("clock %+d ppm", n.clock.faster))
+	case ClockBounded:
+		n.clock.set(c.now, c.rng.Int64N(98_001)-49_000, 0)
 		c.fault(n, fmt.Sprintf("clock %+d ppm", n.clock.faster))
 	case ClockJump:
 		n.clock.set(c.now, n.clock.faster, c.between(0, 3*time.Second))

@@ -97,6 +97,9 @@ func (n *Node) Up() bool { return n.machine != nil }
 // Epoch counts the node's starts.
 func (n *Node) Epoch() protocol.Epoch { return n.epoch }
 
+// Clock is what the node's monotonic clock shows.
+func (c *Cluster) Clock(n *Node) protocol.Time { return n.clock.read(c.now) }
+
 // Durable is what the node would find after a crash now. It must not be changed.
 func (n *Node) Durable() (checkpoint []byte, records [][]byte) {
 	return n.disk.checkpoint, n.disk.records
