@@ -37,7 +37,7 @@ type Protocol struct {
 
 // Protocols are the protocols of the reference cluster.
 func Protocols() []Protocol {
-	return slices.Concat(logProtocols(), quorumProtocols(), leaseProtocols(),
+	return slices.Concat(logProtocols(), quorumProtocols(), primaryProtocols(), leaseProtocols(),
 		mvccProtocols(), dmvccProtocols())
 }
 

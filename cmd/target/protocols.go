@@ -10,6 +10,7 @@ import (
 	"github.com/ordeal-dev/ordeal/target/lock"
 	"github.com/ordeal-dev/ordeal/target/mvcc"
 	"github.com/ordeal-dev/ordeal/target/paxos"
+	"github.com/ordeal-dev/ordeal/target/primary"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/quorum"
 	"github.com/ordeal-dev/ordeal/target/server"
@@ -31,8 +32,12 @@ func protocols() map[string]server.Factory {
 		"dmvcc-all":    factory(dmvcc.New(dmvcc.All)),
 		"dmvcc-quorum": factory(dmvcc.New(dmvcc.Quorum)),
 
-		"lease-read": factory(paxos.NewLeaseRead),
-		"lock":       factory(lock.New),
+		"lease-read":         factory(paxos.NewLeaseRead),
+		"lock":               factory(lock.New),
+		"primary":            factory(primary.New),
+		"primary-all":        factory(primary.NewAll),
+		"primary-async":      factory(primary.NewAsync),
+		"primary-copy-reads": factory(primary.NewCopyReads),
 	}
 }
 

@@ -62,6 +62,7 @@ var layers = []struct {
 	{"target/dmvcc", place{system, 4}},
 	{"target/txntest", place{system, 3}},
 	{"target/lock", place{system, 4}},
+	{"target/primary", place{system, 3}},
 	{"target/server", place{system, 4}},
 	{"target/sim", place{system, 2}},
 	{"cmd/target", place{system, 6}},
