@@ -38,7 +38,7 @@ type Protocol struct {
 // Protocols are the protocols of the reference cluster.
 func Protocols() []Protocol {
 	return slices.Concat(logProtocols(), quorumProtocols(), primaryProtocols(), leaseProtocols(),
-		mvccProtocols(), dmvccProtocols())
+		decideProtocols(), appendLogProtocols(), mvccProtocols(), dmvccProtocols())
 }
 
 // everything is the families of faults that the strongest claims cover.

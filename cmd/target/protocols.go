@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ordeal-dev/ordeal/target/appendlog"
+	"github.com/ordeal-dev/ordeal/target/decide"
 	"github.com/ordeal-dev/ordeal/target/dmvcc"
 	"github.com/ordeal-dev/ordeal/target/lock"
 	"github.com/ordeal-dev/ordeal/target/mvcc"
@@ -38,6 +40,9 @@ func protocols() map[string]server.Factory {
 		"primary-all":        factory(primary.NewAll),
 		"primary-async":      factory(primary.NewAsync),
 		"primary-copy-reads": factory(primary.NewCopyReads),
+
+		"decide":    factory(decide.New),
+		"appendlog": factory(appendlog.New),
 	}
 }
 

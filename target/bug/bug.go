@@ -38,8 +38,8 @@ type Info struct {
 
 // All lists the planted bugs, in the order of the documentation.
 func All() []Info {
-	return slices.Concat(common(), quorum(), primaryCopies(), leases(), locks(), multiPaxos(),
-		multiPaxosElections(), mvcc(), dmvcc())
+	return slices.Concat(common(), primaryCopies(), quorum(), leases(), locks(), decide(),
+		multiPaxos(), multiPaxosElections(), mvcc(), dmvcc(), appendLog())
 }
 
 // Set is the planted bugs of one node.

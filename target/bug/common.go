@@ -24,7 +24,7 @@ func common() []Info {
 	logs := slices.Concat([]string{"paxos", "lease-read", "lock"}, copies)
 	// A primary that acknowledges alone may lose what it acknowledged: what shows as
 	// a loss is no bug there.
-	all := slices.Concat([]string{"quorum"}, logs, mvccModes(), dmvccModes())
+	all := slices.Clip(slices.Concat([]string{"quorum"}, logs, mvccModes(), dmvccModes()))
 	disks := []string{"quorum", "paxos"}
 	return []Info{
 		{
@@ -34,17 +34,18 @@ func common() []Info {
 			Wrong:   "the session table is written but never consulted: a repeat is applied again",
 		},
 		{
-			ID: TimeoutAsFail, Protocols: all, Class: Easy, Smoke: true,
+			ID: TimeoutAsFail, Protocols: append(all, "decide"), Class: Easy, Smoke: true,
 			Correct: "a command that was handed to replication and timed out is answered unknown",
 			Wrong:   "it is answered with a definite failure, though it may still take effect",
 		},
 		{
-			ID: ErrorAsOK, Protocols: all, Class: Easy, Smoke: true,
+			ID: ErrorAsOK, Protocols: append(all, "appendlog"), Class: Easy, Smoke: true,
 			Correct: "a replication error reaches the client",
 			Wrong:   "the error is dropped and the client is told ok",
 		},
 		{
-			ID: NoFsync, Protocols: all, Class: Medium, Smoke: true,
+			ID: NoFsync, Protocols: append(all, "decide", "appendlog"),
+			Class: Medium, Smoke: true,
 			Correct: "a record is synced before the message or reply that reveals it leaves",
 			Wrong:   "it is written but never synced: a power cut forgets it",
 		},

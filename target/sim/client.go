@@ -48,6 +48,8 @@ type Op struct {
 	Outcome        protocol.Outcome
 	Value          string
 	Code           string
+	// Token is what the reply says that the client has seen.
+	Token string
 }
 
 // Attempt names a submission. Request ids are used again by other nodes, and by
@@ -186,7 +188,7 @@ func decided(code string) bool { return code == "precondition-failed" || code ==
 // finish records the end of an operation.
 func (c *Cluster) finish(cl *client, op *Op, rep protocol.Reply) {
 	op.Done, op.Return = true, c.now
-	op.Outcome, op.Value, op.Code = rep.Outcome, rep.Value, rep.Code
+	op.Outcome, op.Value, op.Code, op.Token = rep.Outcome, rep.Value, rep.Code, rep.Token
 	c.note(Event{Kind: Return, Node: op.Node, Op: op})
 	if op.Request.Object == "session" {
 		if rep.Outcome == protocol.OK {

@@ -1,0 +1,80 @@
+package appendlog
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ordeal-dev/ordeal/target/bug"
+	"github.com/ordeal-dev/ordeal/target/protocol"
+	"github.com/ordeal-dev/ordeal/target/script"
+)
+
+// TestInteraction runs the scripts in testdata: who says what to whom, in an
+// order that the script decides. If it fails, run
+//
+//	go test ./target/appendlog -run TestInteraction -rewrite
+//
+// and read the difference. Commit it only if you understand what caused it and
+// it is what you want.
+func TestInteraction(t *testing.T) {
+	c, err := newCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script.Run(t, script.Options{
+		Protocol: "appendlog", Object: "log", Describe: Describe,
+		New: func(cfg protocol.Config, _ map[string]int) (protocol.Machine, error) {
+			return New(cfg)
+		},
+		Record: func(b []byte) string {
+			e, err := c.decodeElement(b)
+			if err != nil {
+				return err.Error()
+			}
+			return e.String()
+		},
+		Disk: func(checkpoint []byte, records [][]byte) string {
+			es, err := c.decodeCheckpoint(checkpoint)
+			if err != nil {
+				return err.Error()
+			}
+			for _, b := range records {
+				e, err := c.decodeElement(b)
+				if err != nil {
+					return err.Error()
+				}
+				es = append(es, e)
+			}
+			var all []string
+			for _, e := range es {
+				all = append(all, e.String())
+			}
+			return strings.Join(all, " ")
+		},
+	})
+}
+
+// TestEveryBugHasAScript: each planted bug is shown step by step.
+func TestEveryBugHasAScript(t *testing.T) {
+	paths, err := filepath.Glob("testdata/bug_*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(b)
+	}
+	for _, info := range bug.All() {
+		if slices.Contains(info.Protocols, "appendlog") &&
+			!strings.Contains(all.String(), "bug="+string(info.ID)+"\n") {
+			t.Errorf("no script shows %s", info.ID)
+		}
+	}
+}
