@@ -4,7 +4,8 @@ import "slices"
 
 // Kinds returns the catalog of faults.
 func Kinds() []Kind {
-	return slices.Concat(partitionKinds(), messageKinds(), processKinds(), compositeKinds())
+	return slices.Concat(partitionKinds(), messageKinds(), processKinds(), compositeKinds(),
+		clockKinds(), diskKinds(), adminKinds())
 }
 
 const (
@@ -60,6 +61,9 @@ func messageParams(defaults Params) []Param {
 		{Name: "replay", Unit: UnitShare, Doc: "messages that arrive once more, late"},
 		{Name: "replay_min", Unit: UnitDuration, Doc: "the least lateness of a replay"},
 		{Name: "replay_max", Unit: UnitDuration, Doc: "the greatest lateness of a replay"},
+		{Name: "hold", Unit: UnitShare, Doc: "messages that are held back by themselves"},
+		{Name: "hold_min", Unit: UnitDuration, Doc: "the least time for which one is held back"},
+		{Name: "hold_max", Unit: UnitDuration, Doc: "the greatest time for which one is held back"},
 		{Name: "rate", Unit: UnitRate, Doc: "the greatest throughput; 0 is unlimited"},
 	}
 	for i, p := range params {
@@ -103,6 +107,9 @@ func messageKinds() []Kind {
 			"the links count corrupted messages", Params{"corrupt": "0.05"}),
 		kind("rate", "Links are slow.", "the links count messages that had to wait",
 			Params{"rate": "16384"}),
+		kind("hold", "Single messages are held back for seconds while the others pass.",
+			"the links count messages that are held back",
+			Params{"hold": "0.03", "hold_min": "2s", "hold_max": "5s"}),
 	}
 }
 

@@ -38,15 +38,36 @@ func TestClaims(t *testing.T) {
 	}{
 		{"kill-all", nil}, {"loss", nil}, {"one-way", []string{"partition"}},
 		{"isolate-kill", []string{"partition"}}, {"rolling-restart", []string{"restart"}},
+		{"hold", nil}, {"restart-order", nil}, {"disk-slow", []string{"disk"}},
+		{"clock-freeze", []string{"clock"}}, {"remove-member", []string{"membership"}},
 	} {
 		if got := Outside([]Step{{Fault: c.fault}}, claimed); !slices.Equal(got, c.want) {
 			t.Errorf("%s: outside %v, want %v", c.fault, got, c.want)
 		}
 	}
+	// What leases withstand is told by the parameters.
+	for _, c := range []struct {
+		step Step
+		want []string
+	}{
+		{Step{Fault: "clock-drift", Params: Params{"rate": "1.049", "others": "0.951"}}, nil},
+		{Step{Fault: "clock-drift", Params: Params{"rate": "1.2"}}, []string{"clock"}},
+		{Step{Fault: "clock-drift", Params: Params{"rate": "1.01", "others": "0.5"}},
+			[]string{"clock"}},
+		{Step{Fault: "clock-jump", Params: Params{"clock": "wall", "offset": "1h"}}, nil},
+		{Step{Fault: "clock-jump", Params: Params{"offset": "1h"}}, []string{"clock"}},
+	} {
+		if got := Outside([]Step{c.step}, []string{"drift"}); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: outside %v, want %v", c.step, got, c.want)
+		}
+		if got := Outside([]Step{c.step}, []string{"clock"}); len(got) > 0 {
+			t.Errorf("%+v: outside %v of any clocks", c.step, got)
+		}
+	}
 	// Every kind belongs to something that can be claimed, and every family of "all"
 	// can be.
 	for _, k := range Kinds() {
-		for _, f := range broadFamilyOf(k.Name) {
+		for _, f := range broadFamilyOf(Step{Fault: k.Name}) {
 			if !slices.ContainsFunc(Families(), func(g Family) bool { return g.Name == f }) {
 				t.Errorf("kind %s is of family %q, which does not exist", k.Name, f)
 			}

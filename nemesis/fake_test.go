@@ -34,6 +34,11 @@ type fakeCluster struct {
 	counters map[Link]Counters
 	procs    map[Node]ProcessState
 	nextPID  int
+	clocks   map[Node]*fakeClock
+	disks    map[Node]*fakeDisk
+	admin    fakeAdmin
+	// exited hears of processes that end by themselves.
+	exited func(Node, string) bool
 }
 
 func newFakeCluster(n int) *fakeCluster {
@@ -41,12 +46,18 @@ func newFakeCluster(n int) *fakeCluster {
 		start: time.Now(), traffic: 100, failing: map[string]int{},
 		rules: map[Handle]map[Link]Rule{}, counters: map[Link]Counters{},
 		procs: map[Node]ProcessState{}, nextPID: 100,
+		clocks: map[Node]*fakeClock{}, disks: map[Node]*fakeDisk{},
 	}
 	for i := range n {
 		node := Node(fmt.Sprintf("n%d", i+1))
 		c.nodes = append(c.nodes, node)
 		c.nextPID++
 		c.procs[node] = ProcessState{PID: c.nextPID}
+		c.clocks[node] = &fakeClock{}
+		c.clocks[node].restart(c.start)
+		c.disks[node] = &fakeDisk{}
+		c.admin.members = append(c.admin.members, node)
+		c.admin.shards = append(c.admin.shards, node)
 	}
 	c.leader = "n1"
 	return c
@@ -133,7 +144,7 @@ func (c *fakeCluster) worst(l Link) Rule {
 		w.Loss, w.Duplicate = max(w.Loss, r.Loss), max(w.Duplicate, r.Duplicate)
 		w.Reorder, w.Corrupt = max(w.Reorder, r.Reorder), max(w.Corrupt, r.Corrupt)
 		w.Replay, w.Delay = max(w.Replay, r.Replay), max(w.Delay, r.Delay, r.Jitter)
-		w.Rate = max(w.Rate, r.Rate)
+		w.Rate, w.Hold = max(w.Rate, r.Rate), max(w.Hold, r.Hold)
 	}
 	return w
 }
@@ -152,6 +163,7 @@ func (c *fakeCluster) Counters(context.Context) (map[Link]Counters, error) {
 		grown := Counters{
 			Passed: n - of(r.Loss), Lost: of(r.Loss), Duplicated: of(r.Duplicate),
 			Reordered: of(r.Reorder), Corrupted: of(r.Corrupt), Replayed: of(r.Replay),
+			Held: of(r.Hold),
 		}
 		if r.Delay > 0 {
 			grown.Delayed = n
@@ -200,10 +212,16 @@ func (c *fakeCluster) Kill(ctx context.Context, n Node) error {
 }
 
 func (c *fakeCluster) Start(ctx context.Context, n Node) error {
+	if why := c.refuses(n); why != "" {
+		c.note("start " + string(n) + ": " + why)
+		return errors.New("exited before it was ready: " + why)
+	}
 	return c.change(ctx, "start", n, 20*time.Millisecond, func(s *ProcessState) {
 		if s.PID == 0 {
 			c.nextPID++
 			*s = ProcessState{PID: c.nextPID}
+			c.clocks[n].restart(time.Now())
+			c.disks[n].start++
 		}
 	})
 }
@@ -255,6 +273,12 @@ func (c *fakeCluster) sound() error {
 	for n, s := range c.procs {
 		if s.PID == 0 || s.Stopped {
 			errs = append(errs, fmt.Errorf("%s is %+v", n, s))
+		}
+		if clock := c.clocks[n].setting; clock != (ClockSetting{}) {
+			errs = append(errs, fmt.Errorf("the clock of %s is %+v", n, clock))
+		}
+		if disk := c.disks[n]; disk.setting != (DiskSetting{}) || disk.flipped {
+			errs = append(errs, fmt.Errorf("the disk of %s is %+v", n, disk))
 		}
 	}
 	return errors.Join(errs...)

@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -8,7 +9,8 @@ import (
 
 // families returns what users can choose. Those with a weight are part of "all".
 func families() []family {
-	return slices.Concat(broadFamilies(), narrowFamilies())
+	return slices.Concat(broadFamilies(), clockFamilies(), diskFamilies(), adminFamilies(),
+		narrowFamilies())
 }
 
 func broadFamilies() []family {
@@ -19,17 +21,20 @@ func broadFamilies() []family {
 		},
 		{
 			name: "messages", weight: 2, core: true,
-			doc: "messages between all nodes are lost, doubled, reordered, late, corrupted",
+			doc: "messages between all nodes are lost, doubled, reordered, late, corrupted, " +
+				"or held back one by one for seconds",
 			flavors: []flavor{
 				{kind: "messages", params: mixedMessages, weight: 3},
 				{kind: "messages", params: lossyMessages},
 				{kind: "messages", params: lateMessages, long: true},
 				{kind: "messages", params: garbledMessages},
+				{kind: "messages", params: heldMessages},
 			},
 		},
 		{
 			name: "kill", weight: 2, core: true, flavors: killFlavors(),
-			doc: "SIGKILL: one, some, all, leaders and their successors; restarts soon or late",
+			doc: "SIGKILL: one, some, all, leaders and their successors; restarts soon or late, " +
+				"or in random order seconds apart",
 		},
 		{
 			name: "pause", weight: 1, core: true,
@@ -83,7 +88,13 @@ func partitionFlavors() []flavor {
 	}
 }
 
-// killFlavors takes a majority or all with 3 of 10 cards, beside the regular ones: what a
+// restartApart makes the waits between two restarts seconds long, so that those that
+// come first go on by themselves, with what they happen to know.
+func restartApart(rng *rand.Rand) Params {
+	return Params{"stagger": millis(rng, 1500, int(staggerMost.Milliseconds()))}
+}
+
+// killFlavors takes a majority or all with 4 of 11 cards, beside the regular ones: what a
 // minority forgot the others still know, so that only these show data that was never
 // made durable.
 func killFlavors() []flavor {
@@ -94,6 +105,7 @@ func killFlavors() []flavor {
 		{kind: "kill", target: TargetMinority, quick: true},
 		{kind: "kill", target: TargetMajority, weight: 2, telling: true},
 		{kind: "kill-all", target: TargetAll, weight: 1, telling: true},
+		{kind: "kill-all", target: TargetAll, params: restartApart, apart: true},
 		{kind: "kill-seq", target: TargetPrimaries},
 		{kind: "isolate-kill", target: TargetPrimaries},
 	}
@@ -121,6 +133,13 @@ func narrowFamilies() []family {
 		{
 			name: "kill-all", doc: "all processes are killed at once",
 			flavors: []flavor{{kind: "kill-all", target: TargetAll}},
+		},
+		{
+			name: "restart-order",
+			doc:  "all processes are killed at once and come back in random order, seconds apart",
+			flavors: []flavor{
+				{kind: "kill-all", target: TargetAll, params: restartApart, apart: true},
+			},
 		},
 		{
 			name: "kill-seq", doc: "a leader is killed, then its successor",
@@ -166,6 +185,7 @@ func singleMessages() []singleMessage {
 		{"delay", "messages take long", func(rng *rand.Rand) Params {
 			return Params{"delay": millis(rng, 20, 150), "jitter": millis(rng, 10, 100)}
 		}},
+		{"hold", "single messages are held back for seconds", heldAlone},
 		{"rate", "links are slow", func(rng *rand.Rand) Params {
 			return Params{"rate": strconv.Itoa(4096 << rng.IntN(4))}
 		}},
@@ -226,5 +246,21 @@ func garbledMessages(rng *rand.Rand) Params {
 	p["reorder"] = percent(rng, 20, 50)
 	p["jitter"] = millis(rng, 10, 80)
 	p["corrupt"] = percent(rng, 1, 8)
+	return p
+}
+
+// heldAlone holds a few messages back and leaves all others alone.
+func heldAlone(rng *rand.Rand) Params {
+	return Params{
+		"hold": percent(rng, 2, 10), "hold_min": millis(rng, 1000, 2500),
+		"hold_max": millis(rng, 3000, 6000),
+	}
+}
+
+// heldMessages does the same as a mixture, with a little loss.
+func heldMessages(rng *rand.Rand) Params {
+	p := noMessages()
+	p["loss"] = percent(rng, 10, 15)
+	maps.Copy(p, heldAlone(rng))
 	return p
 }

@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,9 @@ const (
 	UnitShare    Unit = "share"   // of messages, from 0 to 1
 	UnitDuration Unit = "time"    // as in "50ms"
 	UnitRate     Unit = "bytes/s" // per link and direction
+	UnitOffset   Unit = "offset"  // as in "-50ms"
+	UnitFactor   Unit = "factor"  // of a clock's rate, more than 0, at most 1000
+	UnitClock    Unit = "clock"   // wall, monotonic or both
 )
 
 // Param is a parameter of a kind of fault.
@@ -54,6 +58,14 @@ func (p Param) check(text string) error {
 	case UnitRate:
 		n, err := strconv.Atoi(text)
 		ok = err == nil && n >= 0
+	case UnitOffset:
+		_, err := time.ParseDuration(text)
+		ok = err == nil
+	case UnitFactor:
+		f, err := strconv.ParseFloat(text, 64)
+		ok = err == nil && f > 0 && f <= 1000
+	case UnitClock:
+		ok = slices.Contains([]string{"wall", "monotonic", "both"}, text)
 	}
 	if !ok {
 		return fmt.Errorf("parameter %s: %q is no %s", p.Name, text, p.Unit)
@@ -73,8 +85,10 @@ type Kind struct {
 	Params []Param
 	// Proof says what evidence it has to leave.
 	Proof string
-	// UsesNetwork and UsesProcesses say through what it acts.
-	UsesNetwork, UsesProcesses bool
+	// UsesNetwork to UsesDisks say through what it acts.
+	UsesNetwork, UsesProcesses, UsesClocks, UsesDisks bool
+	// Admin are the orders of an operator that it needs.
+	Admin []AdminF
 
 	build func(job) (prepared, error)
 }
@@ -109,6 +123,12 @@ func (s settings) share(name string) float64 {
 	f, _ := strconv.ParseFloat(s[name], 64)
 	return f
 }
+
+// factor returns a parameter in UnitFactor.
+func (s settings) factor(name string) float64 { return s.share(name) }
+
+// offset returns a parameter in UnitOffset.
+func (s settings) offset(name string) time.Duration { return s.duration(name) }
 
 // duration returns a parameter in UnitDuration.
 func (s settings) duration(name string) time.Duration {
@@ -154,6 +174,29 @@ func kindNamed(name string) (Kind, error) {
 			name, strings.Join(names, ", "))
 	}
 	return kinds[i], nil
+}
+
+// errNoOperator says that nobody can give orders.
+var errNoOperator = errors.New("the system takes no orders of an operator")
+
+// possibleWith says which of the orders that the kind needs the system does not take.
+func (k Kind) possibleWith(orders []AdminF) error {
+	for _, f := range k.Admin {
+		if !slices.Contains(orders, f) {
+			return fmt.Errorf("%s: the system cannot be told to do %s", k.Name, f)
+		}
+	}
+	return nil
+}
+
+// PossibleWith returns why the step is impossible with a system that takes only these
+// orders of an operator, nil if it is not.
+func (s Step) PossibleWith(orders []AdminF) error {
+	k, err := kindNamed(s.Fault)
+	if err != nil {
+		return err
+	}
+	return k.possibleWith(orders)
 }
 
 // target returns the step's target, or what follows from the rest of the step.
@@ -221,13 +264,21 @@ func (s Step) validateIn(env *Env) error {
 			errs = append(errs, fmt.Errorf("step %d: there is no node %q", s.ID, n))
 		}
 	}
-	if k.UsesNetwork && env.Network == nil {
-		errs = append(errs, fmt.Errorf("step %d: %s needs a network that can be disturbed",
-			s.ID, s.Fault))
+	for _, need := range []struct {
+		missing bool
+		what    string
+	}{
+		{k.UsesNetwork && env.Network == nil, "a network that can be disturbed"},
+		{k.UsesProcesses && env.Processes == nil, "processes that can be killed"},
+		{k.UsesClocks && env.Clocks == nil, "clocks that can be bent"},
+		{k.UsesDisks && env.Disks == nil, "disks that can be troubled"},
+	} {
+		if need.missing {
+			errs = append(errs, fmt.Errorf("step %d: %s needs %s", s.ID, s.Fault, need.what))
+		}
 	}
-	if k.UsesProcesses && env.Processes == nil {
-		errs = append(errs, fmt.Errorf("step %d: %s needs processes that can be killed",
-			s.ID, s.Fault))
+	if err := k.possibleWith(env.Orders); err != nil || env.Admin == nil && k.Admin != nil {
+		errs = append(errs, fmt.Errorf("step %d: %w", s.ID, cmp.Or(err, errNoOperator)))
 	}
 	if len(k.Shapes) > 0 {
 		if err := s.shape(k).fits(len(env.Nodes)); err != nil {

@@ -42,9 +42,17 @@ type Intent struct {
 	// What describes the fault for a person: "n1 | n2 n3".
 	What string `json:"what"`
 	// Undo lists what takes the fault back, one action each: "clear fault-3",
-	// "start n1", "resume n2".
+	// "start n1", "resume n2", and those of UndoClock, UndoDisk and UndoFlip.
 	Undo []string `json:"undo"`
 }
+
+// What else is in an Intent's Undo, each followed by a node: its clock has to be made
+// true, its disk sound, a flipped bit of its log put back.
+const (
+	UndoClock = "true-clock"
+	UndoDisk  = "sound-disk"
+	UndoFlip  = "unflip"
+)
 
 // ProcessRecord identifies an operating-system process of a node.
 type ProcessRecord struct {

@@ -2,8 +2,9 @@
 // does it, proves that it bit, and takes it back.
 //
 // Who is hit (a target rule) is apart from what happens (a fault). Faults act
-// through small interfaces that a cluster implements (Network, Processes), so that
-// the same schedule runs on local processes, in containers and over SSH.
+// through small interfaces that a cluster implements (Network, Processes, Clocks,
+// Disks) or its system (Admin), so that the same schedule runs on local processes,
+// in containers and over SSH.
 package nemesis
 
 import (
@@ -45,6 +46,11 @@ type Rule struct {
 	Replay    float64       `json:"replay,omitempty"`
 	ReplayMin time.Duration `json:"replay_min,omitempty"`
 	ReplayMax time.Duration `json:"replay_max,omitempty"`
+	// Hold is the share of messages that are held back by themselves, between
+	// HoldMin and HoldMax, while the others pass: the link stays fast.
+	Hold    float64       `json:"hold,omitempty"`
+	HoldMin time.Duration `json:"hold_min,omitempty"`
+	HoldMax time.Duration `json:"hold_max,omitempty"`
 	// Rate is the greatest throughput in bytes a second; 0 is unlimited.
 	Rate int `json:"rate,omitempty"`
 }
@@ -59,7 +65,9 @@ type Counters struct {
 	Reordered  int64 `json:"reordered"`
 	Delayed    int64 `json:"delayed"`
 	Replayed   int64 `json:"replayed"`
-	Throttled  int64 `json:"throttled"`
+	// Held are those that Hold has taken, counted when it takes them.
+	Held      int64 `json:"held"`
+	Throttled int64 `json:"throttled"`
 }
 
 // Handle names one fault's rules, so that overlapping faults heal independently.

@@ -80,13 +80,23 @@ func buildMessages(j job) (prepared, error) {
 		Replay:    j.set.share("replay"),
 		ReplayMin: j.set.duration("replay_min"),
 		ReplayMax: j.set.duration("replay_max"),
+		Hold:      j.set.share("hold"),
+		HoldMin:   j.set.duration("hold_min"),
+		HoldMax:   j.set.duration("hold_max"),
 		Rate:      j.set.rate("rate"),
 	}
 	if rule.ReplayMax < rule.ReplayMin {
 		return prepared{}, fmt.Errorf("replay_max %v is less than replay_min %v",
 			rule.ReplayMax, rule.ReplayMin)
 	}
-	if rule == (Rule{ReplayMin: rule.ReplayMin, ReplayMax: rule.ReplayMax}) {
+	if rule.HoldMax < rule.HoldMin {
+		return prepared{}, fmt.Errorf("hold_max %v is less than hold_min %v",
+			rule.HoldMax, rule.HoldMin)
+	}
+	if rule == (Rule{
+		ReplayMin: rule.ReplayMin, ReplayMax: rule.ReplayMax,
+		HoldMin: rule.HoldMin, HoldMax: rule.HoldMax,
+	}) {
 		return prepared{}, errors.New("the parameters do nothing")
 	}
 	links := peerLinks(j.nodes)
@@ -148,6 +158,10 @@ func (r Rule) describe() string {
 		parts = append(parts, fmt.Sprintf("delay %v±%v", r.Delay, r.Jitter))
 	}
 	share("replay", r.Replay)
+	if r.Hold > 0 {
+		parts = append(parts, fmt.Sprintf("hold %.3g%% back for %v to %v",
+			100*r.Hold, r.HoldMin, r.HoldMax))
+	}
 	if r.Rate > 0 {
 		parts = append(parts, fmt.Sprintf("rate %d B/s", r.Rate))
 	}
@@ -312,6 +326,7 @@ func (f *netFault) observeMessages(sum Counters) Evidence {
 		{"corrupted", rule.Corrupt, sum.Corrupted},
 		{"delayed", always, sum.Delayed},
 		{"replayed", rule.Replay, sum.Replayed},
+		{"held back", rule.Hold, sum.Held},
 	}
 	var e Evidence
 	var seen, missing []string
@@ -410,6 +425,7 @@ func (c Counters) minus(o Counters) Counters {
 		Reordered:  c.Reordered - o.Reordered,
 		Delayed:    c.Delayed - o.Delayed,
 		Replayed:   c.Replayed - o.Replayed,
+		Held:       c.Held - o.Held,
 		Throttled:  c.Throttled - o.Throttled,
 	}
 }

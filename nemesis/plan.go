@@ -39,6 +39,9 @@ type PlanConfig struct {
 	// NoPrimaries says that the system never has any, so that nothing is aimed
 	// at them.
 	NoPrimaries bool
+	// Orders are those of an operator that the system takes; faults that need others
+	// are impossible.
+	Orders []AdminF
 	// Logger hears what is left out and why. Nil: nobody does.
 	Logger *slog.Logger
 }
@@ -55,14 +58,17 @@ const (
 	cardMin = 3500 * time.Millisecond
 	// crowdSize is the greatest number of faults between two clean gaps.
 	crowdSize = 3
+	// staggerMost is the greatest wait between two restarts that a plan asks for.
+	staggerMost = 4 * time.Second
 )
 
 // family is a group of faults that users choose by one name.
 type family struct {
 	name string
 	doc  string
-	// weight is how many cards it has in the deck of families.
-	weight int
+	// weight is how many cards it has in the deck of families; 0: it is not part of
+	// "all", and has byName cards, at least 1, when it is chosen.
+	weight, byName int
 	// core families come first in short tests.
 	core    bool
 	flavors []flavor
@@ -79,6 +85,7 @@ type flavor struct {
 	telling bool
 	long    bool
 	quick   bool // lasts less than a second
+	apart   bool // its healing takes long; see staggerMost
 	params  func(*rand.Rand) Params
 }
 
@@ -150,7 +157,7 @@ func (c *PlanConfig) fill() ([]family, error) {
 		if !named && !(inAll && slices.Contains(c.Faults, "all")) {
 			continue
 		}
-		f.weight = max(f.weight, 1)
+		f.weight = cmp.Or(f.weight, f.byName, 1)
 		if !named && c.Claimed != nil {
 			f.flavors = slices.DeleteFunc(f.flavors, func(v flavor) bool {
 				return len(Outside([]Step{{Fault: v.kind}}, c.Claimed)) > 0
@@ -201,7 +208,7 @@ func (c *PlanConfig) possible(f family) ([]flavor, error) {
 		if v.target == TargetPrimaries && c.NoPrimaries {
 			v.target = TargetOne
 		}
-		if err := v.fits(len(c.Nodes)); err != nil {
+		if err := v.fits(len(c.Nodes), c.Orders); err != nil {
 			reasons = append(reasons, err)
 			c.Logger.Debug("way to hurt left out", "fault", f.name, "reason", err)
 			continue
@@ -211,8 +218,15 @@ func (c *PlanConfig) possible(f family) ([]flavor, error) {
 	return out, errors.Join(reasons...)
 }
 
-// fits says whether the flavor can do anything among n nodes.
-func (v flavor) fits(n int) error {
+// fits says whether the flavor can do anything among n nodes that take these orders.
+func (v flavor) fits(n int, orders []AdminF) error {
+	k, err := kindNamed(v.kind)
+	if err == nil {
+		err = k.possibleWith(orders)
+	}
+	if err != nil {
+		return err
+	}
 	if v.shape != "" {
 		if err := v.shape.fits(n); err != nil {
 			return err
@@ -221,7 +235,11 @@ func (v flavor) fits(n int) error {
 	switch {
 	case v.target == TargetMinority && n < 3, v.target == TargetMinorityThird && n < 4:
 		return fmt.Errorf("%s of %d nodes is no node at all", v.target, n)
-	case v.params != nil && n < 2:
+	case (v.kind == "transfer" || v.kind == "move") && n < 2:
+		return errors.New("one node has nobody to hand anything to")
+	case (stopsByDisk(v.kind) || v.kind == "remove-member") && n < 3:
+		return fmt.Errorf("%s hits a minority, and of %d nodes that is no node at all", v.kind, n)
+	case sortOf(v.kind) == "messages" && n < 2:
 		return errors.New("one node has no links to others")
 	case v.kind == "isolate-kill" && n < 2:
 		return errors.New("one node has no peers")
@@ -255,14 +273,21 @@ func (p *planner) deal() bool {
 	v := p.nextFlavor(fam)
 	at, crowd := p.place(v)
 	at = at.Round(time.Millisecond)
+	if late := staggerMost * time.Duration(len(p.Nodes)-1); v.apart &&
+		at+p.MinFor+late > p.end {
+		v.params, v.apart = nil, false // there is no time for the restarts
+	}
 	dur := p.length(v, at)
-	if at+dur > p.end {
-		dur = p.end - at
+	if end := p.end - p.longestHealing(v); at+dur > end {
+		dur = end - at
 	}
 	if dur < p.least(v) {
 		return false
 	}
 	s := p.resolve(v)
+	for try := 0; try < 4 && crowd && p.taken(s); try++ {
+		s = p.resolve(v)
+	}
 	s.ID, s.At, s.For = int64(len(p.steps)+1), at, dur.Round(time.Millisecond)
 	if !crowd {
 		p.crowded, p.crowdEnd = 0, 0
@@ -279,6 +304,29 @@ func (p *planner) deal() bool {
 	return true
 }
 
+// longestHealing is the time that healing the flavor takes at most, if that is long.
+func (p *planner) longestHealing(v flavor) time.Duration {
+	if !v.apart {
+		return 0
+	}
+	return staggerMost * time.Duration(len(p.Nodes)-1)
+}
+
+// taken reports whether other faults of the present crowd have all nodes that a fault
+// of clocks or disks is to hit, so that it would find nothing to do.
+func (p *planner) taken(s Step) bool {
+	if sort := sortOf(s.Fault); sort != "clock" && sort != "disk" || len(s.Nodes) == 0 {
+		return false
+	}
+	var busy []Node
+	for _, other := range p.steps[len(p.steps)-p.crowded:] {
+		if sort := sortOf(other.Fault); sort != "net" && sort != "messages" {
+			busy = append(busy, other.Nodes...)
+		}
+	}
+	return len(others(s.Nodes, busy)) == 0
+}
+
 // healing is how much longer than usual it takes to heal a step.
 func (p *planner) healing(s Step) time.Duration {
 	k, err := kindNamed(s.Fault)
@@ -288,6 +336,9 @@ func (p *planner) healing(s Step) time.Duration {
 	set, err := k.settings(s.Params)
 	if err != nil {
 		panic(fmt.Sprintf("nemesis: planned %s: %v", s.Fault, err))
+	}
+	if k.UsesClocks || k.UsesDisks || k.Admin != nil {
+		return time.Second // they are watched until they are true, or sound, again
 	}
 	return set.duration("stagger") * time.Duration(len(p.Nodes)-1) * 2 / 3
 }
@@ -481,14 +532,19 @@ func (p *planner) place(v flavor) (at time.Duration, crowd bool) {
 func (p *planner) mixes(v flavor) bool {
 	for _, s := range p.steps[len(p.steps)-p.crowded:] {
 		before, now := sortOf(s.Fault), sortOf(v.kind)
-		many := func(t Target) bool { return t == TargetAll || t == TargetMajority }
+		down := func(sort string, t Target) bool {
+			return sort != "net" && sort != "clock" && (t == TargetAll || t == TargetMajority)
+		}
 		switch {
 		case before == "cycle" && (now == "kill" || now == "pause" || now == "cycle"),
 			now == "cycle" && (before == "kill" || before == "pause"),
-			before == "kill" && (now == "pause" || now == "kill"):
+			before == "kill" && (now == "pause" || now == "kill"),
+			before == "disk" && (now == "kill" || now == "pause" || now == "cycle"),
+			now == "disk" && (before == "kill" || before == "pause" || before == "cycle"):
 			return false // they would want the same process
-		case before != "net" && many(s.Target) && now != "net",
-			now != "net" && many(v.target) && before != "net":
+		case before == now && (now == "clock" || now == "disk" || now == "admin"):
+			return false // they would want the same thing
+		case down(before, s.Target) && now != "net", down(now, v.target) && before != "net":
 			return false // nobody would be left
 		case len(p.Nodes) < 3 && before == "net" && now == "messages",
 			len(p.Nodes) < 3 && before == "messages" && now == "net":
@@ -509,6 +565,12 @@ func sortOf(kind string) string {
 		return "pause"
 	case "restart-storm", "rolling-restart":
 		return "cycle"
+	case "clock-jump", "clock-drift", "clock-strobe", "clock-freeze":
+		return "clock"
+	case "disk-slow", "disk-error", "disk-full", "disk-torn", "bit-flip":
+		return "disk"
+	case "transfer", "move", "remove-member":
+		return "admin"
 	default:
 		return "messages"
 	}

@@ -210,18 +210,21 @@ func TestPlanEverything(t *testing.T) {
 			for _, leaderless := range []bool{false, true} {
 				steps, err := Plan(PlanConfig{
 					Seed: 1, Nodes: someNodes(n), Faults: []string{f.Name},
-					Duration: 30 * time.Second, NoPrimaries: leaderless,
+					Duration: 30 * time.Second, NoPrimaries: leaderless, Orders: allOrders(),
 				})
 				_, message := slices.BinarySearch([]string{
-					"corrupt", "delay", "duplicate", "flapping", "isolate-kill", "loss",
-					"messages", "one-way", "partition", "rate", "reorder", "replay",
+					"admin", "corrupt", "delay", "duplicate", "flapping", "hold", "isolate-kill", "loss",
+					"messages", "move", "one-way", "partition", "rate", "reorder", "replay", "transfer",
 				}, f.Name)
-				if impossible := n == 1 && message; impossible != (err != nil) {
+				member := n < 3 && f.Name == "membership"
+				if impossible := n == 1 && message || member; impossible != (err != nil) {
 					t.Errorf("%s of %d nodes: %v", f.Name, n, err)
 				}
 				for _, s := range steps {
 					if err := s.validateIn(&Env{
 						Nodes: someNodes(n), Network: &fakeCluster{}, Processes: &fakeCluster{},
+						Clocks: &fakeCluster{}, Disks: &fakeCluster{},
+						Admin: &fakeCluster{}, Orders: allOrders(),
 					}); err != nil {
 						t.Errorf("%s of %d nodes: %v", f.Name, n, err)
 					}
@@ -340,7 +343,7 @@ func TestCatalog(t *testing.T) {
 	names := map[string]bool{}
 	for _, k := range Kinds() {
 		if k.Doc == "" || k.Proof == "" || k.build == nil || names[k.Name] ||
-			!k.UsesNetwork && !k.UsesProcesses {
+			!k.UsesNetwork && !k.UsesProcesses && !k.UsesClocks && k.Admin == nil {
 			t.Errorf("kind %q is incomplete or there twice", k.Name)
 		}
 		names[k.Name] = true

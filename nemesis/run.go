@@ -34,6 +34,12 @@ type Env struct {
 	// needs it.
 	Network   Network
 	Processes Processes
+	// Clocks and Disks trouble what a node stands on; nil where that is impossible.
+	Clocks Clocks
+	Disks  Disks
+	// Admin gives orders to the system, Orders are those that it takes.
+	Admin  Admin
+	Orders []AdminF
 	// Primaries says who leads, as the system reports it; several goroutines may
 	// ask at the same time. Nil: nobody does.
 	Primaries func(ctx context.Context) ([]Node, error)
@@ -143,9 +149,10 @@ func Run(ctx context.Context, env Env, steps []Step) (Summary, error) {
 	return r.Run(ctx)
 }
 
-// Exited tells the runner that a node's process ended without a fault that wished
-// it: the node does not count as healthy until a fault has started it again.
-func (r *Runner) Exited(n Node) { r.world.setDead(n, true) }
+// Exited tells the runner that a node's process ended without having been told to,
+// and the last words of its log. It reports whether a fault in force wished that.
+// Otherwise the node does not count as healthy until a fault has started it again.
+func (r *Runner) Exited(n Node, lastWords string) bool { return r.world.exited(n, lastWords) }
 
 // Active returns the faults in force, oldest first.
 func (r *Runner) Active() []ActiveFault {
@@ -405,6 +412,9 @@ func (r *Runner) verify(ctx context.Context, entry EntryType) {
 		})
 		errs = append(errs, err)
 	}
+	if r.env.Clocks != nil && slices.ContainsFunc(r.steps, bendsClocks) {
+		errs = append(errs, verifyClocks(ctx, r.world, r.env.Clocks, r.env.Nodes))
+	}
 	err := errors.Join(errs...)
 	if entry == EntryBaseline && ctx.Err() != nil {
 		return // the test has ended already; that proves nothing
@@ -414,6 +424,12 @@ func (r *Runner) verify(ctx context.Context, entry EntryType) {
 		evidence.Why = err.Error()
 	}
 	r.append(Entry{Type: entry, Evidence: &evidence, Error: text(err)})
+}
+
+// bendsClocks reports whether the step is a fault of clocks.
+func bendsClocks(s Step) bool {
+	k, err := kindNamed(s.Fault)
+	return err == nil && k.UsesClocks
 }
 
 // setActive keeps the list of faults in force.

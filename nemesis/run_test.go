@@ -59,8 +59,10 @@ func newBench(t *testing.T, n int) *bench {
 		}
 	})
 	b.env = Env{
-		Nodes: c.nodes, Network: c, Processes: c, Primaries: c.primaries, Ledger: l,
-		Log: b.log, BumpEpoch: func() { b.epochs.Add(1) }, Clock: c,
+		Nodes: c.nodes, Network: c, Processes: c, Clocks: c, Disks: c, Primaries: c.primaries,
+		Admin: c, Orders: allOrders(),
+		Ledger: l,
+		Log:    b.log, BumpEpoch: func() { b.epochs.Add(1) }, Clock: c,
 	}
 	return b
 }
@@ -76,7 +78,12 @@ func (b *bench) run(t *testing.T, ctx context.Context, steps ...Step) Summary {
 			steps[i].Seed = 1
 		}
 	}
-	s, err := Run(ctx, b.env, steps)
+	r, err := NewRunner(b.env, steps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.exited = r.Exited
+	s, err := r.Run(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +132,9 @@ func every(n int) []Step {
 			}
 			if n == 1 && k.UsesNetwork && shape == "" {
 				continue // there are no links between nodes
+			}
+			if n == 1 && (stopsByDisk(k.Name) || k.Admin != nil) {
+				continue // one node has no minority, and nobody to hand anything to
 			}
 			add(Step{Fault: k.Name, Shape: shape})
 		}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -25,7 +27,22 @@ type world struct {
 	last   []Node
 	// dead are nodes whose processes ended without a fault that wished it.
 	dead map[Node]bool
+	// seams are which fault holds which clocks, disks and memberships.
+	seams map[seam]map[Node]int64
+	// expected are the faults that wish a node to end by itself, ended the last
+	// words of those that did.
+	expected map[int64]map[Node]bool
+	ended    map[int64]map[Node]string
 }
+
+// seam is a part of a node that one fault at a time can trouble.
+type seam string
+
+const (
+	seamClock  seam = "clock"
+	seamDisk   seam = "disk"
+	seamMember seam = "membership"
+)
 
 // claim is what a fault does to a process.
 type claim struct {
@@ -42,6 +59,10 @@ func newWorld(nodes []Node, p Processes, changed func([]Node)) *world {
 		links:  map[int64]map[Link]bool{},
 		claims: map[int64]map[Node]claim{},
 		dead:   map[Node]bool{},
+		seams: map[seam]map[Node]int64{
+			seamClock: {}, seamDisk: {}, seamMember: {},
+		},
+		expected: map[int64]map[Node]bool{}, ended: map[int64]map[Node]string{},
 	}
 	for _, n := range nodes {
 		w.locks[n] = &sync.Mutex{}
@@ -66,11 +87,16 @@ func (w *world) update() {
 	}
 }
 
-// running reports, under mu, whether no fault claims the node's process; one that
-// is restarted over and over does not run, even while it is up.
+// running reports, under mu, whether no fault claims the node's process, clock or
+// disk; one that is restarted over and over does not run, even while it is up.
 func (w *world) running(n Node) bool {
 	if w.dead[n] {
 		return false
+	}
+	for _, held := range w.seams {
+		if _, troubled := held[n]; troubled {
+			return false
+		}
 	}
 	for _, c := range w.claims {
 		if _, claimed := c[n]; claimed {
@@ -86,6 +112,83 @@ func (w *world) setDead(n Node, dead bool) {
 	defer w.mu.Unlock()
 	w.dead[n] = dead
 	w.update()
+}
+
+// exited notes that a node has ended by itself and reports whether a fault wished
+// it. A panic is never what a fault wishes.
+func (w *world) exited(n Node, words string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	panicked := strings.HasPrefix(words, "panic:") || strings.HasPrefix(words, "fatal error:")
+	for id, nodes := range w.expected {
+		if nodes[n] && !panicked {
+			if w.ended[id] == nil {
+				w.ended[id] = map[Node]string{}
+			}
+			w.ended[id][n] = words
+			return true
+		}
+	}
+	w.dead[n] = true
+	w.update()
+	return false
+}
+
+// expect says that fault id wishes the nodes to end by themselves, or no longer.
+func (w *world) expect(id int64, nodes []Node, wished bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.expected[id] == nil {
+		w.expected[id] = map[Node]bool{}
+	}
+	for _, n := range nodes {
+		w.expected[id][n] = wished
+	}
+}
+
+// lastWords returns what a node said when it ended by itself as fault id wished.
+func (w *world) lastWords(id int64, n Node) (string, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	words, ok := w.ended[id][n]
+	return words, ok
+}
+
+// seize gives fault id the clocks or disks of those nodes that no other fault
+// troubles or has taken hold of in another way, and returns them.
+func (w *world) seize(id int64, s seam, nodes []Node) []Node {
+	var free []Node
+	for _, n := range nodes {
+		if w.idle(id, n) {
+			free = append(free, n)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	free = slices.DeleteFunc(free, func(n Node) bool {
+		owner, taken := w.seams[s][n]
+		return taken && owner != id
+	})
+	for _, n := range free {
+		w.seams[s][n] = id
+	}
+	w.update()
+	return free
+}
+
+// idle reports whether the node's process lives and no fault but id has it.
+func (w *world) idle(id int64, n Node) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dead[n] {
+		return false
+	}
+	for other, c := range w.claims {
+		if _, ok := c[n]; ok && other != id {
+			return false
+		}
+	}
+	return true
 }
 
 // clean reports, under mu, whether no fault has a rule on the link.
@@ -117,6 +220,11 @@ func (w *world) release(id int64) {
 	defer w.mu.Unlock()
 	delete(w.links, id)
 	delete(w.claims, id)
+	delete(w.expected, id)
+	delete(w.ended, id)
+	for _, held := range w.seams {
+		maps.DeleteFunc(held, func(_ Node, owner int64) bool { return owner == id })
+	}
 	w.update()
 }
 
@@ -167,6 +275,15 @@ func (w *world) claimAll(id int64, nodes []Node, pause bool) {
 		w.claims[id][n] = claim{pause: pause}
 	}
 	w.update()
+}
+
+// holdDown says that fault id wishes the nodes down, by whatever ends them.
+func (w *world) holdDown(id int64, nodes []Node) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range nodes {
+		w.setClaim(id, n, claim{active: true})
+	}
 }
 
 // free returns those nodes whose processes no other fault kills or starts.

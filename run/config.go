@@ -219,9 +219,16 @@ func (c Config) validateSteps() error {
 	if err != nil {
 		return err
 	}
+	sys, err := systems.New(c.systemOptions(""))
+	if err != nil {
+		return err
+	}
 	var errs []error
 	nodes := c.nodes()
 	for _, s := range steps {
+		if err := s.PossibleWith(orders(sys)); err != nil {
+			errs = append(errs, fmt.Errorf("schedule: step %d: %w", s.ID, err))
+		}
 		for _, n := range slices.Concat(s.Nodes, s.Else) {
 			if !slices.Contains(nodes, n) {
 				errs = append(errs, fmt.Errorf("schedule: step %d: there is no node %q", s.ID, n))

@@ -72,3 +72,52 @@ func TestFaults(t *testing.T) {
 		t.Errorf("listed %+v, %v", runs, err)
 	}
 }
+
+// TestSeams is a whole run in which the clocks and the disk of real nodes are troubled:
+// it is measured, and a node that ends because of it is no surprise.
+func TestSeams(t *testing.T) {
+	t.Parallel()
+	target, err := BuildTarget(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cfg := Default()
+	cfg.Store, cfg.Target, cfg.Schedule = filepath.Join(dir, "store"), target,
+		filepath.Join(dir, "faults.jsonl")
+	cfg.Protocol, cfg.Workload, cfg.Nodes, cfg.Concurrency = "quorum", "register", 3, 6
+	cfg.Rate, cfg.TimeLimit, cfg.Seed = 150, 5*time.Second, 12
+	steps := `{"at":"0.5s","for":"1s","fault":"clock-jump","nodes":["n1"],"params":{"offset":"-1h"}}
+{"at":"1s","for":"2s","fault":"clock-drift","nodes":["n3"],"params":{"rate":1.5}}
+{"at":"3s","for":"1s","fault":"disk-full","nodes":["n2"]}
+`
+	if err := os.WriteFile(cfg.Schedule, []byte(steps), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := Run(t.Context(), cfg, testEnv(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if notes := strings.Join(out.Test.Notes, "; "); out.Result.Verdict == check.Invalid ||
+		strings.Contains(notes, "ended by itself") {
+		t.Errorf("%s: %s; notes %s", out.Result.Verdict, out.Result.Reason, notes)
+	}
+	summary, err := nemesis.LoadSummary(filepath.Join(out.Dir, ledgerFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range summary.Faults {
+		if !f.Injected || !f.Bit || !f.Healed {
+			t.Errorf("fault %d: %+v", f.Step.ID, f)
+		}
+	}
+	if len(summary.Faults) != 3 || summary.Final == nil || !summary.Final.Bit {
+		t.Errorf("%d faults, in the end %+v", len(summary.Faults), summary.Final)
+	}
+	for _, name := range []string{"clock", "disk"} {
+		left, err := filepath.Glob(filepath.Join(out.Dir, nodesDir, "*", name))
+		if err != nil || len(left) > 0 {
+			t.Errorf("files left: %v, %v", left, err)
+		}
+	}
+}

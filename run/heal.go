@@ -34,7 +34,7 @@ func Heal(ctx context.Context, dir string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("heal %s: %w", dir, err)
 	}
-	lines, err := healLedger(ctx, ledger)
+	lines, err := healLedger(ctx, dir, ledger)
 	if err == nil {
 		err = removeProgram(dir) // no process is left that runs it
 	}
@@ -59,10 +59,11 @@ func (c *conductor) crashed(crash.Panic) {
 	}
 }
 
-// healLedger ends the processes that the ledger lists as running. The links of a
-// local cluster lived in the killed checker and ended with it, so that its network
-// faults are over, too, once no process is left.
-func healLedger(ctx context.Context, ledger *nemesis.Ledger) ([]string, error) {
+// healLedger ends the processes that the ledger lists as running, and takes back what
+// was done to their files. The links of a local cluster lived in the killed checker
+// and ended with it, so that its network faults are over, too, once no process is
+// left.
+func healLedger(ctx context.Context, dir string, ledger *nemesis.Ledger) ([]string, error) {
 	left := ledger.Outstanding()
 	if left.Empty() {
 		return []string{"nothing to heal: everything was undone"}, nil
@@ -80,6 +81,10 @@ func healLedger(ctx context.Context, ledger *nemesis.Ledger) ([]string, error) {
 		errs = append(errs, ledger.ProcessEnded(p))
 	}
 	for _, f := range left.Faults {
+		if err := local.Undo(dir, f.Undo); err != nil {
+			errs = append(errs, fmt.Errorf("fault %d (%s): %w", f.ID, f.What, err))
+			continue
+		}
 		errs = append(errs, ledger.FaultHealed(0, f.ID, nemesis.Evidence{
 			Bit: true, Why: "no process of the cluster is left, and its links ended with its checker",
 		}))

@@ -207,17 +207,24 @@ func (c *conductor) openFiles(steps []nemesis.Step) error {
 	if err != nil {
 		return err
 	}
-	c.nemesis, err = nemesis.NewRunner(nemesis.Env{
+	env := nemesis.Env{
 		Nodes:     c.cfg.nodes(),
 		Network:   &clusterProxy{c},
 		Processes: &clusterProxy{c},
+		Clocks:    &clusterProxy{c},
+		Disks:     &clusterProxy{c},
 		Primaries: c.primaries,
 		Ledger:    c.ledger,
 		Log:       c.recorder.NewLog(),
 		BumpEpoch: func() { c.epoch.Add(1) },
 		Logger:    c.env.Logger,
 		Clock:     c.recorder,
-	}, steps)
+		Orders:    orders(c.sys),
+	}
+	if len(env.Orders) > 0 {
+		env.Admin = &clusterProxy{c}
+	}
+	c.nemesis, err = nemesis.NewRunner(env, steps)
 	return err
 }
 
@@ -248,6 +255,7 @@ func (c Config) steps() ([]nemesis.Step, error) {
 	return nemesis.Plan(nemesis.PlanConfig{
 		Seed: c.Seed, Nodes: c.nodes(), Faults: c.Faults, Claimed: sys.Faults(),
 		Duration: c.TimeLimit, Interval: c.Interval, NoPrimaries: !sys.HasPrimaries(),
+		Orders: orders(sys),
 	})
 }
 
@@ -294,7 +302,9 @@ func (c *conductor) setUp(ctx context.Context) error {
 		BasePort: c.cfg.BasePort,
 		Ledger:   c.ledger,
 		OnExit: func(e local.Exit) {
-			c.nemesis.Exited(e.Node)
+			if c.nemesis.Exited(e.Node, e.LastWords) {
+				return // a fault wished it
+			}
 			c.note("node %s ended by itself at %s (%s): %s", e.Node, seconds(c.recorder.Now()),
 				e.Status, e.LastWords)
 		},
@@ -310,7 +320,8 @@ func nodeSpec(s local.NodeSpec, cluster string) systems.NodeSpec {
 	}
 	return systems.NodeSpec{
 		Name: string(s.Name), Cluster: cluster, DataDir: s.DataDir, Bind: s.Bind, PeerBind: s.PeerBind,
-		Peers: peers, ReadyFile: s.ReadyFile, ClockFile: s.ClockFile, Seed: s.Seed,
+		Peers: peers, ReadyFile: s.ReadyFile, ClockFile: s.ClockFile,
+		DiskFile: s.DiskFile, Seed: s.Seed,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -210,7 +211,7 @@ func TestBadRuns(t *testing.T) {
 }
 
 // TestHeal ends a frozen process that a killed checker left behind, and only that
-// one, and only when no checker works there.
+// one, and only when no checker works there; a clock that was bent is true again.
 func TestHeal(t *testing.T) {
 	dir := fakeRun(t, func(*Test) {}, header, "")
 	marker := filepath.Join(dir, nodesDir, "n1", "data")
@@ -237,7 +238,13 @@ func TestHeal(t *testing.T) {
 		t.Fatal(err)
 	}
 	record := nemesis.ProcessRecord{Node: "n1", PID: left.Process.Pid, Marker: marker}
-	if err := errors.Join(ledger.ProcessStarted(record), ledger.Close()); err != nil {
+	clock := filepath.Join(dir, nodesDir, "n1", "clock")
+	bent := nemesis.Entry{Type: nemesis.EntryIntent, Fault: 1, Intent: &nemesis.Intent{
+		What: "a bent clock", Undo: []string{nemesis.UndoClock + " n1"},
+	}}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(clock), 0o755),
+		os.WriteFile(clock, []byte(`{"freeze":true}`), 0o644), ledger.Append(bent),
+		ledger.ProcessStarted(record), ledger.Close()); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
@@ -252,8 +259,12 @@ func TestHeal(t *testing.T) {
 	}
 	lock.release()
 	lines, err := Heal(t.Context(), dir)
-	if err != nil || len(lines) != 1 || !strings.Contains(lines[0], "ended process") {
+	if err != nil || len(lines) != 2 || !strings.Contains(lines[0], "ended process") ||
+		lines[1] != "fault 1 (a bent clock) is over" {
 		t.Errorf("healed %q, %v", lines, err)
+	}
+	if _, err := os.Stat(clock); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the clock file: %v", err)
 	}
 	<-ended
 	lines, err = Heal(t.Context(), dir)

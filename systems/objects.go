@@ -85,18 +85,11 @@ func (p Protocol) sessionObject() string {
 	}
 }
 
-func (r *reference) Open(
-	_ context.Context, endpoints []string, object string,
-) (workload.Client, error) {
-	if len(endpoints) == 0 {
-		return nil, fmt.Errorf("open a client: no endpoint")
-	}
-	urls := make([]string, len(endpoints))
-	for i, e := range endpoints {
-		urls[i] = "http://" + e + "/v1/op"
-	}
-	c := referenceClient{
-		url: urls[0], object: wireObject(object),
+func opURL(endpoint string) string { return "http://" + endpoint + "/v1/op" }
+
+func newReferenceClient(url, object string) referenceClient {
+	return referenceClient{
+		url: url, object: object,
 		// Each client has connections of its own: a new process must not
 		// inherit one that still waits for an answer to the old.
 		transport: &http.Transport{
@@ -105,6 +98,20 @@ func (r *reference) Open(
 			DisableCompression:  true,
 		},
 	}
+}
+
+// Open implements System.
+func (r *reference) Open(
+	_ context.Context, endpoints []string, object string,
+) (workload.Client, error) {
+	if len(endpoints) == 0 {
+		return nil, fmt.Errorf("open a client: no endpoint")
+	}
+	urls := make([]string, len(endpoints))
+	for i, e := range endpoints {
+		urls[i] = opURL(e)
+	}
+	c := newReferenceClient(urls[0], wireObject(object))
 	switch object {
 	case "txn", "txn-list":
 		if !r.protocol.Interactive {

@@ -7,7 +7,7 @@ func dmvccProtocols() []Protocol {
 	row := Protocol{
 		Claim:     "strong snapshot isolation; reads available with a connected majority",
 		Workloads: []string{"list-append", "long-fork", "twin", "bank", "set-full"},
-		Faults:    append(everything(), "clock"),
+		Faults:    everything(),
 		Objects: map[string][]history.F{
 			"txn":      {"txn"},
 			"register": {"read", "write", "cas"},

@@ -1,6 +1,9 @@
 package systems
 
-import "github.com/ordeal-dev/ordeal/history"
+import (
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/workload"
+)
 
 func leaseProtocols() []Protocol {
 	return []Protocol{
@@ -10,7 +13,8 @@ func leaseProtocols() []Protocol {
 			Claim: "linearizable per key, exactly once, while monotonic clocks are at most 5 % wrong; " +
 				"available with a connected majority",
 			Workloads: []string{"register", "cas-register", "set-full"},
-			Faults:    everything(),
+			Faults:    append(bounded(), "transfer"),
+			Admin:     []string{"transfer"},
 			Objects: map[string][]history.F{
 				"register": {"read", "write", "cas"},
 				"set":      {"add", "read"},
@@ -28,7 +32,9 @@ func leaseProtocols() []Protocol {
 			Claim: "tokens increase and are never accepted out of order; at most one client relies on " +
 				"a lock while monotonic clocks are at most 5 % wrong; available with a connected majority",
 			Workloads: []string{"lock", "fenced-register", "unique-ids"},
-			Faults:    everything(),
+			Faults:    append(bounded(), "admin"),
+			Admin:     []string{"transfer", "add-member", "remove-member"},
+			Promise:   workload.Promise{Drift: 0.05},
 			Objects: map[string][]history.F{
 				"lock":     {"acquire", "renew", "release", "read"},
 				"fenced":   {"read", "write"},

@@ -1,6 +1,9 @@
 package systems
 
-import "github.com/ordeal-dev/ordeal/history"
+import (
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/workload"
+)
 
 // primaryProtocols are the central database with copies, in its modes.
 func primaryProtocols() []Protocol {
@@ -18,19 +21,20 @@ func primaryProtocols() []Protocol {
 		"cas-register", "register", "set-full", "counter", "queue",
 		"multi-register", "list-append", "bank",
 	}
+	faults, orders := append(everything(), "transfer"), []string{"transfer"}
 	return []Protocol{
 		{
 			Name:      "primary",
 			Doc:       "central database with copies (viewstamped replication)",
 			Claim:     "strictly serializable, exactly once; available with a connected majority",
-			Workloads: strong, Faults: everything(), Objects: objects, Missing: missing,
+			Workloads: strong, Faults: faults, Admin: orders, Objects: objects, Missing: missing,
 			Available: true, Primaries: true,
 		},
 		{
 			Name:      "primary-all",
 			Doc:       "the same, acknowledged when every member of the view has logged it",
 			Claim:     "strictly serializable, exactly once; available with a connected majority",
-			Workloads: strong, Faults: everything(), Objects: objects, Missing: missing,
+			Workloads: strong, Faults: faults, Admin: orders, Objects: objects, Missing: missing,
 			Available: true, Primaries: true,
 		},
 		{
@@ -38,8 +42,8 @@ func primaryProtocols() []Protocol {
 			Doc:  "the same as primary, but every node answers reads from its own copy",
 			Claim: "sequentially consistent at each node; with tokens, sessions read their " +
 				"writes and read monotonically; available with a connected majority",
-			Workloads: []string{"session"},
-			Faults:    everything(), Objects: objects, Missing: missing,
+			Workloads: []string{"session"}, Promise: workload.Promise{Stale: true},
+			Faults: faults, Admin: orders, Objects: objects, Missing: missing,
 			Available: true, Primaries: true,
 		},
 		{
@@ -48,7 +52,7 @@ func primaryProtocols() []Protocol {
 			Claim: "strictly serializable while the primary does not change; a change may lose " +
 				"what was acknowledged",
 			Workloads: strong,
-			Faults:    []string{"clients"}, Objects: objects, Missing: missing,
+			Faults:    []string{"clients"}, Admin: orders, Objects: objects, Missing: missing,
 			Primaries: true,
 		},
 	}

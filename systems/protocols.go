@@ -33,6 +33,8 @@ type Protocol struct {
 	// Promise is what workloads have to know of the claim. Interactive protocols
 	// forbid overdrafts whatever it says.
 	Promise workload.Promise
+	// Admin lists the orders of an operator that it takes; see Operator.
+	Admin []string
 }
 
 // Protocols are the protocols of the reference cluster.
@@ -41,10 +43,18 @@ func Protocols() []Protocol {
 		decideProtocols(), appendLogProtocols(), mvccProtocols(), dmvccProtocols())
 }
 
-// everything is the families of faults that the strongest claims cover.
-func everything() []string {
-	return []string{"partition", "messages", "kill", "pause", "restart", "clients"}
+// everything is the families of faults that the strongest claims cover, beside those of
+// an operator and of lost bits.
+func everything() []string { return append(timeless(), "clock") }
+
+// timeless are all of these but those of clocks.
+func timeless() []string {
+	return []string{"partition", "messages", "kill", "pause", "restart", "clients", "disk"}
 }
+
+// bounded is what protocols cover whose promises rest on clocks that are at most so
+// wrong.
+func bounded() []string { return append(timeless(), "drift") }
 
 func logProtocols() []Protocol {
 	return []Protocol{
@@ -56,7 +66,8 @@ func logProtocols() []Protocol {
 				"cas-register", "register", "set-full", "counter", "multi-register", "twin", "bank",
 				"list-append", "rw-register", "long-fork", "g2", "queue", "unique-ids", "session", "liveness",
 			},
-			Faults: everything(),
+			Faults: append(everything(), "bit-flip", "admin"),
+			Admin:  []string{"transfer", "add-member", "remove-member"},
 			Objects: map[string][]history.F{
 				"register": {"read", "write", "cas"},
 				"set":      {"add", "read"},
@@ -80,7 +91,7 @@ func quorumProtocols() []Protocol {
 			Doc:       "ABD: registers replicated by reading and writing majorities",
 			Claim:     "linearizable read/write registers, per key; available with a connected majority",
 			Workloads: []string{"register", "session"},
-			Faults:    everything(),
+			Faults:    append(everything(), "bit-flip"),
 			Objects:   map[string][]history.F{"register": {"read", "write"}},
 			Missing: "ABD quorum registers can only be read and written: " +
 				"compare-and-set needs consensus, which majorities alone do not give",

@@ -76,6 +76,9 @@ func (r *reference) Command(spec NodeSpec) []string {
 	if spec.ClockFile != "" {
 		argv = append(argv, "--clock", spec.ClockFile)
 	}
+	if spec.DiskFile != "" {
+		argv = append(argv, "--disk", spec.DiskFile)
+	}
 	if r.opts.RequestTimeout != "" {
 		argv = append(argv, "--request-timeout", r.opts.RequestTimeout)
 	}

@@ -7,6 +7,7 @@ package systems
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,7 +35,9 @@ type NodeSpec struct {
 	ReadyFile string
 	// ClockFile sets the node's clock, where the system has such a seam.
 	ClockFile string
-	Seed      uint64
+	// DiskFile troubles the node's disk, where the system has such a seam.
+	DiskFile string
+	Seed     uint64
 }
 
 // Status is what a node says about itself, as far as the harness uses it.
@@ -43,6 +46,37 @@ type Status struct {
 	Role    string `json:"role"`
 	Primary bool   `json:"primary"`
 	Leader  string `json:"leader"`
+	// Epoch tells the node's starts apart.
+	Epoch   int64    `json:"epoch"`
+	Members []string `json:"members"`
+	// Clock is nil where the system does not tell.
+	Clock *ClockStatus `json:"clock"`
+	// Counters only grow while the node runs: "syncs", "disk_delayed_syncs".
+	Counters map[string]int64 `json:"counters"`
+	// Details are the protocol's own.
+	Details json.RawMessage `json:"details"`
+}
+
+// Shards returns the owners of the shards in their order, nil where the status tells
+// of none.
+func (s Status) Shards() []string {
+	var d struct {
+		Shards json.RawMessage `json:"shards"`
+	}
+	var owners []string
+	if json.Unmarshal(s.Details, &d) != nil || json.Unmarshal(d.Shards, &owners) != nil {
+		return nil
+	}
+	return owners
+}
+
+// ClockStatus is what a node's clocks show, in nanoseconds.
+type ClockStatus struct {
+	// WallError is how far its time of day is ahead of the machine's.
+	WallError int64 `json:"wall_error_ns"`
+	// Monotonic is its own measure of how long it runs, Running the true one.
+	Monotonic int64 `json:"monotonic_ns"`
+	Running   int64 `json:"running_ns"`
 }
 
 // System is one system under test. Its methods are safe for concurrent use.
@@ -80,6 +114,22 @@ type System interface {
 	// Version describes the program under test. It fails with ErrOptions when the
 	// program cannot be what the options ask for.
 	Version(ctx context.Context) (string, error)
+}
+
+// Operator is a System that can be told to change itself. Each order goes to the node
+// at endpoint and returns nil when that has answered that it is done; after any error
+// that history.Definite does not wrap it may be done all the same.
+type Operator interface {
+	// Orders lists those that it takes: "transfer", "remove-member", "add-member",
+	// "move".
+	Orders() []string
+	// Transfer hands leadership over to a node.
+	Transfer(ctx context.Context, endpoint, to string) error
+	// Remove takes a node out of the cluster's members, Add takes it in again.
+	Remove(ctx context.Context, endpoint, node string) error
+	Add(ctx context.Context, endpoint, node string) error
+	// Move gives a shard, counted from 0, to a node.
+	Move(ctx context.Context, endpoint string, shard int, to string) error
 }
 
 // Options choose and set up a system.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -134,7 +135,9 @@ func TestCommand(t *testing.T) {
 	}
 	check(always)
 	spec.ClockFile, opts.RequestTimeout, opts.Bug = "/run/n2/clock", "500ms", "abd-no-write-back"
-	check(always + " --clock /run/n2/clock --request-timeout 500ms --bug abd-no-write-back")
+	spec.DiskFile = "/run/n2/disk"
+	check(always + " --clock /run/n2/clock --disk /run/n2/disk --request-timeout 500ms" +
+		" --bug abd-no-write-back")
 }
 
 func TestStatus(t *testing.T) {
@@ -146,13 +149,22 @@ func TestStatus(t *testing.T) {
 	}{
 		{"leader", answers(200, `{"node":"n1","role":"leader","primary":true,"leader":"n1","x":1}`),
 			Status{Node: "n1", Role: "leader", Primary: true, Leader: "n1"}, ""},
+		{"troubled", answers(200, `{"node":"n1","epoch":3,"members":["n1","n2"],`+
+			`"clock":{"wall":"x","wall_error_ns":-5,"monotonic_ns":6,"running_ns":7},`+
+			`"counters":{"syncs":8}}`),
+			Status{
+				Node: "n1", Epoch: 3, Members: []string{"n1", "n2"},
+				Clock:    &ClockStatus{WallError: -5, Monotonic: 6, Running: 7},
+				Counters: map[string]int64{"syncs": 8},
+			}, ""},
 		{"stalled", answers(503, `{"node":"n1"}`), Status{}, "HTTP 503"},
 		{"garbage", answers(200, `<h1>`), Status{}, "invalid character"},
 		{"closed", bytesOnly(""), Status{}, "EOF"},
 	} {
 		node := serve(t, c.reply)
 		got, err := system(t, "paxos").Status(t.Context(), node.addr)
-		if got != c.want || (err == nil) != (c.fails == "") || !strings.Contains(text(err), c.fails) {
+		if !reflect.DeepEqual(got, c.want) || (err == nil) != (c.fails == "") ||
+			!strings.Contains(text(err), c.fails) {
 			t.Errorf("%s: %+v, %v; want %+v, %q", c.name, got, err, c.want, c.fails)
 		}
 		if n := strings.Count(node.got(t), "\n"); n != 0 {

@@ -61,6 +61,8 @@ type NodeSpec struct {
 	Seed uint64
 	// ClockFile is where a clock fault can be set. Nobody creates it here.
 	ClockFile string
+	// DiskFile is where trouble of the disk can be set. Nobody creates it here.
+	DiskFile string
 }
 
 // ProcessLog records the processes that a cluster starts, durably before each

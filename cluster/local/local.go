@@ -31,6 +31,13 @@ import (
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
+// What is in the directory of a node, beside its log.
+const (
+	dataDirName = "data"
+	clockFile   = "clock"
+	diskFile    = "disk"
+)
+
 // closeLimit bounds Close, whatever the context of its caller says.
 const closeLimit = 15 * time.Second
 
@@ -103,13 +110,14 @@ func (c *Cluster) addMembers() error {
 			dir:  dir,
 			spec: NodeSpec{
 				Name:      n,
-				DataDir:   filepath.Join(dir, "data"),
+				DataDir:   filepath.Join(dir, dataDirName),
 				Bind:      loopback(ports.http(i)),
 				PeerBind:  loopback(ports.peer(i)),
 				Peers:     c.peersOf(n),
 				ReadyFile: filepath.Join(dir, "ready.json"),
 				Seed:      linkRand(c.cfg.Seed, nemesis.Link{From: n, To: n}).Uint64(),
-				ClockFile: filepath.Join(dir, "clock"),
+				ClockFile: filepath.Join(dir, clockFile),
+				DiskFile:  filepath.Join(dir, diskFile),
 			},
 			cfg:     c.cfg,
 			fabric:  c.fabric,

@@ -23,6 +23,9 @@ func combine(a, b nemesis.Rule) nemesis.Rule {
 		Replay:    max(a.Replay, b.Replay),
 		ReplayMin: max(a.ReplayMin, b.ReplayMin),
 		ReplayMax: max(a.ReplayMax, b.ReplayMax),
+		Hold:      max(a.Hold, b.Hold),
+		HoldMin:   max(a.HoldMin, b.HoldMin),
+		HoldMax:   max(a.HoldMax, b.HoldMax),
 		Rate:      a.Rate,
 	}
 	if a.Rate == 0 || (b.Rate > 0 && b.Rate < a.Rate) {
@@ -43,6 +46,7 @@ func checkRule(r nemesis.Rule) error {
 		{"corrupt", r.Corrupt},
 		{"reorder", r.Reorder},
 		{"replay", r.Replay},
+		{"hold", r.Hold},
 	} {
 		// Written so that NaN, too, is refused.
 		if !(p.value >= 0 && p.value <= 1) {
@@ -57,6 +61,8 @@ func checkRule(r nemesis.Rule) error {
 		{"jitter", r.Jitter},
 		{"replay_min", r.ReplayMin},
 		{"replay_max", r.ReplayMax},
+		{"hold_min", r.HoldMin},
+		{"hold_max", r.HoldMax},
 	} {
 		if d.value < 0 {
 			errs = append(errs, fmt.Errorf("%s %v is negative", d.name, d.value))
@@ -65,6 +71,10 @@ func checkRule(r nemesis.Rule) error {
 	if r.ReplayMax < r.ReplayMin {
 		errs = append(errs, fmt.Errorf("replay_max %v is less than replay_min %v",
 			r.ReplayMax, r.ReplayMin))
+	}
+	if r.HoldMax < r.HoldMin {
+		errs = append(errs, fmt.Errorf("hold_max %v is less than hold_min %v",
+			r.HoldMax, r.HoldMin))
 	}
 	if r.Rate < 0 {
 		errs = append(errs, fmt.Errorf("rate %d is negative", r.Rate))
@@ -135,8 +145,8 @@ func (c *ruleCell) waitUncut(done <-chan struct{}) bool {
 
 // counters are one link's nemesis.Counters, counted from several goroutines.
 type counters struct {
-	passed, dropped, lost, duplicated, corrupted atomic.Int64
-	reordered, delayed, replayed, throttled      atomic.Int64
+	passed, dropped, lost, duplicated, corrupted  atomic.Int64
+	reordered, delayed, replayed, held, throttled atomic.Int64
 }
 
 func (c *counters) snapshot() nemesis.Counters {
@@ -149,6 +159,7 @@ func (c *counters) snapshot() nemesis.Counters {
 		Reordered:  c.reordered.Load(),
 		Delayed:    c.delayed.Load(),
 		Replayed:   c.replayed.Load(),
+		Held:       c.held.Load(),
 		Throttled:  c.throttled.Load(),
 	}
 }

@@ -172,6 +172,12 @@ func (l *udpLink) impair(data []byte, probe bool) {
 			l.count.throttled.Add(1)
 		}
 	}
+	if !probe && l.hit(r.Hold) {
+		// It comes late, and no copy of it comes sooner.
+		l.count.held.Add(1)
+		l.send(&p, between(l.rng, r.HoldMin, r.HoldMax), 0)
+		return
+	}
 	if l.hit(r.Reorder) {
 		p.overtakers = 1 + l.rng.IntN(maxOvertakers)
 	}
@@ -185,17 +191,21 @@ func (l *udpLink) impair(data []byte, probe bool) {
 	}
 	if replay {
 		again.replay, again.overtakers = true, 0
-		later := r.ReplayMin
-		if span := r.ReplayMax - r.ReplayMin; span > 0 {
-			later += time.Duration(l.rng.Int64N(int64(span) + 1))
-		}
-		l.send(&again, later, 0)
+		l.send(&again, between(l.rng, r.ReplayMin, r.ReplayMax), 0)
 	}
 }
 
 // hit draws whether something of this probability happens.
 func (l *udpLink) hit(probability float64) bool {
 	return probability > 0 && l.rng.Float64() < probability
+}
+
+// between draws a duration from least to most.
+func between(rng *rand.Rand, least, most time.Duration) time.Duration {
+	if most <= least {
+		return least
+	}
+	return least + time.Duration(rng.Int64N(int64(most-least)+1))
 }
 
 // jitter draws the delay of one message.

@@ -34,7 +34,7 @@ func newList(std streams) *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:       "list [" + strings.Join(names, "|") + "]",
-		Short:     "List workloads, faults, systems, models and stored runs",
+		Short:     "List workloads, faults, kinds of faults, systems, models and stored runs",
 		Args:      atMostOne,
 		ValidArgs: names,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -53,10 +53,11 @@ func newList(std streams) *cobra.Command {
 	return cmd
 }
 
-// listAll shows everything but the stored runs, each under its heading.
+// listAll shows everything but the stored runs and the long list of kinds, each under
+// its heading.
 func listAll(w io.Writer, all []listing, store string) error {
 	for i, l := range all {
-		if l.name == "runs" {
+		if l.name == "runs" || l.name == "kinds" {
 			continue
 		}
 		if i > 0 {
@@ -81,7 +82,8 @@ func table(w io.Writer, l listing, store string) error {
 func allListings() []listing {
 	return []listing{
 		{"workloads", "what clients do (--workload)", listWorkloads},
-		{"faults", "what goes wrong (--faults)", listFaults},
+		{"faults", "what goes wrong (--faults): part of all, or by name only", listFaults},
+		{"kinds", "faults by themselves, for the steps of --schedule", listKinds},
 		{"systems", "what is tested (--system, --protocol)", listSystems},
 		{"models", "what a history file is of (check --model)", listModels},
 		{"runs", "what is stored", listRuns},
@@ -113,7 +115,24 @@ func testedBy(workload string) []string {
 
 func listFaults(w io.Writer, _ string) error {
 	for _, f := range nemesis.Families() {
-		fmt.Fprintf(w, "  %s\t%s\n", f.Name, f.Doc)
+		in := "all"
+		if !f.InAll {
+			in = ""
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", f.Name, in, f.Doc)
+	}
+	return nil
+}
+
+func listKinds(w io.Writer, _ string) error {
+	for _, k := range nemesis.Kinds() {
+		fmt.Fprintf(w, "  %s\t%s\n  \tproof: %s\n", k.Name, k.Doc, k.Proof)
+		for _, p := range k.Params {
+			if off := p.Default == "0" || p.Default == "0s"; off && k.Name != "messages" {
+				continue // what a kind does not do by itself
+			}
+			fmt.Fprintf(w, "  \t%s (%s, by default %s): %s\n", p.Name, p.Unit, p.Default, p.Doc)
+		}
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ recorded is checked and reported. A second Ctrl-C cuts that short.
 Names of workloads, faults, systems and planted bugs: checker list.`,
 		Example: `  checker test --workload cas-register --protocol paxos --faults all
   checker test --workload register --protocol quorum --faults partition,kill
+  checker test --protocol paxos --faults all,clock,disk
   checker test --protocol paxos --bug mp-read-local-leader --time-limit 3m
   checker test --seed 42 --schedule store/latest/schedule.jsonl`,
 		Args: noArguments,
@@ -87,7 +88,7 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 	fs.DurationVar(&c.TxnPause, "txn-pause", c.TxnPause,
 		"how long one interactive transaction in four rests in its midst")
 	fs.StringSliceVarP(&c.Faults, "faults", "f", c.Faults,
-		`families of faults, or "all" (that the claim covers), or "none"`)
+		`families of faults, or "all" (that the claim covers), or "none"; as in all,clock,disk`)
 	fs.DurationVar(&c.Interval, "interval", c.Interval, "mean time between the starts of two faults")
 	fs.StringVar(&c.Schedule, "schedule", c.Schedule, "file of fault steps to follow")
 	fs.DurationVar(&c.OpTimeout, "op-timeout", c.OpTimeout, "how long a client waits for an answer")

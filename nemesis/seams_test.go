@@ -1,0 +1,299 @@
+package nemesis
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+)
+
+// TestSeamsOverlap lets faults of clocks and disks meet each other and faults of
+// processes on one node: none undoes another, and each that acts leaves evidence.
+func TestSeamsOverlap(t *testing.T) {
+	second := time.Second
+	n2, all := []Node{"n2"}, []Node{"n1", "n2", "n3"}
+	for _, test := range []struct {
+		steps   []Step
+		skipped int    // the step, from 1, that finds nothing to do
+		why     string // part of the evidence of the last step
+	}{
+		{steps: []Step{
+			{Fault: "clock-jump", Nodes: n2, At: second, For: 4 * second},
+			{Fault: "clock-freeze", Nodes: n2, At: 2 * second, For: second},
+		}, skipped: 2},
+		{steps: []Step{
+			{Fault: "clock-jump", Nodes: n2, At: second, For: 4 * second},
+			{Fault: "clock-drift", Nodes: all, At: 2 * second, For: 5 * second},
+		}, why: "; left to another fault: n2"},
+		{steps: []Step{ // the clock of a new start begins anew, and is still bent
+			{Fault: "kill", Nodes: n2, At: 2 * second, For: second},
+			{Fault: "clock-drift", Nodes: n2, At: second, For: 6 * second},
+		}, why: "n2: both clocks at rate 1.04"},
+		{steps: []Step{
+			{Fault: "pause", Nodes: n2, At: 2 * second, For: 5 * second},
+			{Fault: "clock-jump", Nodes: n2, At: second, For: 3 * second},
+		}, why: "n2: both clocks 2s ahead"},
+		{steps: []Step{
+			{Fault: "kill", Nodes: n2, At: second, For: 4 * second},
+			{Fault: "disk-slow", Nodes: n2, At: 2 * second, For: second},
+		}, skipped: 2},
+		{steps: []Step{
+			{Fault: "disk-full", Nodes: n2, At: second, For: 4 * second},
+			{Fault: "kill", Nodes: []Node{"n2", "n3"}, At: 2 * second, For: second},
+		}, why: "gone after SIGKILL: n3"},
+		{steps: []Step{
+			{Fault: "disk-slow", Nodes: n2, At: second, For: 4 * second},
+			{Fault: "disk-torn", Nodes: all, At: 2 * second, For: 4 * second},
+		}, why: "torn writes: n1 100, n3 100; left to another fault: n2; gone"},
+	} {
+		name := test.steps[0].Fault + " " + test.steps[1].Fault
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := newBench(t, 3)
+				s := b.run(t, t.Context(), test.steps...)
+				for i, f := range s.Faults {
+					if skipped := test.skipped == i+1; (f.Skipped != "") != skipped || f.Bit == skipped {
+						t.Errorf("record %+v", f)
+					}
+				}
+				if last := s.Faults[len(s.Faults)-1]; !strings.Contains(last.Evidence.Why, test.why) {
+					t.Errorf("evidence %q, want %q", last.Evidence.Why, test.why)
+				}
+				if r := s.Result(); r.Verdict != check.Valid {
+					t.Errorf("verdict %v: %s", r.Verdict, r.Reason)
+				}
+				if t.Failed() {
+					t.Log(b.script())
+				}
+			})
+		})
+	}
+}
+
+// TestClockStays leaves a clock bent: neither the fault nor the whole is healed.
+func TestClockStays(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		b.failing["clock n1: true"] = 100
+		s, err := Run(t.Context(), b.env, []Step{{
+			ID: 1, Fault: "clock-jump", Nodes: []Node{"n1"}, At: time.Second, For: time.Second,
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantUnknown(t, s, "was not healed: clock n1: true does not work")
+		wantUnknown(t, s, "not sound after the last fault: the clock of n1 is not true again: wall 2s")
+		left := b.env.Ledger.Outstanding()
+		if len(left.Faults) != 1 || left.Faults[0].Undo[0] != "true-clock n1" {
+			t.Errorf("outstanding %+v", left)
+		}
+	})
+}
+
+// TestClockTrace is a table of readings and whether they show a bend, or a true clock.
+func TestClockTrace(t *testing.T) {
+	ms := time.Millisecond
+	// at gives readings every 100 ms of a clock that gains so much in each.
+	at := func(from time.Duration, n int, skew, gain time.Duration) (out []ClockReading) {
+		for i := range n {
+			running := from + time.Duration(i)*100*ms
+			s := skew + time.Duration(i)*gain
+			out = append(out, ClockReading{Monotonic: running + s, Running: running, WallError: s})
+		}
+		return out
+	}
+	for _, test := range []struct {
+		name     string
+		readings []ClockReading
+		bend     Bend
+		shows    bool
+		isTrue   bool
+	}{
+		{"a jump", at(0, 1, 2*time.Second, 0), Bend{Offset: 2 * time.Second}, true, false},
+		{"no jump", at(0, 5, 0, 0), Bend{Offset: 2 * time.Second}, false, true},
+		{"the other way", at(0, 5, -2*time.Second, 0), Bend{Offset: 2 * time.Second}, false, false},
+		{"fast", at(0, 6, 0, 4*ms), Bend{Rate: 1.04}, true, false},
+		{"slow", at(0, 6, 0, -4*ms), Bend{Rate: 0.96}, true, false},
+		{"slow instead of fast", at(0, 6, 0, -4*ms), Bend{Rate: 1.04}, false, false},
+		{"too short to tell", at(0, 4, 0, 4*ms), Bend{Rate: 1.04}, false, false},
+		{"a little, too short to tell", at(0, 9, 0, ms), Bend{Rate: 1.01}, false, false},
+		{"a little", at(0, 12, 0, ms), Bend{Rate: 1.01}, true, false},
+		{"a rate that is not bent", at(0, 12, 0, 0), Bend{Rate: 1.01}, false, true},
+		{"what drift has made stays", at(0, 11, 30*ms, 0), Bend{Rate: 1.04}, false, true},
+		{"frozen", at(0, 6, 0, -100*ms), Bend{Freeze: true}, true, false},
+		{"frozen later", append(at(0, 9, 0, 0), at(900*ms, 6, -100*ms, -100*ms)...),
+			Bend{Freeze: true}, true, false},
+	} {
+		trace := &clockTrace{
+			shown: map[string]string{}, away: map[string]bool{}, jumps: map[string]int{},
+		}
+		h := hands()[1]
+		for _, r := range test.readings {
+			trace.add(r)
+			trace.look(h, test.bend, false)
+		}
+		if shows := trace.shown[h.name] != ""; shows != test.shows {
+			t.Errorf("%s: shown %v", test.name, trace.shown)
+		}
+		if got := trace.isTrue(ClockSetting{Monotonic: test.bend}); got != test.isTrue {
+			t.Errorf("%s: true %t", test.name, got)
+		}
+	}
+}
+
+// TestQuietDisk troubles disks on which nothing is written: that proves nothing.
+func TestQuietDisk(t *testing.T) {
+	for fault, why := range map[string]string{
+		"disk-slow":  "nothing was written: no delayed syncs",
+		"disk-error": "did not end, perhaps nothing was written: n1",
+		"disk-full":  "did not end, perhaps nothing was written: n1",
+		"disk-torn":  "nothing was written: no torn writes",
+	} {
+		bubble(t, func(t *testing.T) {
+			b := newBench(t, 3)
+			b.traffic = 0
+			s := b.run(t, t.Context(), Step{
+				Fault: fault, Nodes: []Node{"n1"}, At: time.Second, For: time.Second,
+			})
+			wantUnknown(t, s, why)
+		})
+	}
+}
+
+// TestStopsAMinority hits fewer nodes than were asked for.
+func TestStopsAMinority(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 5)
+		s := b.run(t, t.Context(), Step{
+			Fault: "disk-full", Target: TargetAll, At: time.Second, For: time.Second,
+		})
+		if f := s.Faults[0]; len(f.Nodes) != 2 || !f.Bit {
+			t.Errorf("record %+v", f)
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 2)
+		s := b.run(t, t.Context(), Step{Fault: "disk-error", At: time.Second, For: time.Second})
+		wantUnknown(t, s, "none was applied")
+		if why := s.Faults[0].Skipped; why != "a minority of 2 nodes is no node at all" {
+			t.Errorf("skipped: %q", why)
+		}
+	})
+}
+
+// TestExits tells ends that a fault wished from others: a panic never is one.
+func TestExits(t *testing.T) {
+	b := newBench(t, 3)
+	r, err := NewRunner(b.env, []Step{killStep})
+	must(t, err)
+	w := r.world
+	w.expect(1, []Node{"n1", "n2"}, true)
+	w.expect(1, []Node{"n2"}, false)
+	for _, test := range []struct {
+		node   Node
+		words  string
+		wished bool
+	}{
+		{"n1", "panic: index out of range", false},
+		{"n1", "fatal error: all goroutines are asleep", false},
+		{"n1", "disk failed", true},
+		{"n2", "disk failed", false},
+		{"n3", "disk failed", false},
+	} {
+		if got := r.Exited(test.node, test.words); got != test.wished {
+			t.Errorf("%s %q: wished %t", test.node, test.words, got)
+		}
+	}
+	if words, ok := w.lastWords(1, "n1"); !ok || words != "disk failed" {
+		t.Errorf("last words %q, %t", words, ok)
+	}
+	w.release(1)
+	if r.Exited("n1", "disk failed") {
+		t.Error("wished by a fault that is over")
+	}
+}
+
+// TestFlip flips bits of nodes that can go on without their log, and of one without
+// a log.
+func TestFlip(t *testing.T) {
+	flip := Step{Fault: "bit-flip", Nodes: []Node{"n1", "n2"}, At: time.Second, For: time.Second}
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		b.disks["n1"].mends, b.disks["n2"].small = true, true
+		s := b.run(t, t.Context(), flip)
+		if f := s.Faults[0]; !f.Bit || !strings.Contains(f.Evidence.Why, "n1 at byte") ||
+			!strings.Contains(f.Evidence.Why, "started with it; the log of n2 is too small") {
+			t.Errorf("record %+v", f)
+		}
+		if n := b.count("unflip n1"); n != 0 {
+			t.Errorf("the log of a node that runs was changed:\n%s", b.script())
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		b.disks["n1"].small, b.disks["n2"].small = true, true
+		s := b.run(t, t.Context(), flip)
+		if f := s.Faults[0]; f.Skipped != "no log was large enough to be damaged" || !f.Healed {
+			t.Errorf("record %+v", f)
+		}
+	})
+}
+
+// TestSeamsPlanned runs random schedules of the families that are chosen by name.
+func TestSeamsPlanned(t *testing.T) {
+	for seed := range uint64(12) {
+		bubble(t, func(t *testing.T) {
+			b := newBench(t, 3+2*int(seed%2))
+			steps, err := Plan(PlanConfig{
+				Seed: seed, Nodes: b.nodes, Faults: []string{"all", "clock", "drift", "disk"},
+				Duration: time.Minute,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := b.run(t, t.Context(), steps...).Result(); r.Verdict != check.Valid {
+				t.Errorf("seed %d: verdict %v: %s", seed, r.Verdict, r.Reason)
+			}
+		})
+	}
+}
+
+// TestDriftIsBounded holds the family to what a claim may rely on: monotonic clocks
+// keep their rate within 5 % and never jump.
+func TestDriftIsBounded(t *testing.T) {
+	kinds := map[string]int{}
+	for seed := range uint64(100) {
+		for _, s := range plan(t, PlanConfig{
+			Seed: seed, Nodes: someNodes(3), Faults: []string{"drift"}, Duration: time.Minute,
+		}) {
+			kinds[s.Fault]++
+			for _, name := range []string{"rate", "others"} {
+				var rate float64
+				if text, ok := s.Params[name]; !ok {
+					continue
+				} else if _, err := fmt.Sscan(text, &rate); err != nil || math.Abs(rate-1) > 0.05 {
+					t.Errorf("%s %s, %v", name, text, err)
+				}
+			}
+			if s.Fault != "clock-drift" && s.Params["clock"] != "wall" {
+				t.Errorf("step %+v", s)
+			}
+		}
+	}
+	for _, kind := range []string{"clock-drift", "clock-jump", "clock-strobe"} {
+		if kinds[kind] < 50 {
+			t.Errorf("%s: %d times", kind, kinds[kind])
+		}
+	}
+	for _, s := range plan(t, PlanConfig{
+		Seed: 1, Nodes: someNodes(3), Faults: []string{"all"}, Duration: 10 * time.Minute,
+	}) {
+		if slices.Contains([]string{"clock", "disk"}, sortOf(s.Fault)) {
+			t.Errorf("all includes %+v", s)
+		}
+	}
+}
