@@ -25,7 +25,8 @@ type FencedDetails struct {
 }
 
 // Fenced checks registers that are guarded by fencing tokens: write [token, value],
-// and read -> [token, value], nil at first. Once a token has been accepted, or read,
+// and read -> [token, value], nil or a token with nil at first. Once a token has been
+// accepted, or read,
 // no smaller one is accepted or read any more by anybody who asks later. Operations
 // on the lock that gives out the tokens may be among the others and are passed over.
 // That values are what was written is a matter of the model "fenced-register".
@@ -87,7 +88,8 @@ func (d *FencedDetails) register(
 			s.token = token
 		case "read":
 			token, isInt := tokenOf(op.Out)
-			if s.nil = op.Out.IsNil(); !s.nil && !isInt && op.Type == history.OK {
+			s.nil = op.Out.IsNil() || isInt && op.Out.At(1).IsNil()
+			if !s.nil && !isInt && op.Type == history.OK {
 				return misfit(op, "a fenced register", fmt.Errorf("result: want [token, value], got %s",
 					op.Out))
 			}

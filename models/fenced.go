@@ -27,8 +27,9 @@ type FencedOut struct {
 }
 
 // FencedRegister is a register that is written with fencing tokens: a write takes
-// effect unless a greater token has been used before. Refusals tell nothing, for a
-// write may be refused for other reasons. Operations on the lock that gives out the
+// effect unless a greater token has been used before. Before the first write a read
+// returns nil, or some token with nil. Refusals tell nothing, for a write may be
+// refused for other reasons. Operations on the lock that gives out the
 // tokens are passed over.
 func FencedRegister() Model[FencedState, FencedIn, FencedOut] {
 	return Model[FencedState, FencedIn, FencedOut]{
@@ -70,7 +71,11 @@ func parseFenced(op history.Operation) (p Op[FencedIn, FencedOut], err error) {
 		if op.Type != history.OK {
 			return p, nil
 		}
-		if p.Out.Pair, err = NewScalar(op.Out); err != nil {
+		out := op.Out
+		if out.Kind() == history.KindList && out.Len() == 2 && out.At(1).IsNil() {
+			out = history.Nil() // nothing was written yet, whatever the token
+		}
+		if p.Out.Pair, err = NewScalar(out); err != nil {
 			return p, fmt.Errorf("result: %w", err)
 		}
 		p.Facts.Observes = true

@@ -1,11 +1,8 @@
 package workload
 
 import (
-	"context"
 	"errors"
-	"runtime"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,8 +38,7 @@ func unsure(s *store, n int64, op history.Event) (history.Value, error) {
 		_, _ = s.apply(op)
 	case n%60 == 20:
 	case n%60 == 40:
-		s.late.Add(1)
-		time.AfterFunc(50*time.Millisecond, func() { defer s.late.Done(); _, _ = s.apply(op) })
+		s.after(50*time.Millisecond, func() { _, _ = s.apply(op) })
 	default:
 		return s.apply(op)
 	}
@@ -93,20 +89,35 @@ func halves(s *store, n int64, op history.Event) (history.Value, error) {
 	return s.apply(op)
 }
 
-// torn lets others see a transaction between its steps.
-func torn(s *store, n int64, op history.Event) (history.Value, error) {
-	var out []history.Value
-	for i := range op.Value.Len() {
-		part := op
-		part.Value = history.List(op.Value.At(i))
-		v, err := s.apply(part)
-		if err != nil {
-			return v, err
+// torn lets others see a transaction between its first step and the others.
+func torn(s *store, _ int64, op history.Event) (history.Value, error) {
+	if !changes(op) || op.Value.Len() < 2 {
+		return s.apply(op)
+	}
+	first, rest := op, op
+	first.Value = history.List(op.Value.At(0))
+	var later []history.Value
+	for i := 1; i < op.Value.Len(); i++ {
+		later = append(later, op.Value.At(i))
+	}
+	v, err := s.apply(first)
+	if err != nil {
+		return v, err
+	}
+	// What the later steps read is what they read now: time does not stand still for
+	// the transaction.
+	rest.Value = history.List(later...)
+	steps, _ := history.ParseSteps(rest.Value)
+	for i := range steps {
+		if steps[i].F == history.StepRead {
+			steps[i].Value = s.regs[steps[i].Key]
 		}
-		out = append(out, v.At(0))
-		for range n % 3 * 30 {
-			runtime.Gosched()
-		}
+	}
+	s.after(500*time.Microsecond, func() { _, _ = s.apply(rest) })
+	w := history.Steps(steps...)
+	out := []history.Value{v.At(0)}
+	for i := range w.Len() {
+		out = append(out, w.At(i))
 	}
 	return history.List(out...), nil
 }
@@ -133,22 +144,38 @@ func hurries(s *store, n int64, op history.Event) (history.Value, error) {
 	return v, err
 }
 
-// perform runs a workload against a system with this conduct.
+// perform runs a workload in virtual time against a system with this conduct. What an
+// operation does happens when it is called, and it returns a few milliseconds later.
 func perform(t *testing.T, w Workload, o Options, c conduct) *history.History {
 	t.Helper()
 	s := newStore()
-	var n atomic.Int64
-	h, err := record(t, RunConfig{
-		Generator: w.Generator(o), Final: w.Final(o), Concurrency: o.Concurrency,
-		Open: opens(func(_ int, op history.Event) (history.Value, error) {
-			return c(s, n.Add(1), op)
-		}),
-		BeforeFinal: func(context.Context) error { s.late.Wait(); return nil },
+	n := int64(0)
+	out, err := Simulate(Simulation{
+		Generator: w.Generator(o), Final: w.Final(o), Concurrency: o.Concurrency, Seed: 1,
+		Respond: func(_ int, op history.Event) Answer {
+			n++
+			s.advance(op.Time)
+			v, err := c(s, n, op)
+			a := Answer{Type: history.OK, Value: v}
+			a.Latency = time.Millisecond + time.Duration(randAt(9, uint64(n)).IntN(5_000_000))
+			switch {
+			case err == nil:
+			case history.IsDefinite(err):
+				a.Type, a.Error, a.Value = history.Fail, err.Error(), history.Nil()
+			default:
+				a.Type, a.Error, a.Value = history.Info, err.Error(), history.Nil()
+				a.Latency = 40 * time.Millisecond
+			}
+			return a
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.late.Wait()
+	h, err := history.New(out.Events...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return h
 }
 
@@ -230,7 +257,7 @@ func judge(t *testing.T, name string, p Promise, c conduct, want check.Verdict) 
 		t.Fatal(err)
 	}
 	o := Options{
-		Concurrency: 6, Nodes: 3, TimeLimit: 400 * time.Millisecond, Rate: 3000,
+		Concurrency: 6, Nodes: 3, TimeLimit: 1500 * time.Millisecond, Rate: 1200,
 		OpsPerKey: 50, LongLife: 300 * time.Millisecond, Promise: p,
 		Settle: 20 * time.Millisecond,
 	}

@@ -20,7 +20,7 @@ func lockWorkload() Workload {
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Lock(check.LockOptions{Drift: o.Promise.Drift})}
 		},
-		floors: map[history.F]int{Acquire: 10, Release: 5},
+		floors: map[history.F]int{Acquire: 5, Release: 5},
 	}.workload()
 }
 
@@ -35,7 +35,7 @@ func fencedWorkload() Workload {
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Fenced(), check.Linearizable("fenced-register", o.Check)}
 		},
-		floors: map[history.F]int{Read: 20, Write: 20, Acquire: 5, Release: 5},
+		floors: map[history.F]int{Read: 20, Write: 20, Acquire: 5},
 	}.workload()
 }
 
@@ -66,22 +66,40 @@ type held struct {
 	until, lapses history.Time
 }
 
-// lockKey is one lock. Whoever has it keeps it for a while; then somebody gives it
-// back, or, one time in four, nobody does and it runs out. Meanwhile others try to
-// get it, now and then, from other nodes.
-type lockKey struct {
-	// holders are those who got the lock and have not given it back; the last one
-	// got it last.
-	holders []held
-	next    history.Time // of the next attempt to get it
+// claim is an attempt to get a lock that has no answer yet.
+type claim struct {
+	process history.Process
+	ttl     history.Time
 }
 
-// The times of locks, in milliseconds.
+// lockKey is one lock. Whoever has it keeps it for a while; then somebody gives it
+// back, or, one time in five, nobody does and it runs out. One or two others wait
+// for it shortly before.
+//
+// Where a lock has a queue, an attempt of unknown outcome stays in it, and will hold
+// the lock for its whole time although nobody knows. So attempts keep away until that
+// is over: otherwise the dead would wait for the dead.
+type lockKey struct {
+	// holders are those who got the lock and have not given it back.
+	holders []held
+	claims  []claim
+	free    history.Time // when it will be free, as far as is known
+	next    history.Time // of the next attempt
+}
+
+// The times of locks. A wait for somebody who gives the lock back should be shorter
+// than the time limit of a request.
 const (
-	ttlLeast, ttlMost   = 300, 1500
-	holdLeast, holdMost = 20, 400
-	lockPause           = 15 // between attempts, on the average
+	ttlLeast, ttlMost   = 300, 900 // ms
+	holdLeast, holdMost = 20, 150  // ms
+	lockWaiters         = 2
+	lockPause           = history.Time(15 * time.Millisecond)
+	lockAhead           = history.Time(100 * time.Millisecond) // of its becoming free
 )
+
+func millis(least, most int, r Rand) history.Time {
+	return history.Time(least+r.IntN(most-least)) * history.Time(time.Millisecond)
+}
 
 func (k *lockKey) Next(ctx Context) (Step, Generator) {
 	for i, h := range k.holders {
@@ -90,28 +108,26 @@ func (k *lockKey) Next(ctx Context) (Step, Generator) {
 		}
 		n := *k
 		n.holders = slices.Delete(slices.Clone(k.holders), i, i+1)
-		n.next = ctx.Time // the others know
 		if h.until < h.lapses {
 			return Do(Op{F: Release, Value: history.Int(h.token)}), &n
 		}
 		return Pending(), &n // it has run out; ask again
 	}
 	mine := slices.ContainsFunc(k.holders, func(h held) bool { return h.process == ctx.Process })
-	if ctx.Time < k.next || mine {
-		return PendingUntil(k.wake(ctx.Time)), k
+	when := max(k.next, k.free-lockAhead)
+	if ctx.Time < when || mine || len(k.claims) >= lockWaiters {
+		return PendingUntil(k.wake(ctx.Time, when)), k
 	}
 	n := *k
-	pause := float64(2*lockPause) * float64(time.Millisecond) * ctx.Rand.Split(0).Float()
-	n.next = ctx.Time + history.Time(pause)
-	ttl := ttlLeast + ctx.Rand.Split(1).IntN(ttlMost-ttlLeast)
-	return Do(Op{F: Acquire, Value: history.Int(int64(ttl))}), &n
+	n.next = ctx.Time + history.Time(2*float64(lockPause)*ctx.Rand.Split(0).Float())
+	ttl := millis(ttlLeast, ttlMost, ctx.Rand.Split(1))
+	return Do(Op{F: Acquire, Value: history.Int(int64(ttl) / int64(time.Millisecond))}), &n
 }
 
 // wake is when there will be something to do.
-func (k *lockKey) wake(now history.Time) history.Time {
-	wake := k.next
-	if wake <= now {
-		wake = 0
+func (k *lockKey) wake(now, attempt history.Time) (wake history.Time) {
+	if attempt > now {
+		wake = attempt
 	}
 	for _, h := range k.holders {
 		wake = sooner(wake, h.until)
@@ -120,20 +136,35 @@ func (k *lockKey) wake(now history.Time) history.Time {
 }
 
 func (k *lockKey) Update(ctx Context, ev history.Event) Generator {
-	token, isInt := ev.Value.Get("token").AsInt()
-	if ev.F != Acquire || ev.Type != history.OK || !isInt {
+	if ev.F != Acquire {
 		return k
 	}
-	ttl, _ := ev.Value.Get("ttl_ms").AsInt()
-	h := held{process: ev.Process, token: token}
-	h.lapses = ctx.Time + history.Time(ttl)*history.Time(time.Millisecond)
-	hold := holdLeast + ctx.Rand.Split(20).IntN(holdMost-holdLeast)
-	h.until = ctx.Time + history.Time(hold)*history.Time(time.Millisecond)
-	if ctx.Rand.Split(21).Chance(0.25) {
-		h.until = h.lapses // forgotten
-	}
 	n := *k
-	n.holders = append(slices.Clip(k.holders), h)
+	if ev.Type == history.Invoke {
+		ttl, _ := ev.Value.AsInt()
+		n.claims = append(slices.Clip(k.claims), claim{process: ev.Process,
+			ttl: history.Time(ttl) * history.Time(time.Millisecond)})
+		return &n
+	}
+	i := slices.IndexFunc(k.claims, func(c claim) bool { return c.process == ev.Process })
+	if i < 0 {
+		return k
+	}
+	ttl := k.claims[i].ttl
+	n.claims = slices.Delete(slices.Clone(k.claims), i, i+1)
+	token, isInt := ev.Value.Get("token").AsInt()
+	switch {
+	case ev.Type == history.Info:
+		n.free = max(k.free, ctx.Time) + ttl + ttl/5
+	case ev.Type == history.OK && isInt:
+		h := held{process: ev.Process, token: token, lapses: ctx.Time + ttl}
+		h.until = ctx.Time + millis(holdLeast, holdMost, ctx.Rand.Split(20))
+		if ctx.Rand.Split(21).Chance(0.2) {
+			h.until = h.lapses // forgotten
+		}
+		n.holders = append(slices.Clip(k.holders), h)
+		n.free = h.until
+	}
 	return &n
 }
 
@@ -145,6 +176,7 @@ type fencedKey struct {
 	asking  int
 	held    int64        // a token that has not been given back
 	since   history.Time // when it was granted
+	next    history.Time // of the next attempt to get one, see lockKey
 }
 
 // recentTokens is how many tokens a fencedKey remembers.
@@ -157,7 +189,8 @@ func (k *fencedKey) Next(ctx Context) (Step, Generator) {
 	case k.held != 0 && ctx.Time-k.since > history.Time(100*time.Millisecond):
 		n.held = 0
 		return Do(Op{F: Release, Value: history.Int(k.held)}), &n
-	case k.asking == 0 && k.held == 0 && (len(k.tokens) == 0 || draw < 0.2):
+	case k.asking == 0 && k.held == 0 && ctx.Time >= k.next &&
+		(len(k.tokens) == 0 || draw < 0.2):
 		return Do(Op{F: Acquire, Value: history.Int(ttlLeast)}), &n
 	case len(k.tokens) == 0 || draw < 0.55:
 		return Do(Op{F: Read}), &n
@@ -182,6 +215,7 @@ func (k *fencedKey) Update(ctx Context, ev history.Event) Generator {
 	n.asking--
 	token, isInt := ev.Value.Get("token").AsInt()
 	if ev.Type != history.OK || !isInt {
+		n.next = ctx.Time + 2*history.Time(ttlLeast)*history.Time(time.Millisecond)
 		return &n
 	}
 	n.tokens = append(slices.Clone(k.tokens), token)

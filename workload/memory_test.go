@@ -85,7 +85,7 @@ func (s *store) acquire(op history.Event) (history.Value, error) {
 	token := s.token
 	s.locks[op.Key] = token
 	ttl, _ := op.Value.AsInt()
-	time.AfterFunc(time.Duration(ttl)*time.Millisecond, func() {
+	s.after(time.Duration(ttl)*time.Millisecond, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.locks[op.Key] == token {
@@ -110,3 +110,34 @@ func (s *store) guarded(op history.Event) (history.Value, error) {
 }
 
 func isLog(key history.Key) bool { return strings.HasPrefix(string(key), "log") }
+
+// event is something that a store does at a later time.
+type event struct {
+	at history.Time
+	do func()
+}
+
+// after does something later, in virtual time.
+func (s *store) after(d time.Duration, do func()) {
+	s.events = append(s.events, event{at: s.now + history.Time(d), do: do})
+}
+
+// advance moves virtual time on, and does what is due until then.
+func (s *store) advance(now history.Time) {
+	for {
+		next := -1
+		for i, e := range s.events {
+			if e.at <= now && (next < 0 || e.at < s.events[next].at) {
+				next = i
+			}
+		}
+		if next < 0 {
+			s.now = now
+			return
+		}
+		e := s.events[next]
+		s.events = slices.Delete(s.events, next, next+1)
+		s.now = e.at
+		e.do()
+	}
+}

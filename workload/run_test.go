@@ -25,7 +25,9 @@ type store struct {
 	regs map[history.Key]history.Value
 	sets map[history.Key][]history.Value
 	sums map[history.Key]int64
-	late sync.WaitGroup // what is still to happen
+	// events are still to happen, now is the virtual time.
+	events []event
+	now    history.Time
 	// locks are the tokens of those that are held, token the last one given out.
 	locks map[history.Key]int64
 	token int64

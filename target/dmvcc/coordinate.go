@@ -57,8 +57,8 @@ func (m *Machine) distribute(c *coordination) {
 			switch {
 			case c.held[id][i]:
 			case id == m.cfg.Self:
-				if m.shard.fences[c.num] {
-					c.refused = true
+				if m.late(c.num) {
+					c.refused = true // its own number came late, and is another's to close
 					return
 				}
 				m.shard.hold(o, false)
@@ -101,7 +101,13 @@ func (m *Machine) enter(c *coordination) {
 
 // close makes an entry about a number. Whether it is the first one, the log says.
 func (m *Machine) close(f string, c closing) {
-	m.ask(f, marshal(c), func(protocol.Reply) {})
+	m.ask(f, marshal(c), func(rep protocol.Reply) {
+		if rep.Outcome == protocol.OK {
+			// Reading through the log brings this replica up to the entry, sooner
+			// than the leader's next heartbeat would.
+			m.ask("read", "", func(protocol.Reply) {})
+		}
+	})
 }
 
 func marshal(v any) string {

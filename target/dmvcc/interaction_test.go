@@ -64,6 +64,7 @@ func TestInteraction(t *testing.T) {
 //	keep [n2]                 delivers them, and leaves them to come again
 //	tick 75ms                 lets time go by everywhere
 //	stop n2, cont n2          a node is paused, and goes on
+//	lag n2, cont n2           what the group says to a node is late
 //	crash n2, start n2        power off and on
 //	wall n2 -5s               bends a clock for the time of day
 //	meta n2                   what a node knows of the numbers
@@ -85,7 +86,8 @@ type script struct {
 type scripted struct {
 	machine *Machine // nil while it is down
 	stopped bool
-	inbox   []protocol.Message // of the group, while it is stopped
+	lagging bool
+	inbox   []protocol.Message // of the group, while it is stopped or lagging
 	epoch   protocol.Epoch
 	records [][]byte
 	ckpt    []byte
@@ -170,15 +172,17 @@ func (s *script) play(words []string) {
 		s.tick(s.duration(arg))
 	case "stop":
 		n.stopped = true
+	case "lag":
+		n.lagging = true
 	case "cont":
-		n.stopped = false
+		n.stopped, n.lagging = false, false
 		n.machine.Tick(s.now) // what its clock says comes first
 		for _, m := range n.inbox {
 			n.machine.Step(s.now, m)
 		}
 		n.inbox = nil
 	case "crash":
-		n.machine, n.inbox, n.stopped = nil, nil, false
+		n.machine, n.inbox, n.stopped, n.lagging = nil, nil, false, false
 	case "start":
 		s.start(protocol.NodeID(arg))
 	case "wall":
@@ -303,7 +307,7 @@ func (s *script) carry(m protocol.Message) {
 	to := s.nodes[m.To]
 	switch {
 	case m.Payload[0] == ofGroup || strings.HasPrefix(text, "full"):
-		if to.machine != nil && to.stopped {
+		if to.machine != nil && (to.stopped || to.lagging) {
 			to.inbox = append(to.inbox, m)
 		} else if to.machine != nil {
 			to.machine.Step(s.now, m)

@@ -242,7 +242,7 @@ func (m *Machine) dispatch(from protocol.NodeID, w wire) {
 // onOp keeps an operation, unless its number is fenced or aborted.
 func (m *Machine) onOp(from protocol.NodeID, w wire) {
 	ans := wire{Kind: kindHave, Epoch: w.Epoch, Num: w.Op.Num, I: w.Op.I}
-	late := m.shard.fences[w.Op.Num] || m.meta().fate(w.Op.Num) == aborted
+	late := m.late(w.Op.Num)
 	switch {
 	case m.shard.has(w.Op.Num, w.Op.I) && !late:
 		// Again.
@@ -255,6 +255,9 @@ func (m *Machine) onOp(from protocol.NodeID, w wire) {
 	}
 	m.send(from, ans)
 }
+
+// late reports whether nothing more of the number may be kept.
+func (m *Machine) late(n Num) bool { return m.shard.fences[n] || m.meta().fate(n) == aborted }
 
 // onFetched keeps an operation of a number that is known to be complete.
 func (m *Machine) onFetched(w wire) {

@@ -205,13 +205,15 @@ func (m *Machine) write(t *txn, key string, res kv.Result, us []versions.Update)
 	if len(us) == 0 {
 		return res
 	}
+	bytes := t.bytes
 	for _, u := range us {
-		t.bytes += len(key) + len(u.Arg) + 32
+		bytes += len(key) + len(u.Arg) + 32
 	}
-	if t.bytes > versions.MaxData {
+	if bytes > versions.MaxData {
 		return versions.Fail(kv.CodeTooLarge, "the transaction writes more than %d bytes",
 			versions.MaxData)
 	}
+	t.bytes = bytes
 	t.writes[key] = append(t.writes[key], us...)
 	return res
 }

@@ -383,7 +383,7 @@ func (s *server) Status() protocol.Status {
 		Epoch: s.cfg.Epoch, Members: slices.Clone(s.cfg.Members),
 		Details: Details{
 			Committed: s.db.last, Active: len(s.db.active), Oldest: s.db.oldest(),
-			Keys: len(s.db.store.Keys()),
+			Keys: s.db.store.Len(),
 		},
 	}
 }

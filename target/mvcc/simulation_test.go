@@ -160,7 +160,10 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 	si, siLog := mode{SI, false}, mode{SI, true}
 	ser := mode{Serializable, false}
 	busy := &sim.Faults{Think: time.Millisecond}
-	kills := &sim.Faults{Think: time.Millisecond, Kinds: []sim.FaultKind{sim.Kill, sim.KillAll}}
+	kills := &sim.Faults{
+		Think: time.Millisecond, Kinds: []sim.FaultKind{sim.Kill, sim.KillAll},
+		Every: 150 * time.Millisecond, Last: 100 * time.Millisecond,
+	}
 	stops := &sim.Faults{Kinds: []sim.FaultKind{sim.Stop}, Last: 2 * time.Second}
 	const runs = 16
 	for _, b := range []struct {
@@ -184,7 +187,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		{bug.MVCCCompactionLeaks, siLog, 5, 8, nil},
 		{bug.MVCCMergeWrongBase, mode{Merge, false}, 8, 8, nil},
 		{bug.MVCCBlindAutoRetry, si, 8, 8, nil},
-		{bug.MVCCCrashHalfCommit, si, 1, 1, kills},
+		{bug.MVCCCrashHalfCommit, si, 6, 6, kills},
 		{bug.TimeoutAsFail, si, 3, 3, stops},
 		{bug.ErrorAsOK, si, 2, 2, stops},
 		{bug.NoFsync, si, 6, 6, nil},

@@ -31,8 +31,9 @@ type Store interface {
 	Remove(key string, num Num) bool
 	// Collect forgets what no snapshot from oldest on can see.
 	Collect(oldest Num)
-	// Keys lists the keys, sorted.
+	// Keys lists the keys, sorted; Len counts them.
 	Keys() []string
+	Len() int
 }
 
 // copies keeps the whole value of every version.
@@ -107,6 +108,8 @@ func (c *copies) Collect(oldest Num) {
 }
 
 func (c *copies) Keys() []string { return slices.Sorted(maps.Keys(c.chains)) }
+
+func (c *copies) Len() int { return len(c.chains) }
 
 // updates keeps a base for each key and the log of its updates since.
 type updates struct {
@@ -201,3 +204,5 @@ func (u *updates) Collect(oldest Num) {
 }
 
 func (u *updates) Keys() []string { return slices.Sorted(maps.Keys(u.entries)) }
+
+func (u *updates) Len() int { return len(u.entries) }

@@ -72,8 +72,9 @@ func TestTwoForms(t *testing.T) {
 			"": func(t *rapid.T) {
 				last := Num(len(whole) - 1)
 				for name, f := range forms {
-					if got, want := f.Keys(), slices.Sorted(maps.Keys(whole[last])); !slices.Equal(got, want) {
-						t.Fatalf("%s has keys %v, want %v", name, got, want)
+					want := slices.Sorted(maps.Keys(whole[last]))
+					if got := f.Keys(); !slices.Equal(got, want) || f.Len() != len(want) {
+						t.Fatalf("%s has %d keys %v, want %v", name, f.Len(), got, want)
 					}
 					for _, key := range []string{"a", "b", "c"} {
 						if got := f.Newest(key); got != nums[last][key] {
