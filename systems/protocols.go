@@ -40,7 +40,7 @@ type Protocol struct {
 // Protocols are the protocols of the reference cluster.
 func Protocols() []Protocol {
 	return slices.Concat(logProtocols(), quorumProtocols(), primaryProtocols(), leaseProtocols(),
-		decideProtocols(), appendLogProtocols(), mvccProtocols(), dmvccProtocols())
+		decideProtocols(), commitProtocols(), mvccProtocols(), dmvccProtocols(), appendLogProtocols())
 }
 
 // everything is the families of faults that the strongest claims cover, beside those of

@@ -1,6 +1,8 @@
 package workload
 
 import (
+	"time"
+
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
 )
@@ -9,11 +11,22 @@ func decideWorkload() Workload {
 	return spec{
 		name: "decide",
 		doc: "Proposes values in many instances of consensus, several at once, and asks for the " +
-			"decision. Sees two decisions, one that nobody proposed, and one that is taken back.",
+			"decision. Sees two decisions, one that nobody proposed, one that is taken back, and " +
+			"instances of which nobody hears any more.",
 		object: "decide", fs: []history.F{Propose, Ask},
 		read: Ask, mutates: []history.F{Propose}, prefix: "i", keys: 12, opsPerKey: 24,
 		newKey: func() Generator { return &decideKey{} },
-		judge:  func(Options) []check.Checker { return []check.Checker{check.Decide()} },
+		judge: func(o Options) []check.Checker {
+			o = o.withDefaults(12, 24)
+			return []check.Checker{check.Decide(), check.Liveness(check.LivenessOptions{
+				Claimed: o.Available, Grace: o.Settle * 5 / 6,
+			})}
+		},
+		readAll: func(o Options) Generator {
+			return Settled(o.Settle, Followed(
+				Persist("i", Ask, o.FinalKeys, 250*time.Millisecond),
+				FinalReads("i", Ask, o.Nodes, o.FinalKeys)))
+		},
 		floors: map[history.F]int{Propose: 20, Ask: 20},
 	}.workload()
 }

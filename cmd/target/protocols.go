@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ordeal-dev/ordeal/target/appendlog"
+	"github.com/ordeal-dev/ordeal/target/commit"
 	"github.com/ordeal-dev/ordeal/target/decide"
 	"github.com/ordeal-dev/ordeal/target/dmvcc"
 	"github.com/ordeal-dev/ordeal/target/lock"
@@ -43,6 +44,10 @@ func protocols() map[string]server.Factory {
 
 		"decide":    factory(decide.New),
 		"appendlog": factory(appendlog.New),
+
+		"2pc":       factory(commit.New),
+		"3pc":       factory(commit.NewThreePhase),
+		"3pc-plain": factory(commit.NewPlainThreePhase),
 	}
 }
 

@@ -39,7 +39,8 @@ type Info struct {
 // All lists the planted bugs, in the order of the documentation.
 func All() []Info {
 	return slices.Concat(common(), primaryCopies(), quorum(), leases(), locks(), decide(),
-		multiPaxos(), multiPaxosElections(), mvcc(), dmvcc(), appendLog())
+		multiPaxos(), multiPaxosElections(), twoPhaseCommit(), threePhaseCommit(),
+		mvcc(), dmvcc(), appendLog())
 }
 
 // Set is the planted bugs of one node.

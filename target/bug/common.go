@@ -24,7 +24,8 @@ func common() []Info {
 	logs := slices.Concat([]string{"paxos", "lease-read", "lock"}, copies)
 	// A primary that acknowledges alone may lose what it acknowledged: what shows as
 	// a loss is no bug there.
-	all := slices.Clip(slices.Concat([]string{"quorum"}, logs, mvccModes(), dmvccModes()))
+	all := slices.Clip(slices.Concat([]string{"quorum", "2pc", "3pc"}, logs,
+		mvccModes(), dmvccModes()))
 	disks := []string{"quorum", "paxos"}
 	return []Info{
 		{
@@ -65,7 +66,7 @@ func common() []Info {
 			Wrong:   "there are no checksums: a torn last record is read with what follows it",
 		},
 		{
-			ID: FullAck, Protocols: disks, Class: Hard,
+			ID: FullAck, Protocols: disks, Class: Medium,
 			Correct: "a write that a full disk refuses stops the node",
 			Wrong:   "the answer goes out, and what the disk took of the record stays in the log",
 		},
