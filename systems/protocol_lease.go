@@ -27,6 +27,17 @@ func leaseProtocols() []Protocol {
 			Primaries: true,
 		},
 		{
+			Name:      "cache",
+			Doc:       "registers of which every node keeps copies, by leases on the copies",
+			Claim:     "linearizable read/write registers, per key, while clocks are at most 5 % wrong",
+			Workloads: []string{"register", "cached-register"},
+			Faults:    append(bounded(), "transfer"),
+			Admin:     []string{"transfer"},
+			Objects:   map[string][]history.F{"register": {"read", "write"}},
+			Missing:   "cached registers can only be read and written",
+			Primaries: true,
+		},
+		{
 			Name: "lock",
 			Doc:  "locks that end by themselves, with fencing tokens, in the Multi-Paxos log",
 			Claim: "tokens increase and are never accepted out of order; at most one client relies on " +

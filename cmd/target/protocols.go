@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ordeal-dev/ordeal/target/appendlog"
+	"github.com/ordeal-dev/ordeal/target/cache"
 	"github.com/ordeal-dev/ordeal/target/commit"
 	"github.com/ordeal-dev/ordeal/target/decide"
 	"github.com/ordeal-dev/ordeal/target/dmvcc"
@@ -48,6 +49,8 @@ func protocols() map[string]server.Factory {
 		"2pc":       factory(commit.New),
 		"3pc":       factory(commit.NewThreePhase),
 		"3pc-plain": factory(commit.NewPlainThreePhase),
+
+		"cache": factory(cache.New),
 	}
 }
 

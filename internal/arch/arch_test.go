@@ -66,6 +66,7 @@ var layers = []struct {
 	{"target/lock", place{system, 4}},
 	{"target/primary", place{system, 3}},
 	{"target/commit", place{system, 4}},
+	{"target/cache", place{system, 4}},
 	{"target/server", place{system, 4}},
 	{"target/sim", place{system, 2}},
 	{"target/script", place{system, 2}},

@@ -38,7 +38,7 @@ type Info struct {
 
 // All lists the planted bugs, in the order of the documentation.
 func All() []Info {
-	return slices.Concat(common(), primaryCopies(), quorum(), leases(), locks(), decide(),
+	return slices.Concat(common(), primaryCopies(), quorum(), leases(), caches(), locks(), decide(),
 		multiPaxos(), multiPaxosElections(), twoPhaseCommit(), threePhaseCommit(),
 		mvcc(), dmvcc(), appendLog())
 }

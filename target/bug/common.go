@@ -24,7 +24,7 @@ func common() []Info {
 	logs := slices.Concat([]string{"paxos", "lease-read", "lock"}, copies)
 	// A primary that acknowledges alone may lose what it acknowledged: what shows as
 	// a loss is no bug there.
-	all := slices.Clip(slices.Concat([]string{"quorum", "2pc", "3pc"}, logs,
+	all := slices.Clip(slices.Concat([]string{"quorum", "cache", "2pc", "3pc"}, logs,
 		mvccModes(), dmvccModes()))
 	disks := []string{"quorum", "paxos"}
 	return []Info{

@@ -108,6 +108,9 @@ func (m *Machine) onLearn(from int, l *learn) {
 
 func (m *Machine) onProgress(from int, p *progress) {
 	if m.role != leader {
+		if p.Have.Commit < m.log.base {
+			m.teach(from, p.Have)
+		}
 		return
 	}
 	m.lead.peers[from].have = p.Have
@@ -138,6 +141,19 @@ func (m *Machine) sendSnapshot(to int, h have) {
 			Data: s.data[i*partBytes : min((i+1)*partBytes, len(s.data))],
 		})
 	}
+}
+
+// teach sends a piece of the snapshot to a node that wants to lead and lacks what was
+// compacted here. What is chosen may be told by anybody, and it has to be: the node
+// that knows it may have been removed, so that it does not lead itself, and those that
+// vote now may need its answer in phase 1, by the configuration that they know.
+func (m *Machine) teach(to int, h have) {
+	l := &m.links[to]
+	if m.now-l.taughtAt < resendAfter && h.Snapshot == 0 {
+		return
+	}
+	l.taughtAt = m.now
+	m.sendSnapshot(to, h)
 }
 
 // maxParts bounds what a follower is ready to collect.

@@ -99,6 +99,9 @@ func (m *Machine) campaign() {
 }
 
 func (m *Machine) onPreVote(from int, v *preVote) {
+	if v.Commit < m.log.base {
+		m.teach(from, have{Commit: v.Commit})
+	}
 	m.send(from, kindPreVoteAnswer, preVoteAnswer{
 		Token: v.Token, Promised: m.promised,
 		// One that lacks what was compacted here could not lead: phase 1 would

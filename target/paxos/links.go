@@ -35,6 +35,7 @@ type link struct {
 	at           protocol.Time
 	heard, links uint64
 	reach        uint64
+	taughtAt     protocol.Time // see teach
 }
 
 // standing tells how well a member is linked; the greater the better.

@@ -146,7 +146,7 @@ func NewMode(cfg protocol.Config, mode Mode) (*Machine, error) {
 	}
 	for i, id := range m.members {
 		m.index[id] = i
-		m.links[i].at = never
+		m.links[i].at, m.links[i].taughtAt = never, never
 	}
 	m.me = m.index[m.self]
 	m.initial = uint64(1)<<len(m.members) - 1

@@ -153,8 +153,10 @@ func (m *Machine) reconfigure(f string, member int) {
 	m.applyChosen()
 }
 
-// removed reports whether the removal of this node is chosen. A leader then stops.
-func (m *Machine) removed() bool { return m.configs[0].voters&(1<<m.me) == 0 }
+// removed reports whether the removal of this node is chosen. A leader then stops. One
+// that is a voter by a change which it is still bringing to an end goes on: nobody else
+// may be able to.
+func (m *Machine) removed() bool { return len(m.configs) == 1 && !m.isVoter(m.me) }
 
 // confirmed is the greatest nonce that a majority of the voters has answered.
 func (m *Machine) confirmed() uint64 {
