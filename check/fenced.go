@@ -26,10 +26,10 @@ type FencedDetails struct {
 
 // Fenced checks registers that are guarded by fencing tokens: write [token, value],
 // and read -> [token, value], nil or a token with nil at first. Once a token has been
-// accepted, or read,
-// no smaller one is accepted or read any more by anybody who asks later. Operations
-// on the lock that gives out the tokens may be among the others and are passed over.
-// That values are what was written is a matter of the model "fenced-register".
+// accepted, or read, no smaller one is accepted or read any more by anybody who asks
+// later. Operations on the lock that gives out the tokens may be among the others and
+// are passed over. That values are what was written is a matter of the model
+// "fenced-register".
 func Fenced() Checker { return CheckerFunc(fenced) }
 
 func fenced(ctx context.Context, h *history.History) Result {

@@ -352,7 +352,15 @@ func (w *world) bringUp(ctx context.Context, id int64, n Node) (ProcessState, er
 	if err := w.processes.Start(ctx, n); err != nil {
 		return ProcessState{}, fmt.Errorf("start %s: %w", n, err)
 	}
-	state, err := w.await(ctx, n, func(s ProcessState) bool { return s.PID != 0 && !s.Stopped })
+	up := func(s ProcessState) bool { return s.PID != 0 && !s.Stopped }
+	state, err := w.await(ctx, n, up)
+	if err != nil && state.PID == 0 {
+		// A process that was about to end by itself counted as running a moment ago.
+		if err := w.processes.Start(ctx, n); err != nil {
+			return ProcessState{}, fmt.Errorf("start %s: %w", n, err)
+		}
+		state, err = w.await(ctx, n, up)
+	}
 	if err == nil {
 		w.setDead(n, false)
 	}

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
@@ -26,8 +27,18 @@ type forkKey struct{ written int }
 
 func (k *forkKey) Next(ctx Context) (Step, Generator) {
 	keys := forkKeys()
-	if k.written == len(keys) || !ctx.Rand.Split(0).Chance(0.25) {
-		return Do(Op{F: Read}), k
+	if k.written == len(keys) || !ctx.Rand.Split(0).Chance(0.3) {
+		// In any order: who reads them in the order in which they are written, one by
+		// one, would see no fork.
+		var steps []history.Step
+		for i := range keys {
+			at := (ctx.Rand.Split(1).IntN(len(keys)) + i) % len(keys)
+			steps = append(steps, history.Step{F: history.StepRead, Key: keys[at]})
+		}
+		if ctx.Rand.Split(2).Chance(0.5) {
+			slices.Reverse(steps)
+		}
+		return Do(Op{F: Txn, Value: history.Steps(steps...)}), k
 	}
 	return Do(Op{F: Txn, Value: history.Steps(history.Step{
 		F: history.StepWrite, Key: keys[k.written], Value: history.Int(1),

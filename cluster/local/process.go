@@ -117,8 +117,8 @@ func (m *member) start(ctx context.Context) error {
 		return errClosed
 	default:
 	}
-	if m.current() != nil {
-		return nil
+	if running, err := m.runs(ctx); running || err != nil {
+		return err
 	}
 	p, err := m.launch()
 	if err != nil {
@@ -136,6 +136,24 @@ func (m *member) start(ctx context.Context) error {
 	killed := m.destroy(p)
 	return errors.Join(fmt.Errorf("%w: %s (command and output: %s)", err,
 		lastWords(m.tail()), m.logPath()), killed)
+}
+
+// runs reports whether the node runs and is meant to. One that was told to end is gone
+// when it returns: whoever told it may not have had the time to wait for that.
+func (m *member) runs(ctx context.Context) (bool, error) {
+	m.mu.Lock()
+	p := m.proc
+	told := p != nil && p.told
+	m.mu.Unlock()
+	if !told {
+		return p != nil, nil
+	}
+	select {
+	case <-p.done:
+		return false, nil
+	case <-ctx.Done():
+		return false, fmt.Errorf("the end of pid %d: %w", p.pid, ctx.Err())
+	}
 }
 
 // admit leads the links to the node's new addresses, unless it is gone again.
