@@ -12,7 +12,7 @@ func queueWorkload() Workload {
 			"at the end. Sees elements that are lost, come out twice, were never put in, or " +
 			"overtake each other.",
 		object: "queue", fs: []history.F{Enqueue, Dequeue},
-		mutates: []history.F{Enqueue, Dequeue}, prefix: "q", keys: 10, opsPerKey: 60,
+		mutates: []history.F{Enqueue, Dequeue}, prefix: "q", keys: 10, opsPerKey: 40,
 		newKey: func() Generator { return &queueKey{} },
 		readAll: func(o Options) Generator {
 			return Drain("q", Dequeue, o.FinalKeys)

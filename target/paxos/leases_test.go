@@ -42,7 +42,7 @@ func orders(next sim.Generator) sim.Generator {
 
 // TestLeaseSimulation runs lease reads under everything that the claim covers.
 func TestLeaseSimulation(t *testing.T) {
-	n := seeds(t, 100)
+	n := seeds(t, 60)
 	var total tally
 	var local int
 	err := sim.Sweep(0, n, func(seed uint64) error {

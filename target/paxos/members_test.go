@@ -27,7 +27,7 @@ func changes(next sim.Generator) sim.Generator {
 // TestMembersSimulation changes the members under every fault. What is chosen is
 // judged by the configurations in the log.
 func TestMembersSimulation(t *testing.T) {
-	n := seeds(t, 100)
+	n := seeds(t, 60)
 	var mu sync.Mutex
 	var done, small int
 	err := sim.Sweep(0, n, func(seed uint64) error {
