@@ -40,7 +40,6 @@ type replica struct {
 	id     string
 	store  *kv.Store
 	warden *Warden
-	ballot paxos.Ballot
 }
 
 type script struct {

@@ -202,7 +202,6 @@ type replicas struct {
 	locks  map[protocol.NodeID]*Locks
 	fenced map[protocol.NodeID]*Fenced
 	tokens map[*Fenced]map[string]uint64
-	grants int
 }
 
 func newReplicas() *replicas {
