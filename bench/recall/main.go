@@ -57,12 +57,11 @@ func subjects(ctx context.Context, target string, matrix bool) ([]subject, error
 			}
 			continue
 		}
-		const faults = "all" // that are general and that the claim covers
-		// The logs and registers of part of the protocols are one generic test; of
-		// the others each bug may need another workload of the claim.
-		chosen := p.Workloads[0]
+		// Two protocols are the yardstick: one workload, and the general faults. Of the
+		// others a bug may need any workload and any fault of the claim.
+		chosen, faults := p.Workloads[0], "all"
 		if p.Name != "paxos" && p.Name != "quorum" {
-			chosen = strings.Join(p.Workloads, ",")
+			chosen, faults = strings.Join(p.Workloads, ","), strings.Join(p.Faults, ",")
 		}
 		for _, b := range bugs {
 			if b.Smoke && slices.Contains(b.Protocols, p.Name) {

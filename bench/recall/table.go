@@ -109,7 +109,7 @@ func writeMisses(b *strings.Builder, rows []subject, results map[subject][]outco
 			}
 			if r.verdict != want || r.err != nil {
 				lines = append(lines, fmt.Sprintf("- %s %s %s, seed %d: %s. %s %s\n", s.protocol,
-					s.workload, name(s.bug), r.seed, r.verdict, r.reason, errorText(r.err)))
+					s.workload, name(s.bug), r.seed, verdictText(r), r.reason, errorText(r.err)))
 			}
 		}
 	}
@@ -121,6 +121,14 @@ func writeMisses(b *strings.Builder, rows []subject, results map[subject][]outco
 	for _, l := range lines {
 		b.WriteString(l)
 	}
+}
+
+// verdictText is the verdict, or that there was none.
+func verdictText(r outcome) string {
+	if r.dir == "" {
+		return "no verdict"
+	}
+	return r.verdict.String()
 }
 
 func secondsText(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
