@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,8 +16,10 @@ import (
 func TestWatchStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		jumped := time.Duration(0)
-		now := func() history.Time { return history.Time(time.Since(start) + jumped) }
+		var jumped atomic.Int64
+		now := func() history.Time {
+			return history.Time(time.Since(start) + time.Duration(jumped.Load()))
+		}
 		var told []history.Time
 		ctx, cancel := context.WithCancel(t.Context())
 		lost := make(chan time.Duration)
@@ -26,7 +29,7 @@ func TestWatchStalls(t *testing.T) {
 		for _, d := range []time.Duration{0, 3 * time.Second, 500 * time.Millisecond, 2 * time.Second} {
 			<-time.After(stallPoll + time.Millisecond) // of the bubble's clock
 			synctest.Wait()
-			jumped += d
+			jumped.Add(int64(d))
 		}
 		<-time.After(2 * stallPoll)
 		synctest.Wait()
