@@ -10,7 +10,7 @@ import (
 // of commit, and the form of the versions.
 func mvccProtocols() []Protocol {
 	si := []string{"list-append", "rw-register", "bank", "long-fork", "twin", "set-full"}
-	serializable := slices.Concat(si, []string{"g2", "multi-register"})
+	serializable := slices.Concat([]string{"g2"}, si, []string{"multi-register"})
 	const snapshot = "strong snapshot isolation; no service without the first node"
 	var all []Protocol
 	for _, m := range []struct {
