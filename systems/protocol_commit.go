@@ -1,6 +1,9 @@
 package systems
 
-import "github.com/ordeal-dev/ordeal/history"
+import (
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/workload"
+)
 
 func commitProtocols() []Protocol {
 	return []Protocol{
@@ -9,13 +12,14 @@ func commitProtocols() []Protocol {
 			Doc:  "two-phase commit across shards, with the decisions in a Paxos group",
 			Claim: "strictly serializable transactions, atomic across shards; " +
 				"blocks while a shard or the coordinator group is down",
-			Workloads:   []string{"twin", "bank", "list-append", "liveness", "register"},
+			Workloads:   []string{"twin", "liveness", "list-append", "bank", "register"},
 			Faults:      everything(),
 			Objects:     transactional(),
 			Interactive: true,
 			Missing: "the shards of two-phase commit have registers, lists, counters and sets, " +
 				"alone or in transactions",
 			Primaries: true,
+			Promise:   workload.Promise{Recovers: true},
 		},
 		{
 			Name: "3pc",

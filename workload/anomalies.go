@@ -88,7 +88,7 @@ func livenessWorkload() Workload {
 		judge: func(o Options) []check.Checker {
 			o = o.withDefaults(10, 24)
 			return []check.Checker{check.Twin(), check.Liveness(check.LivenessOptions{
-				Claimed: o.Available, Grace: o.Settle * 5 / 6,
+				Claimed: o.Available || o.Promise.Recovers, Grace: o.Settle * 5 / 6,
 			})}
 		},
 		floors: map[history.F]int{Read: 10, Txn: 20},

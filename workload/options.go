@@ -74,6 +74,9 @@ type Promise struct {
 	// NoOverdraft says that a transfer which would make a balance negative does
 	// not happen.
 	NoOverdraft bool
+	// Recovers says that every key works again once all nodes are healthy and
+	// connected, also where less than that may block.
+	Recovers bool
 	// Drift is the greatest relative error of a clock's rate within which leases
 	// and locks are promised, 0.05 for five percent.
 	Drift float64
