@@ -282,10 +282,10 @@ func concurrency(items []item) int {
 // turn.
 func (l *linearizable) searchAll(ctx context.Context, g *guard, objects []*object) {
 	turn := min(time.Second, l.o.Timeout/8)
-	for todo := objects; len(todo) > 0 && ctx.Err() == nil; turn *= 4 {
-		l.round(ctx, g, todo, turn)
+	for left := objects; len(left) > 0 && ctx.Err() == nil; turn *= 4 {
+		l.round(ctx, g, left, turn)
 		var again []*object
-		for _, o := range todo {
+		for _, o := range left {
 			switch {
 			case o.finding.answer == illegal:
 				return
@@ -293,16 +293,16 @@ func (l *linearizable) searchAll(ctx context.Context, g *guard, objects []*objec
 				again = append(again, o)
 			}
 		}
-		todo = again
+		left = again
 	}
 }
 
 func (l *linearizable) round(
-	ctx context.Context, g *guard, todo []*object, turn time.Duration,
+	ctx context.Context, g *guard, left []*object, turn time.Duration,
 ) {
 	next := make(chan *object)
 	var wg sync.WaitGroup
-	for range min(l.o.Workers, len(todo)) {
+	for range min(l.o.Workers, len(left)) {
 		wg.Go(crash.Guard(func() {
 			for o := range next {
 				limited, cancel := context.WithTimeout(ctx, turn)
@@ -311,7 +311,7 @@ func (l *linearizable) round(
 			}
 		}))
 	}
-	for _, o := range todo {
+	for _, o := range left {
 		next <- o
 	}
 	close(next)
