@@ -59,6 +59,9 @@ func salvages(protocol string) bool {
 	return slices.Contains([]string{"paxos", "quorum"}, protocol)
 }
 
+// rejoins reports whether a protocol's nodes can go on from a disk that was wiped.
+func rejoins(protocol string) bool { return protocol == "quorum" }
+
 // factory turns the constructor of a machine into one of any machine.
 func factory[M protocol.Machine](
 	make func(protocol.Config) (M, error),

@@ -102,7 +102,7 @@ func serve(cmd *cobra.Command, f serveFlags) error {
 // config translates the flags, and reports all that is wrong with them at once.
 func (f *serveFlags) config(log *slog.Logger) (server.Config, error) {
 	cfg := server.Config{
-		Protocol: f.protocol, Salvages: salvages(f.protocol),
+		Protocol: f.protocol, Salvages: salvages(f.protocol), Rejoins: rejoins(f.protocol),
 		ID: protocol.NodeID(f.id), DataDir: f.data,
 		ReadyFile: f.readyFile, ClockFile: f.clock, DiskFile: f.disk, Volatile: f.volatile,
 		Seed: f.seed, ClusterID: f.clusterID, RequestTimeout: f.requestTimeout,

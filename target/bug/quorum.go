@@ -10,6 +10,7 @@ const (
 	ABDTagReuse     ID = "abd-tag-reuse-after-crash"
 	ABDEvenQuorum   ID = "abd-even-quorum"
 	ABDDupAck       ID = "abd-dup-ack-counted"
+	ABDWipedVotes   ID = "abd-wiped-replica-votes"
 )
 
 func quorum() []Info {
@@ -54,6 +55,11 @@ func quorum() []Info {
 			ID: ABDDupAck, Protocols: only, Class: Medium,
 			Correct: "acknowledgments are a set of members",
 			Wrong:   "they are counted: one that arrives twice counts for two members",
+		},
+		{
+			ID: ABDWipedVotes, Protocols: only, Class: Hard,
+			Correct: "a replica with an empty disk counts once all others have sent what they hold",
+			Wrong:   "it answers at once that nothing was ever stored",
 		},
 	}
 }

@@ -100,8 +100,9 @@ type Reply struct {
 
 // Ready is what a machine wants done, in this order.
 type Ready struct {
-	// Repaired says that a machine made with Config.Damaged has got back all that
-	// was lost; it is durable once the rest of this Ready is.
+	// Repaired says that a machine made with Config.Damaged, or without anything
+	// durable, has got back all that was lost; it is durable once the rest of this
+	// Ready is.
 	Repaired bool
 	// Checkpoint, if not nil, is the machine's whole durable state. It replaces
 	// everything persisted so far; it is durable (temporary file, fsync, rename,

@@ -179,6 +179,7 @@ func TestNewRefuses(t *testing.T) {
 func TestDatagramsFit(t *testing.T) {
 	cfg := protocol.Config{
 		Self: "n1", Members: []protocol.NodeID{"n1", "n2"}, Epoch: math.MaxUint64, RequestTimeout: 1,
+		Checkpoint: encodeCheckpoint(nil),
 	}
 	m, err := New(cfg)
 	if err != nil {

@@ -69,8 +69,10 @@ func (s *script) printf(format string, args ...any) { fmt.Fprintf(&s.out, format
 func (s *script) run(t *testing.T, d *datadriven.TestData) {
 	switch d.Cmd {
 	case "cluster":
-		// Starts a new cluster, with a planted bug if one is named.
+		// Starts a new cluster, with a planted bug if one is named. Unless it is to be
+		// fresh, its members have met.
 		// Example: cluster nodes=3 bug=abd-no-write-back timeout=1s
+		// Example: cluster nodes=3 fresh
 		s.cluster(t, d)
 	case "submit":
 		// Hands a request to a node. The reply shows up in its next Ready.
@@ -135,6 +137,12 @@ func (s *script) hurt(t *testing.T, d *datadriven.TestData) {
 		for _, id := range s.args(d) {
 			s.start(t, id)
 		}
+	case "wipe":
+		// Empties the disks of nodes that are down.
+		// Example: wipe n2
+		for _, id := range s.args(d) {
+			s.nodes[id].ckpt, s.nodes[id].records = nil, nil
+		}
 	case "damage":
 		// Takes all but the first so many records from the disk of a node that is
 		// down, which finds that out at its start.
@@ -198,6 +206,10 @@ func (s *script) cluster(t *testing.T, d *datadriven.TestData) {
 	for _, id := range s.members {
 		s.nodes[id] = &scripted{every: every}
 		s.start(t, id)
+	}
+	if !d.HasArg("fresh") {
+		s.stabilize(s.members)
+		s.out.Reset()
 	}
 }
 

@@ -20,9 +20,17 @@ import (
 // An operation that had counted the lost store had counted its coordinator's own
 // as well, so that the coordinator sends it. Two damaged replicas wait for each
 // other for ever: what they held together may be lost for good.
+//
+// An empty disk is that of a new replica, or has been wiped: the replica cannot tell,
+// and joins in the same way. Only, an empty one does answer the others, with the
+// nothing that it holds, or a new cluster would never begin. So a cluster begins
+// when all its members have met, and of a running one a single disk may be wiped. If
+// one after the other loses a majority of its disks, faster than they are filled
+// again, it is lost.
 
-// mending is a damaged replica's way back.
+// mending is the way back of a replica that has lost something, or everything.
 type mending struct {
+	empty bool // nothing is known to have been here
 	// pages is how many parts each member has sent, after the last of whose keys
 	// it is to go on.
 	pages map[protocol.NodeID]uint64
@@ -31,8 +39,9 @@ type mending struct {
 	asked protocol.Time
 }
 
-func newMending() *mending {
+func newMending(empty bool) *mending {
 	return &mending{
+		empty: empty,
 		pages: map[protocol.NodeID]uint64{}, after: map[protocol.NodeID]string{},
 		done: map[protocol.NodeID]bool{}, asked: -resendAfter,
 	}
@@ -72,7 +81,7 @@ func (m *Machine) pull(from protocol.NodeID) {
 // servePull sends a part of what this replica holds: in the order of the keys, as
 // much as fits a datagram, and nothing when there is no more.
 func (m *Machine) servePull(from protocol.NodeID, w wire) {
-	if m.mending != nil {
+	if m.mending != nil && !m.mending.empty {
 		return
 	}
 	for _, o := range m.ops {
@@ -112,8 +121,12 @@ func (m *Machine) pulled(from protocol.NodeID, w wire) {
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(part)) {
-		m.hold(key, part[key])
 		d.after[from] = key
+		if !d.empty {
+			m.hold(key, part[key])
+		} else if m.store[key].tag.Less(part[key].tag) {
+			m.store[key] = part[key] // a disk with a part of it would not be empty
+		}
 	}
 	d.pages[from]++
 	d.done[from] = len(part) == 0
@@ -121,8 +134,12 @@ func (m *Machine) pulled(from protocol.NodeID, w wire) {
 		m.pull(from)
 		return
 	}
-	if d.whole(len(m.cfg.Members) - 1) {
-		m.mending = nil
-		m.out.Repaired = true
+	if !d.whole(len(m.cfg.Members) - 1) {
+		return
 	}
+	if d.empty {
+		m.logged = m.checkpointEvery // all of it becomes durable at once, as a checkpoint
+	}
+	m.mending = nil
+	m.out.Repaired = true
 }

@@ -27,12 +27,15 @@
 //     read can return something older. (Machine.asked)
 //   - replicas: a tag only grows, and is durable before it is acknowledged.
 //     (Machine.serve, and the order inside protocol.Ready)
+//   - newcomers: a replica with nothing on its disk does not know whether it is new
+//     or was wiped, and asks all others before it counts. (New, mending)
 //   - outcomes: a write whose value may have left is never said to have failed.
 //     (Machine.expire)
 //
 // The claim: linearizable registers, key by key, as long as disks keep what was
-// synced; available to every client that reaches a node which reaches a
-// majority. Time is used for retransmission and for giving up, never for safety.
+// synced, but for one at a time that loses a part of it or all; available, once all
+// members have met, to every client that reaches a node which reaches a majority.
+// Time is used for retransmission and for giving up, never for safety.
 package quorum
 
 import (
@@ -113,7 +116,7 @@ type Machine struct {
 	// epochs are the latest seen of each member. What an earlier one still says
 	// does not count any more.
 	epochs  map[protocol.NodeID]protocol.Epoch
-	mending *mending // nil unless this replica's disk was damaged
+	mending *mending // nil unless this replica's disk is damaged or empty
 
 	wall protocol.WallTime // for the planted bug abd-wall-clock-tag
 
@@ -122,7 +125,8 @@ type Machine struct {
 
 var _ protocol.Machine = (*Machine)(nil)
 
-// New returns a node that continues from what cfg says was durable. It fails
+// New returns a node that continues from what cfg says was durable; without anything
+// it first has to meet all other members. It fails
 // when the configuration makes no sense or when a record cannot be decoded: a
 // replica that has lost a store must not answer as if it had none.
 func New(cfg protocol.Config) (*Machine, error) {
@@ -133,8 +137,13 @@ func New(cfg protocol.Config) (*Machine, error) {
 		cfg: cfg, store: map[string]entry{}, logged: len(cfg.Records),
 		checkpointEvery: checkpointEvery, epochs: map[protocol.NodeID]protocol.Epoch{},
 	}
-	if cfg.Damaged {
-		m.mending = newMending()
+	empty := cfg.Checkpoint == nil && len(cfg.Records) == 0
+	switch {
+	case cfg.Damaged:
+		m.mending = newMending(false)
+	case empty && len(cfg.Members) > 1 && !cfg.Bugs.Has(bug.ABDWipedVotes):
+		// The planted bug answers at once from the empty disk.
+		m.mending = newMending(true)
 	}
 	if err := decodeCheckpoint(cfg.Checkpoint, m.store); err != nil {
 		return nil, fmt.Errorf("quorum: recover checkpoint: %w", err)
@@ -278,6 +287,9 @@ func (m *Machine) Status() protocol.Status {
 	role := "replica"
 	if m.mending != nil {
 		role = "damaged"
+		if m.mending.empty {
+			role = "joining"
+		}
 	}
 	return protocol.Status{
 		Node: m.cfg.Self, Protocol: "quorum", Role: role, Epoch: m.cfg.Epoch,

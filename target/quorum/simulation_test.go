@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
@@ -34,14 +35,18 @@ func seeds(t *testing.T, otherwise uint64) uint64 {
 // its own copy of what is durable at each node, made from the records alone.
 type watcher struct {
 	durable map[protocol.NodeID]map[string]entry
-	values  map[string]map[Tag]string // by key: the one value of each tag
-	ended   map[sim.Attempt]entry
-	err     error
+	// wiped replicas have nothing any more, but until they take part again whatever
+	// counts them is held by others.
+	wiped  map[protocol.NodeID]bool
+	values map[string]map[Tag]string // by key: the one value of each tag
+	ended  map[sim.Attempt]entry
+	err    error
 }
 
 func newWatcher() *watcher {
 	return &watcher{
 		durable: map[protocol.NodeID]map[string]entry{},
+		wiped:   map[protocol.NodeID]bool{},
 		values:  map[string]map[Tag]string{},
 		ended:   map[sim.Attempt]entry{},
 	}
@@ -75,6 +80,8 @@ func (w *watcher) observe(c *sim.Cluster, e *sim.Event) {
 		w.persist(e)
 	case sim.Start:
 		w.recovered(c, e)
+	case sim.Wipe:
+		w.wiped[e.Node] = true
 	case sim.Send:
 		m, err := decodeWire(e.Payload)
 		if err != nil {
@@ -95,6 +102,13 @@ func (w *watcher) persist(e *sim.Event) {
 	if held == nil {
 		held = map[string]entry{}
 		w.durable[e.Node] = held
+	}
+	if w.wiped[e.Node] {
+		if e.Checkpoint == nil {
+			w.fail("%s was wiped and makes records before it has everything", e.Node)
+		}
+		held = nil
+		delete(w.wiped, e.Node)
 	}
 	if e.Checkpoint != nil {
 		next := map[string]entry{}
@@ -121,8 +135,12 @@ func (w *watcher) persist(e *sim.Event) {
 // recovered checks that a node begins with exactly what was durable.
 func (w *watcher) recovered(c *sim.Cluster, e *sim.Event) {
 	m := c.Node(e.Node).Machine().(*Machine)
-	if !maps.Equal(m.store, w.durable[e.Node]) {
-		w.fail("%s recovers %v, durable is %v", e.Node, m.store, w.durable[e.Node])
+	held := w.durable[e.Node]
+	if w.wiped[e.Node] {
+		held = nil
+	}
+	if !maps.Equal(m.store, held) {
+		w.fail("%s recovers %v, durable is %v", e.Node, m.store, held)
 	}
 }
 
@@ -257,6 +275,25 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
+// TestWipedDisk lets one disk at a time lose everything, beside all other faults.
+func TestWipedDisk(t *testing.T) {
+	t.Parallel()
+	wipes := 0
+	for seed := range seeds(t, 200) {
+		opts := checked(seed)
+		opts.More = []sim.FaultKind{sim.WipeDisk}
+		tr, err := sim.Run(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wipes += tr.Injected[sim.WipeDisk]
+	}
+	if wipes == 0 {
+		t.Error("no disk was ever wiped")
+	}
+	t.Logf("%d attempts to wipe a disk", wipes)
+}
+
 // tally sums up what the runs have been through, to see that they were not idle.
 type tally struct {
 	mu       sync.Mutex
@@ -325,6 +362,13 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		return opts
 	}
 	const runs = 40
+	wipes := func(o *sim.Options) {
+		o.Nodes, o.Ops, o.More = 3, 300, []sim.FaultKind{sim.WipeDisk}
+		o.Faults = &sim.Faults{
+			Think: 30 * time.Millisecond, Loss: 0.2, Kinds: []sim.FaultKind{sim.Isolate},
+			Every: 250 * time.Millisecond, Last: 500 * time.Millisecond,
+		}
+	}
 	crowd := func(o *sim.Options) { o.Clients, o.Generate = 12, sim.Registers(1) }
 	for _, b := range []struct {
 		id              bug.ID
@@ -341,6 +385,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		{id: bug.ABDTagReuse, outside: 0, inside: 20},
 		{id: bug.ABDNoWriteBack, outside: 2, inside: 18},
 		{id: bug.ABDSloppyQuorum, outside: 8, inside: 12},
+		{id: bug.ABDWipedVotes, outside: 1, inside: 15, change: wipes},
 		{id: bug.TimeoutAsFail, outside: 4, inside: 5},
 		{id: bug.ErrorAsOK, outside: 4, inside: 8},
 		{id: bug.NoFsync, outside: 10, inside: 19},

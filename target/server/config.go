@@ -29,7 +29,10 @@ type Config struct {
 	// Salvages says that the machine can go on from a damaged log, see
 	// protocol.Config.Damaged; others refuse to start with one.
 	Salvages bool
-	ID       protocol.NodeID
+	// Rejoins says that the machine can go on from a disk that was wiped. Its epochs
+	// then count from the time at which a disk was first used, so that they only grow.
+	Rejoins bool
+	ID      protocol.NodeID
 	// Peers has, for each member, the address to which this node sends. It need
 	// not be where the peer listens: a relay may stand between. The address of
 	// the node itself is not used and may be missing.

@@ -144,6 +144,10 @@ func (n *Node) openData() (wal.Recovered, error) {
 	n.disk = wal.NewDisk(fs, func(d time.Duration) { <-time.After(d) })
 	n.followDisk()
 	opts := wal.Options{Salvage: n.cfg.Salvages}
+	if n.cfg.Rejoins {
+		// The machine's own time: what bends the node's clock must not make it forget.
+		opts.Born = uint64(n.started.UnixMicro())
+	}
 	n.wal, rec, err = wal.Open(n.disk, dir, opts.Planted(n.cfg.Bugs))
 	if errors.Is(err, wal.ErrCorrupt) {
 		return rec, fmt.Errorf("refusing to start, because votes and acknowledged "+

@@ -343,6 +343,28 @@ func TestCorruptLogIsRefused(t *testing.T) {
 	}
 }
 
+// The epochs of a node that rejoins grow also when its disk was wiped.
+func TestWipedDiskEpoch(t *testing.T) {
+	dir := t.TempDir()
+	var last protocol.Epoch
+	for _, wiped := range []bool{false, false, true, false} {
+		if wiped {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := start(t, func(cfg *Config) { cfg.DataDir, cfg.Rejoins = dir, true })
+		got := n.served().Epoch
+		if got <= last {
+			t.Errorf("epoch %d after %d (wiped: %t)", got, last, wiped)
+		}
+		last = got
+		if err := n.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	n := start(t, nil)
 	file := filepath.Join(t.TempDir(), "file")

@@ -27,12 +27,14 @@ const (
 	Answer                  // a reply leaves [Epoch, Reply]
 	Return                  // a client's operation ends [Op]
 	Fault                   // something goes wrong or right again [Text]
+	Wipe                    // a node that is down loses all that it had durable
 )
 
 var kindNames = [...]string{
 	Start: "start", Crash: "crash", Pause: "pause", Resume: "resume", Tick: "tick",
 	Send: "send", Drop: "drop", Deliver: "deliver", Submit: "submit", Persist: "persist",
 	Write: "write", Answer: "answer", Return: "return", Fault: "fault",
+	Wipe: "wipe",
 }
 
 // String returns the kind in lower case.

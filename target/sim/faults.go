@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/target/wal"
@@ -36,6 +37,10 @@ const (
 	SyncError FaultKind = "sync-error" // one sync fails and loses what it was to keep
 	FullDisk  FaultKind = "full-disk"  // one disk refuses writes
 	BitFlip   FaultKind = "bit-flip"   // a bit in the log of a node that is down
+
+	// WipeDisk takes all that one node had durable. It waits until every other node has
+	// what it needs; Options.More asks for it.
+	WipeDisk FaultKind = "wipe-disk"
 )
 
 // AllFaults lists the kinds that Swarm draws from.
@@ -179,12 +184,20 @@ func (c *Cluster) inject(kind FaultKind) {
 		c.fault(n, fmt.Sprintf("wall clock %v ahead", n.wallError))
 	case SyncError, FullDisk, BitFlip:
 		c.injectDisk(kind, n)
+	case WipeDisk:
+		if !slices.ContainsFunc(c.nodes, (*Node).lacks) {
+			c.wipe(n)
+			c.restartAfter(n, last)
+		}
 	case SlowDisk:
 		c.fault(n, "slow disk")
 		n.slowDisk = true
 		c.after(last, func() { n.slowDisk = false })
 	}
 }
+
+// lacks reports whether the node has lost something durable and not yet got it back.
+func (n *Node) lacks() bool { return n.wiped || n.logged.hurt }
 
 func (c *Cluster) fault(n *Node, what string) {
 	c.note(Event{Kind: Fault, Node: n.id, Text: what})

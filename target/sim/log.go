@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ordeal-dev/ordeal/target/bug"
@@ -31,7 +32,7 @@ func (c *Cluster) openLog(n *Node) (wal.Recovered, bool) {
 	}
 	l.disk = wal.NewDisk(l.mem, nil)
 	l.disk.Set(l.trouble)
-	opts := wal.Options{Salvage: c.opts.Salvages}
+	opts := wal.Options{Salvage: c.opts.Salvages, Born: uint64(n.epoch)}
 	log, rec, err := wal.Open(l.disk, logDir, opts.Planted(c.opts.Bugs))
 	if err != nil {
 		c.fault(n, "does not start: "+err.Error())
@@ -160,10 +161,8 @@ func (c *Cluster) injectDisk(kind FaultKind, n *Node) {
 			}
 		})
 	case BitFlip:
-		for _, other := range c.nodes {
-			if other.logged.hurt {
-				return // one bad disk at a time
-			}
+		if slices.ContainsFunc(c.nodes, (*Node).lacks) {
+			return // one bad disk at a time
 		}
 		c.crash(n)
 		c.flipBit(n)

@@ -33,9 +33,11 @@ type Node struct {
 	// armed makes the node crash in the middle of its next Ready.
 	armed    bool
 	slowDisk bool
-	waiting  []waiting
-	calls    []*call // of clients that are connected
-	lastReq  protocol.RequestID
+	// wiped is set from when the disk is wiped until the machine has repaired it.
+	wiped   bool
+	waiting []waiting
+	calls   []*call // of clients that are connected
+	lastReq protocol.RequestID
 }
 
 // waiting is a request that the machine owes a reply.
@@ -271,6 +273,7 @@ func (c *Cluster) carryOut(n *Node, r protocol.Ready) {
 			}
 		}
 		c.persist(n, n.syncing, len(n.syncing.Records), true)
+		n.wiped = n.wiped && !n.syncing.Repaired
 		n.synced = true
 		c.leave(n)
 	})
@@ -364,6 +367,14 @@ func (c *Cluster) crash(n *Node) {
 	n.machine, n.inbox, n.syncing, n.waiting = nil, nil, nil, nil
 	n.synced, n.paused, n.armed = false, false, false
 	c.disconnect(n)
+}
+
+// wipe crashes the node and takes away all that it had durable. The machine of a
+// node that was wiped gets a higher epoch all the same, see wal.Options.
+func (c *Cluster) wipe(n *Node) {
+	c.crash(n)
+	n.disk, n.logged.mem, n.logged.hurt, n.wiped = disk{}, nil, false, true
+	c.note(Event{Kind: Wipe, Node: n.id})
 }
 
 func (c *Cluster) pause(n *Node) {

@@ -81,6 +81,10 @@ type Options struct {
 	// Recovered.Damaged. A damaged counter of starts is an error all the same,
 	// because ids would be minted a second time.
 	Salvage bool
+	// Born is where a new log begins to count its starts, in the place of 1: a time at
+	// which it is made, say. For nodes whose log may be wiped it has to be greater than
+	// all counts of the log before, or ids would be minted a second time.
+	Born uint64
 	// Flaws are for planted bugs.
 	Flaws Flaws
 }
@@ -105,7 +109,8 @@ type Recovered struct {
 	Checkpoint []byte
 	// Records are those after the checkpoint, in the order of their Append.
 	Records [][]byte
-	// Epoch counts the starts, this one included: 1 the first time. It is durable.
+	// Epoch counts the starts, this one included: 1 the first time, or Options.Born. It
+	// is durable.
 	Epoch uint64
 	// Cut is the number of bytes cut off the end of the log.
 	Cut int64
@@ -165,7 +170,7 @@ func (l *Log) open(opts Options) (Recovered, error) {
 		}
 	}
 	started := rec.Damaged || rec.Checkpoint != nil || len(rec.Records) > 0
-	if rec.Epoch, err = countStart(l.fs, l.dir, started); err != nil {
+	if rec.Epoch, err = countStart(l.fs, l.dir, started, opts.Born); err != nil {
 		return Recovered{}, err
 	}
 	return rec, nil
@@ -427,7 +432,7 @@ func writeFile(fs FS, name string, content []byte) error {
 }
 
 // countStart reads the counter of starts, adds one and makes it durable.
-func countStart(fs FS, dir string, started bool) (uint64, error) {
+func countStart(fs FS, dir string, started bool, born uint64) (uint64, error) {
 	name := filepath.Join(dir, epochName)
 	epoch, err := readEpoch(fs, name)
 	if err != nil {
@@ -436,6 +441,9 @@ func countStart(fs FS, dir string, started bool) (uint64, error) {
 	if epoch == 0 && started {
 		// Counting from 1 again would mint ids a second time.
 		return 0, &CorruptError{File: name, Reason: errGone}
+	}
+	if epoch == 0 && born > 0 {
+		epoch = born - 1
 	}
 	epoch++
 	content := binary.LittleEndian.AppendUint64(nil, epoch)
