@@ -5,16 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster/impair"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
@@ -97,13 +96,6 @@ func newFabric(cfg Config) (_ *fabric, err error) {
 	return f, nil
 }
 
-// linkRand returns the random stream of one link: the same for the same seed.
-func linkRand(seed uint64, l nemesis.Link) *rand.Rand {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(l.From + "\x00" + l.To))
-	return rand.New(rand.NewPCG(seed, h.Sum64()))
-}
-
 func (f *fabric) openPeer(link nemesis.Link, port int, seed uint64) error {
 	conn, err := listenUDP(port)
 	if err != nil {
@@ -117,7 +109,7 @@ func (f *fabric) openPeer(link nemesis.Link, port int, seed uint64) error {
 		probes: f.prober,
 		logger: f.logger,
 		done:   make(chan struct{}),
-		rng:    linkRand(seed, link),
+		line:   impair.Line{Rand: impair.Rand(seed, link)},
 	}
 	f.peers[link] = l
 	crash.Go(l.run)
@@ -136,7 +128,7 @@ func (f *fabric) openClient(n nemesis.Node, port int, seed uint64, chunks *sync.
 			link:  link,
 			rules: newRuleCell(),
 			base:  base,
-			rng:   linkRand(seed, link),
+			rng:   impair.Rand(seed, link),
 		}
 	}
 	t := &tcpRelay{
@@ -228,7 +220,7 @@ func (f *fabric) SetRules(
 		if f.cell(link) == nil {
 			errs = append(errs, fmt.Errorf("no link %s->%s", link.From, link.To))
 		}
-		if err := checkRule(rules[link]); err != nil {
+		if err := impair.Check(rules[link]); err != nil {
 			errs = append(errs, fmt.Errorf("link %s->%s: %w", link.From, link.To, err))
 		}
 	}
@@ -261,7 +253,7 @@ func (f *fabric) apply(changed ...map[nemesis.Link]nemesis.Rule) {
 		for link := range rules {
 			var all nemesis.Rule
 			for _, of := range f.handles {
-				all = combine(all, of[link])
+				all = impair.Combine(all, of[link])
 			}
 			if cell := f.cell(link); cell.get() != all {
 				cell.set(all)

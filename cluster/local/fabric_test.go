@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster/impair"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -408,7 +409,7 @@ func TestRate(t *testing.T) {
 	}
 	const enough = 60
 	got := numbers(w.receive(t, "n2", enough))
-	if limit := enough*datagramSize*time.Second/rate - burstTime; time.Since(begin) < limit {
+	if limit := enough*datagramSize*time.Second/rate - impair.BurstTime; time.Since(begin) < limit {
 		t.Errorf("%d datagrams within %v", enough, time.Since(begin))
 	}
 	if !slices.IsSorted(got) {
@@ -429,11 +430,11 @@ func TestHeldBytesAreBounded(t *testing.T) {
 	l := w.peers[forward]
 	// Not through the socket: the reading goroutine is idle, and nothing else sends.
 	data, src := make([]byte, 60_000), netip.MustParseAddrPort("127.0.0.1:9")
-	const n = 2 * maxHeld / 60_000
+	const n = 2 * impair.MaxHeld / 60_000
 	for range n {
 		l.receive(data, src)
 	}
-	if held := l.heldBytes.Load(); held < maxHeld || held > maxHeld+60_000 {
+	if held := l.heldBytes.Load(); held < impair.MaxHeld || held > impair.MaxHeld+60_000 {
 		t.Errorf("%d bytes held", held)
 	}
 	if lost := w.counters(t, forward).Lost; lost < n/2-2 || lost > n/2 {
@@ -451,41 +452,6 @@ func TestAnswerToTheRelayIsNotLoopedBack(t *testing.T) {
 	w.send(t, forward, 2)
 	if got := numbers(w.receive(t, "n2", 1)); got[0] != 2 {
 		t.Errorf("%v arrived", got)
-	}
-}
-
-func TestHandlesCombineToTheWorst(t *testing.T) {
-	ms := time.Millisecond
-	for _, tc := range []struct {
-		name    string
-		a, b, w nemesis.Rule
-	}{
-		{name: "clean", a: nemesis.Rule{}, b: nemesis.Rule{}, w: nemesis.Rule{}},
-		{name: "cut", a: nemesis.Rule{Cut: true}, b: nemesis.Rule{Loss: 0.1},
-			w: nemesis.Rule{Cut: true, Loss: 0.1}},
-		{name: "shares", a: nemesis.Rule{Loss: 0.5, Reorder: 0.1, Corrupt: 1},
-			b: nemesis.Rule{Loss: 0.2, Reorder: 0.3, Duplicate: 0.1},
-			w: nemesis.Rule{Loss: 0.5, Reorder: 0.3, Duplicate: 0.1, Corrupt: 1}},
-		{name: "delay", a: nemesis.Rule{Delay: 5 * ms}, b: nemesis.Rule{Delay: 3 * ms, Jitter: ms},
-			w: nemesis.Rule{Delay: 5 * ms, Jitter: ms}},
-		{name: "replay", a: nemesis.Rule{Replay: 0.1, ReplayMin: 2 * ms, ReplayMax: 3 * ms},
-			b: nemesis.Rule{Replay: 0.2, ReplayMin: ms, ReplayMax: 9 * ms},
-			w: nemesis.Rule{Replay: 0.2, ReplayMin: 2 * ms, ReplayMax: 9 * ms}},
-		{name: "hold", a: nemesis.Rule{Hold: 0.1, HoldMin: 2 * ms, HoldMax: 3 * ms},
-			b: nemesis.Rule{Hold: 0.2, HoldMin: ms, HoldMax: 9 * ms},
-			w: nemesis.Rule{Hold: 0.2, HoldMin: 2 * ms, HoldMax: 9 * ms}},
-		{name: "one rate", a: nemesis.Rule{Rate: 100}, b: nemesis.Rule{}, w: nemesis.Rule{Rate: 100}},
-		{name: "two rates", a: nemesis.Rule{Rate: 100}, b: nemesis.Rule{Rate: 7},
-			w: nemesis.Rule{Rate: 7}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			if got := combine(tc.a, tc.b); got != tc.w {
-				t.Errorf("combine(a, b) = %+v", got)
-			}
-			if got := combine(tc.b, tc.a); got != tc.w {
-				t.Errorf("combine(b, a) = %+v", got)
-			}
-		})
 	}
 }
 
@@ -620,24 +586,6 @@ func TestDownNodeGetsNothing(t *testing.T) {
 	w.send(t, forward, 3)
 	if got := numbers(w.receive(t, "n2", 1)); got[0] != 3 {
 		t.Errorf("%v arrived", got)
-	}
-}
-
-// The same seed draws the same choices for a link, another seed others.
-func TestLinksDrawFromTheSeed(t *testing.T) {
-	draw := func(seed uint64, l nemesis.Link) (draws [8]uint64) {
-		rng := linkRand(seed, l)
-		for i := range draws {
-			draws[i] = rng.Uint64()
-		}
-		return draws
-	}
-	first := draw(1, forward)
-	if first != draw(1, forward) {
-		t.Error("the same seed gave other draws")
-	}
-	if first == draw(2, forward) || first == draw(1, backward) {
-		t.Error("different seeds or links gave the same draws")
 	}
 }
 

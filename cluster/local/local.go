@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster/impair"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
@@ -115,7 +116,7 @@ func (c *Cluster) addMembers() error {
 				PeerBind:  loopback(ports.peer(i)),
 				Peers:     c.peersOf(n),
 				ReadyFile: filepath.Join(dir, "ready.json"),
-				Seed:      linkRand(c.cfg.Seed, nemesis.Link{From: n, To: n}).Uint64(),
+				Seed:      impair.Rand(c.cfg.Seed, nemesis.Link{From: n, To: n}).Uint64(),
 				ClockFile: filepath.Join(dir, clockFile),
 				DiskFile:  filepath.Join(dir, diskFile),
 			},

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster/impair"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
@@ -157,10 +158,10 @@ func (l *udpLink) patience() time.Duration {
 	r := l.rules.get()
 	d := probeEvery + r.Delay + r.Jitter
 	if r.Reorder > 0 {
-		d += maxHold
+		d += impair.MaxHold
 	}
 	if r.Rate > 0 {
-		d += queueTime
+		d += impair.QueueTime
 	}
 	return d
 }

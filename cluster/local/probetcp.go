@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster/impair"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 )
 
@@ -140,7 +141,7 @@ func (t *tcpRelay) patience() time.Duration {
 		r := d.rules.get()
 		limit += r.Delay + r.Jitter
 		if r.Rate > 0 {
-			limit += queueTime
+			limit += impair.QueueTime
 		}
 	}
 	return limit

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster/impair"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
@@ -34,7 +35,7 @@ type direction struct {
 
 	mu     sync.Mutex
 	rng    *rand.Rand
-	bucket bucket
+	bucket impair.Bucket
 }
 
 func (d *direction) delay() time.Duration {
@@ -44,7 +45,7 @@ func (d *direction) delay() time.Duration {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return drawDelay(d.rng, *r)
+	return impair.Delay(d.rng, *r)
 }
 
 // reserve returns how long n bytes must wait for their turn on the line.
@@ -55,14 +56,14 @@ func (d *direction) reserve(n int) time.Duration {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.bucket.take(time.Since(d.base), n, r.Rate)
+	return d.bucket.Take(time.Since(d.base), n, r.Rate)
 }
 
 // empty forgets the queue of a line that is not slow any more.
 func (d *direction) empty() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.bucket = bucket{}
+	d.bucket = impair.Bucket{}
 }
 
 // readSize is how much to read at once, so that a slow line is smooth.

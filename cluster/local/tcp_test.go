@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster/impair"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -301,7 +302,7 @@ func TestClientRate(t *testing.T) {
 	line := strings.Repeat("x", size)
 	c.say(t, line)
 	c.mustHear(t, "re: "+line)
-	if least := size*time.Second/rate - burstTime; time.Since(begin) < least {
+	if least := size*time.Second/rate - impair.BurstTime; time.Since(begin) < least {
 		t.Errorf("%d bytes took %v, want at least %v", size, time.Since(begin), least)
 	}
 	if w.counters(t, asking).Throttled == 0 {

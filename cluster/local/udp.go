@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster/impair"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -21,13 +21,6 @@ const (
 	// socketBuffer is asked of the kernel for each relay socket; it gives less
 	// where it is told to. On macOS it also lifts the 9 KiB limit on sending.
 	socketBuffer = 1 << 20
-	// maxHeld bounds the bytes that one link holds back. What comes beyond it is
-	// lost, and counted as lost.
-	maxHeld = 16 << 20
-	// maxOvertakers and maxHold say when a message picked by Reorder goes on:
-	// after 1..maxOvertakers later ones, or after maxHold on an idle link.
-	maxOvertakers = 3
-	maxHold       = 200 * time.Millisecond
 )
 
 // udpLink is the relay of one directed link between two nodes. The sender is
@@ -47,9 +40,7 @@ type udpLink struct {
 	// node's port may already belong to somebody else.
 	dest atomic.Pointer[netip.AddrPort]
 
-	// Only the reading goroutine uses these.
-	rng    *rand.Rand
-	bucket bucket
+	line impair.Line // only the reading goroutine uses it
 
 	heldBytes atomic.Int64
 	heldCount atomic.Int32
@@ -148,76 +139,42 @@ func (l *udpLink) impair(data []byte, probe bool) {
 	r := l.rules.get()
 	now := l.sched.now()
 	p := packet{link: l, data: data, probe: probe}
-	if r.Cut {
+	f := l.line.Draw(now, len(data), r, probe)
+	switch f.Outcome {
+	case impair.Passes:
+	case impair.Cut:
 		l.drop(&p, &l.count.dropped, true)
 		return
-	}
-	if l.hit(r.Loss) {
+	case impair.Lost:
 		l.drop(&p, &l.count.lost, false)
 		return
-	}
-	if l.hit(r.Corrupt) && len(data) > 0 {
-		p.data = append([]byte(nil), data...)
-		bit := l.rng.IntN(len(data) * 8)
-		p.data[bit/8] ^= 1 << (bit % 8)
-		p.corrupted = true
-	}
-	var wait time.Duration
-	if r.Rate > 0 {
-		if l.bucket.backlog(now) > queueTime {
-			l.drop(&p, &l.count.throttled, false)
-			return
-		}
-		if wait = l.bucket.take(now, len(data), r.Rate); wait > 0 && !probe {
-			l.count.throttled.Add(1)
-		}
-	}
-	if !probe && l.hit(r.Hold) {
-		// It comes late, and no copy of it comes sooner.
-		l.count.held.Add(1)
-		l.send(&p, between(l.rng, r.HoldMin, r.HoldMax), 0)
+	case impair.Overflow:
+		l.drop(&p, &l.count.throttled, false)
 		return
 	}
-	if l.hit(r.Reorder) {
-		p.overtakers = 1 + l.rng.IntN(maxOvertakers)
+	if f.FlipBit >= 0 {
+		p.data = append([]byte(nil), data...)
+		p.data[f.FlipBit/8] ^= 1 << (f.FlipBit % 8)
+		p.corrupted = true
 	}
+	if f.Throttled && !probe {
+		l.count.throttled.Add(1)
+	}
+	if f.Held {
+		l.count.held.Add(1)
+	}
+	p.overtakers = f.Overtakers
 	// Copies are made before the original is handed over.
 	twin, again := p, p
-	duplicate, replay := l.hit(r.Duplicate), l.hit(r.Replay)
-	l.send(&p, wait, l.jitter(r))
-	if duplicate {
+	l.send(&p, f.Wait, f.Delay)
+	if f.Duplicate {
 		twin.duplicate, twin.overtakers = true, 0
-		l.send(&twin, wait, l.jitter(r))
+		l.send(&twin, f.Wait, f.DuplicateDelay)
 	}
-	if replay {
+	if f.Replay {
 		again.replay, again.overtakers = true, 0
-		l.send(&again, between(l.rng, r.ReplayMin, r.ReplayMax), 0)
+		l.send(&again, f.ReplayDelay, 0)
 	}
-}
-
-// hit draws whether something of this probability happens.
-func (l *udpLink) hit(probability float64) bool {
-	return probability > 0 && l.rng.Float64() < probability
-}
-
-// between draws a duration from least to most.
-func between(rng *rand.Rand, least, most time.Duration) time.Duration {
-	if most <= least {
-		return least
-	}
-	return least + time.Duration(rng.Int64N(int64(most-least)+1))
-}
-
-// jitter draws the delay of one message.
-func (l *udpLink) jitter(r nemesis.Rule) time.Duration { return drawDelay(l.rng, r) }
-
-// drawDelay returns Delay plus or minus up to Jitter, never less than 0.
-func drawDelay(rng *rand.Rand, r nemesis.Rule) time.Duration {
-	d := r.Delay
-	if r.Jitter > 0 {
-		d += time.Duration(rng.Int64N(2*int64(r.Jitter)+1)) - r.Jitter
-	}
-	return max(0, d)
 }
 
 // drop counts a message that goes no further. For a probe it tells the prober
@@ -248,7 +205,7 @@ func (l *udpLink) keep(p *packet) bool {
 	if p.owned {
 		return true
 	}
-	if l.heldBytes.Load() > maxHeld {
+	if l.heldBytes.Load() > impair.MaxHeld {
 		l.drop(p, &l.count.lost, false)
 		return false
 	}
@@ -297,7 +254,7 @@ func (l *udpLink) hold(p *packet) {
 	l.held = append(l.held, p)
 	l.heldCount.Add(1)
 	l.mu.Unlock()
-	l.sched.add(p, l.sched.now()+maxHold)
+	l.sched.add(p, l.sched.now()+impair.MaxHold)
 }
 
 // unhold takes p out of the held. l.mu is locked.

@@ -1,0 +1,94 @@
+// Package agent is what runs on a node, beside the system under test, when a shell
+// and iptables do not do: it delays, duplicates, reorders, corrupts and replays
+// packets where the kernel has no netem, looks which nodes can be reached from here,
+// damages files, fills disks, finds processes and limits their CPU time. It is part
+// of the checker's own binary, which the controller uploads; a node needs no
+// compiler, no kernel module and no library.
+//
+// # Command line
+//
+// The controller speaks to it by single commands through a nemesis.Shell. Each prints
+// one JSON value on standard output; exit status 0 says that it was done, 254 that the
+// arguments are wrong, 255 that it failed, with one line on standard error.
+//
+//	checker agent queue start  --dir D --instance I --queue-num 7 --seed S
+//	                           [--lease 30s] [--mark 0x71]
+//	checker agent queue set    --dir D [--rules FILE]     rules from FILE or standard input
+//	checker agent queue status --dir D
+//	checker agent queue stop   --dir D [--timeout 5s]
+//	checker agent queue run    (as start, in the foreground)
+//
+//	checker agent probe start  --dir D --instance I --name n1 --listen :7071 [--lease 30s]
+//	checker agent probe status --dir D
+//	checker agent probe heard  --dir D --nonce N          who was heard here
+//	checker agent probe stop   --dir D [--timeout 5s]
+//	checker agent probe run    (as start, in the foreground)
+//	checker agent probe --from n1 --to n2=10.0.0.2:7071,… [--nonce N] [--timeout 500ms]
+//
+// # A daemon's life
+//
+// Start returns once the daemon works (its queue is bound, its port open), detached
+// from the terminal and the connection. D is a directory on the node that belongs to
+// this daemon alone, at most 80 bytes long: a lock, a control socket, a log and, after
+// an orderly end, the last status. Every call can be made again when the connection
+// broke before the answer came: start with the same instance answers with the status
+// of the one that runs, with another instance it is refused; set with a generation
+// that is in force already, and the same rules, changes nothing; stop of what does not
+// run succeeds.
+//
+// Every set, status and heard renews the lease. A daemon that hears nothing for the
+// lease's time ends by itself, so that a controller that was killed leaves no delays
+// for ever. SIGTERM, stop and the end of the lease are orderly: everything held back
+// is let go at once, and the last status is written.
+//
+// SIGKILL is not: the kernel drops what waits in its queue, and the rule's
+// --queue-bypass lets everything else through from then on. Status then says "dead"
+// (there was a daemon, it left no last status), or has another instance than the one
+// that the controller knows. Either means that the faults of the time since the last
+// good status have no evidence: the run is to be marked.
+//
+// # Rules of the queue
+//
+// The controller gives all rules at once (Rules), with a generation that only grows; a
+// smaller one than that in force is refused, so that a set that was stuck in a
+// connection cannot undo a later one. Set returns when the rules are in force for every
+// packet that comes from then on, and a cut also for what is held back. What an earlier
+// rule has delayed still comes when it is due.
+//
+// A packet belongs to the first link of the list with a match for it. What matches none
+// passes, and is counted as unmatched. The agent sees what an iptables rule hands to it:
+//
+//	iptables -t mangle -A ORDEAL-OUT -d PEER -p udp -m mark ! --mark 0x71
+//	  -j NFQUEUE --queue-num 7 --queue-bypass
+//
+// The mark is that of the packets that the agent sends itself: without it they would
+// come back to it for ever. A link from this node is best taken in OUTPUT, where a
+// packet is still one whole datagram; links from clients, where no agent runs at the
+// other end, in INPUT. Copies (duplicate, replay) and late messages need OUTPUT: in
+// INPUT only cut, loss, delay, jitter and rate are taken.
+//
+// What a rule means is that of nemesis.Rule, as cluster/local does it (package impair):
+//
+//	            UDP              TCP between nodes            to and from clients
+//	cut         dropped          dropped                      dropped
+//	loss        dropped          dropped, the sender repeats  -
+//	delay       ± jitter         order kept                   order kept
+//	rate        by payload, more than a second's queue is dropped
+//	duplicate   sent twice       sent twice                   -
+//	reorder     overtaken by 1…3 later ones, or after 200 ms  -
+//	corrupt     a payload bit,   dropped, as the receiver's   -
+//	            valid checksum   checksum would
+//	replay      a copy later     -                            -
+//	hold        comes late       -                            -
+//
+// A corrupted datagram gets a valid checksum, because it is to reach the program. A
+// corrupted segment must not: that TCP delivers wrong bytes is no fault that a system
+// has to survive, and a virtual network without checksums would deliver it. Old
+// segments are not replayed for the same reason, they could fit a later connection.
+//
+// Counters are those of nemesis.Counters for each link, and only grow while an instance
+// lives. A message is a packet. Packets with ProbeMark are treated as all others but
+// not counted, and not held: a fault must not prove itself by the probe that looks for
+// it. Compare QueueStats.Received with the counter of the iptables rule to see whether
+// packets went past the agent.
+package agent
