@@ -1,0 +1,108 @@
+package linear
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// Answer is what an engine can say of a history.
+type Answer uint8
+
+// The answers.
+const (
+	// NotApplicable: a precondition of the engine does not hold; nothing is known.
+	NotApplicable Answer = iota
+	// Linearizable: there is a legal order.
+	Linearizable
+	// Violation: there is none.
+	Violation
+)
+
+// String returns the answer in words.
+func (a Answer) String() string {
+	return [...]string{"not applicable", "linearizable", "violation"}[a]
+}
+
+// Result is what an engine found out.
+type Result struct {
+	Answer Answer
+	// Why is the sentence which precondition does not hold, if NotApplicable.
+	Why string
+	// Conflict is why there is no legal order, if Violation.
+	Conflict *Conflict
+}
+
+// Conflict is the smallest reason why a history is not linearizable.
+type Conflict struct {
+	Kind Kind
+	// Ops are the operations that contradict each other, in the roles that Kind
+	// gives them; one operation may have two roles. An operation that is not known
+	// any more, which happens to those that watch a test while it runs, is -1.
+	Ops []int
+	// At is the time of the event with which the violation was certain.
+	At history.Time
+}
+
+// Culprits are the different operations of the conflict, at most four, by index.
+func (c *Conflict) Culprits() []int {
+	ops := slices.DeleteFunc(slices.Clone(c.Ops), func(op int) bool { return op < 0 })
+	slices.Sort(ops)
+	return slices.Compact(ops)
+}
+
+// Sentence tells the conflict to a person. name says how to call an operation.
+func (c *Conflict) Sentence(name func(op int) string) string {
+	pairs := make([]string, 0, 2*len(c.Ops))
+	for i, op := range c.Ops {
+		called := "an operation that is not known any more"
+		if op >= 0 {
+			called = name(op)
+		}
+		pairs = append(pairs, "{"+strconv.Itoa(i)+"}", called)
+	}
+	return strings.NewReplacer(pairs...).Replace(c.Kind.template())
+}
+
+// Kind is a kind of conflict. The comments number the operations of Conflict.Ops
+// from 0.
+type Kind uint8
+
+// The kinds of conflicts.
+const (
+	// Opposed: 0 returned before 1 was called, so the value of 0 came before that
+	// of 1; but 2, of the value of 1, returned before 3, of the value of 0, was
+	// called.
+	Opposed Kind = iota + 1
+	// Initial: 0 had changed the object and returned before 1 was called, which saw
+	// the object as it was at first.
+	Initial
+	// Unwritten: 0 saw what no operation had written that was called before 0
+	// returned.
+	Unwritten
+)
+
+func (k Kind) template() string {
+	switch k {
+	case Opposed:
+		return "{0} returned before {1} was called, so what {0} wrote or saw had been replaced by what " +
+			"{1} wrote or saw; but {2}, of that same later value, returned before {3} was called, which " +
+			"was still or again of the earlier one"
+	case Initial:
+		return "{0} returned before {1} was called, which still saw the object as it was at first"
+	case Unwritten:
+		return "{0} returned what no operation called by then had written"
+	default:
+		return "kind " + strconv.Itoa(int(k)) + " of conflict"
+	}
+}
+
+// notApplicable says which precondition does not hold.
+func notApplicable(why string) Result { return Result{Answer: NotApplicable, Why: why} }
+
+// conflict makes a violation, certain at time at.
+func conflict(kind Kind, at history.Time, ops ...int) Result {
+	return Result{Answer: Violation, Conflict: &Conflict{Kind: kind, Ops: ops, At: at}}
+}

@@ -1,0 +1,150 @@
+package linear
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// The dumb twin of every engine: it tries all orders, taking each operation of
+// unknown outcome or leaving it out.
+
+// bruteForce reports whether operations with these spans have a legal order. step
+// executes operation op on a state and returns the states that may follow.
+func bruteForce[S comparable](spans []Span, start S, step func(s S, op int) []S) bool {
+	required := 0
+	for i, s := range spans {
+		if !s.crashed() {
+			required |= 1 << i
+		}
+	}
+	type config struct {
+		done  int
+		state S
+	}
+	seen := map[config]bool{}
+	var search func(c config) bool
+	search = func(c config) bool {
+		if c.done&required == required {
+			return true
+		}
+		if seen[c] {
+			return false
+		}
+		seen[c] = true
+		for i := range spans {
+			if c.done&(1<<i) != 0 || !mayBeNext(spans, c.done, i) {
+				continue
+			}
+			for _, next := range step(c.state, i) {
+				if search(config{c.done | 1<<i, next}) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	return search(config{0, start})
+}
+
+// mayBeNext reports whether nothing that is left was over before i was called.
+func mayBeNext(spans []Span, done, i int) bool {
+	for j := range spans {
+		if done&(1<<j) == 0 && spans[j].before(spans[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// only is the result of a step that changes nothing.
+func only[S any](s S, ok bool) []S {
+	if ok {
+		return []S{s}
+	}
+	return nil
+}
+
+// rounds is how many random histories a test tries: CHECK_ROUNDS, or few.
+func rounds(t testing.TB, few int) int {
+	text := os.Getenv("CHECK_ROUNDS")
+	if text == "" {
+		return few
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("CHECK_ROUNDS: %v", err)
+	}
+	return n
+}
+
+// tally counts verdicts and insists that both kinds were seen often.
+type tally struct{ legal, illegal, other int }
+
+func (c *tally) count(legal bool) {
+	if legal {
+		c.legal++
+	} else {
+		c.illegal++
+	}
+}
+
+func (c *tally) check(t *testing.T) {
+	t.Helper()
+	all := c.legal + c.illegal
+	t.Logf("%d legal, %d illegal, %d not applicable", c.legal, c.illegal, c.other)
+	if all == 0 || c.legal*10 < all || c.illegal*10 < all {
+		t.Errorf("%d legal and %d illegal histories: each should be a tenth of all",
+			c.legal, c.illegal)
+	}
+}
+
+// world draws random histories: spans with many ties, and the moments at which
+// the operations would take effect in a correct object.
+type world struct {
+	*rand.Rand
+	spans []Span
+	// moments are operations in the order in which they take effect. Some of those
+	// that crash are not among them.
+	moments []int
+}
+
+func newWorld(rng *rand.Rand, most int) *world {
+	n := 1 + rng.IntN(most)
+	w := &world{Rand: rng, spans: make([]Span, n)}
+	long := 1 + rng.IntN(8)
+	crash := rng.IntN(4)
+	type moment struct{ at, op int }
+	var ms []moment
+	at := 0
+	for i := range w.spans {
+		at += rng.IntN(3)
+		length := rng.IntN(long)
+		w.spans[i] = Span{history.Time(at), history.Time(at + length)}
+		effect := at + rng.IntN(length+1)
+		if rng.IntN(10) < crash {
+			w.spans[i].Return = history.Never
+			effect = at + rng.IntN(12)
+			if rng.IntN(3) == 0 {
+				continue
+			}
+		}
+		ms = append(ms, moment{effect, i})
+	}
+	rng.Shuffle(len(ms), func(i, j int) { ms[i], ms[j] = ms[j], ms[i] })
+	for i := range ms { // insertion sort keeps the shuffled order of equal moments
+		for j := i; j > 0 && ms[j].at < ms[j-1].at; j-- {
+			ms[j], ms[j-1] = ms[j-1], ms[j]
+		}
+	}
+	for _, m := range ms {
+		w.moments = append(w.moments, m.op)
+	}
+	return w
+}
+
+// seeded returns a source of randomness for one round.
+func seeded(round int) *rand.Rand { return rand.New(rand.NewPCG(uint64(round), 20)) }
