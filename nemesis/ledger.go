@@ -18,8 +18,9 @@ import (
 type EntryType string
 
 // The types of ledger entries. Of a fault: intent, done, healing, healed, or
-// skipped. Of a process: starting, started, ended. Of the whole: plan (what was
-// asked for), baseline and final (the world verified before and after).
+// skipped. Of a process: starting, started, ended. Of anything else that a cluster
+// makes: making, gone. Of the whole: plan (what was asked for), baseline and final
+// (the world verified before and after).
 const (
 	EntryPlan     EntryType = "plan"
 	EntryBaseline EntryType = "baseline"
@@ -32,6 +33,8 @@ const (
 	EntryStarting EntryType = "process-starting"
 	EntryStarted  EntryType = "process-started"
 	EntryEnded    EntryType = "process-ended"
+	EntryMaking   EntryType = "resource-making"
+	EntryGone     EntryType = "resource-gone"
 )
 
 // Intent is what is about to be done, and how to take it back.
@@ -64,6 +67,24 @@ type ProcessRecord struct {
 	Marker string `json:"marker"`
 }
 
+// Resource is anything but a process that a cluster makes and has to take away in the
+// end: rules of a firewall, a directory, a network namespace. Its kind and name are all
+// that is needed to take it away.
+type Resource struct {
+	// Node is where it is; empty: on the controller's own host.
+	Node Node   `json:"node,omitempty"`
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// String is as in "chain ORDEAL-1234abcd on n1".
+func (r Resource) String() string {
+	if r.Node == "" {
+		return r.Kind + " " + r.Name
+	}
+	return fmt.Sprintf("%s %s on %s", r.Kind, r.Name, r.Node)
+}
+
 // Entry is one line of the ledger.
 type Entry struct {
 	// Seq counts the entries from 0; Append assigns it.
@@ -77,6 +98,7 @@ type Entry struct {
 	Intent   *Intent        `json:"intent,omitempty"`
 	Evidence *Evidence      `json:"evidence,omitempty"`
 	Process  *ProcessRecord `json:"process,omitempty"`
+	Resource *Resource      `json:"resource,omitempty"`
 	// Error is why it failed, or for a skipped step why it was skipped.
 	Error string `json:"error,omitempty"`
 	// Interrupted is true when the fault was ended before its time because the
@@ -208,6 +230,17 @@ func (l *Ledger) ProcessEnded(p ProcessRecord) error {
 	return l.Append(Entry{Type: EntryEnded, Process: &p})
 }
 
+// ResourceMaking records that a resource is about to be made. One that is on record
+// already stays there once.
+func (l *Ledger) ResourceMaking(r Resource) error {
+	return l.Append(Entry{Type: EntryMaking, Resource: &r})
+}
+
+// ResourceGone records that a resource is known to be gone.
+func (l *Ledger) ResourceGone(r Resource) error {
+	return l.Append(Entry{Type: EntryGone, Resource: &r})
+}
+
 // FaultHealed records that the fault with this id was taken back and how that
 // was verified. Cleaning up after a killed controller ends with it.
 func (l *Ledger) FaultHealed(at history.Time, id int64, verification Evidence) error {
@@ -253,14 +286,18 @@ type OutstandingFault struct {
 }
 
 // Outstanding is what a ledger says is still there: faults without a verified
-// heal and processes without an end, both in the order of their entries.
+// heal, processes without an end and resources that are not gone, all in the order of
+// their entries.
 type Outstanding struct {
 	Faults    []OutstandingFault `json:"faults"`
 	Processes []ProcessRecord    `json:"processes"`
+	Resources []Resource         `json:"resources"`
 }
 
 // Empty reports whether nothing is left to be cleaned up.
-func (o Outstanding) Empty() bool { return len(o.Faults) == 0 && len(o.Processes) == 0 }
+func (o Outstanding) Empty() bool {
+	return len(o.Faults) == 0 && len(o.Processes) == 0 && len(o.Resources) == 0
+}
 
 // OutstandingIn computes what is outstanding after these entries. A process that
 // was announced but whose pid was never recorded appears with pid 0.
@@ -273,6 +310,11 @@ func OutstandingIn(entries []Entry) Outstanding {
 			o.Faults = append(o.Faults, OutstandingFault{ID: e.Fault, Intent: *e.Intent})
 		case e.Type == EntryHealed && e.Error == "":
 			o.dropFault(e.Fault)
+		case e.Type == EntryMaking && e.Resource != nil:
+			o.dropResource(*e.Resource)
+			o.Resources = append(o.Resources, *e.Resource)
+		case e.Type == EntryGone && e.Resource != nil:
+			o.dropResource(*e.Resource)
 		case e.Process == nil:
 		case e.Type == EntryStarting:
 			o.Processes = append(o.Processes, *e.Process)
@@ -290,6 +332,10 @@ func OutstandingIn(entries []Entry) Outstanding {
 
 func (o *Outstanding) dropFault(id int64) {
 	o.Faults = slices.DeleteFunc(o.Faults, func(f OutstandingFault) bool { return f.ID == id })
+}
+
+func (o *Outstanding) dropResource(r Resource) {
+	o.Resources = slices.DeleteFunc(o.Resources, func(q Resource) bool { return q == r })
 }
 
 func (o *Outstanding) dropProcess(p ProcessRecord) {

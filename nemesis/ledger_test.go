@@ -227,3 +227,41 @@ func TestSummaryOfKilledController(t *testing.T) {
 		t.Errorf("cleaned up by another: %+v", f)
 	}
 }
+
+// What a cluster makes is outstanding until it is known to be gone, however often it was
+// announced.
+func TestLedgerResources(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.jsonl")
+	l, err := OpenLedger(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := Resource{Node: "n1", Kind: "chain", Name: "ORDEAL-1"}
+	other := Resource{Kind: "namespaces", Name: "ordeal1"}
+	for _, err := range []error{
+		l.ResourceMaking(chain), l.ResourceMaking(other), l.ResourceMaking(chain),
+		l.ResourceGone(other),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := l.Outstanding()
+	if len(left.Resources) != 1 || left.Resources[0] != chain || left.Empty() {
+		t.Errorf("outstanding: %+v", left)
+	}
+	if err := l.ResourceGone(chain); err != nil {
+		t.Fatal(err)
+	}
+	entries, _, err := ReadLedger(path)
+	if left := OutstandingIn(entries); err != nil || !left.Empty() {
+		t.Errorf("outstanding at the end: %+v, %v", left, err)
+	}
+	if got := chain.String() + ", " + other.String(); got !=
+		"chain ORDEAL-1 on n1, namespaces ordeal1" {
+		t.Errorf("they are called %q", got)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}

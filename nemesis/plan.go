@@ -42,6 +42,8 @@ type PlanConfig struct {
 	// Orders are those of an operator that the system takes; faults that need others
 	// are impossible.
 	Orders []AdminF
+	// Lacks says what the cluster cannot do; faults that need it are impossible.
+	Lacks Lacks
 	// Logger hears what is left out and why. Nil: nobody does.
 	Logger *slog.Logger
 }
@@ -208,7 +210,11 @@ func (c *PlanConfig) possible(f family) ([]flavor, error) {
 		if v.target == TargetPrimaries && c.NoPrimaries {
 			v.target = TargetOne
 		}
-		if err := v.fits(len(c.Nodes), c.Orders); err != nil {
+		err := v.fits(len(c.Nodes), c.Orders)
+		if err == nil {
+			err = v.lacking(c.Lacks)
+		}
+		if err != nil {
 			reasons = append(reasons, err)
 			c.Logger.Debug("way to hurt left out", "fault", f.name, "reason", err)
 			continue

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/cluster/local"
 )
 
@@ -57,12 +58,12 @@ func TestBasePortRoom(t *testing.T) {
 		c.Nodes = nodes
 		for _, port := range []int{last, last + 1} {
 			c.BasePort = port
-			cluster := local.Config{
+			config := local.Config{
 				Nodes: c.nodes(), BasePort: port, Dir: t.TempDir(),
-				Command: func(local.NodeSpec) []string { return nil },
+				Command: func(cluster.NodeSpec) []string { return nil },
 			}
 			fits := port == last
-			if a, b := c.Validate(), cluster.Validate(); (a == nil) != fits || (b == nil) != fits {
+			if a, b := c.Validate(), config.Validate(); (a == nil) != fits || (b == nil) != fits {
 				t.Errorf("%d nodes from port %d: %v; the cluster: %v", nodes, port, a, b)
 			}
 		}

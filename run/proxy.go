@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ordeal-dev/ordeal/cluster/local"
+	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/systems"
@@ -68,7 +68,7 @@ func (p *clusterProxy) State(
 func (p *clusterProxy) status(ctx context.Context, n nemesis.Node) (systems.Status, error) {
 	endpoint := p.c.cluster.DirectEndpoint(n)
 	if endpoint == "" {
-		return systems.Status{}, fmt.Errorf("status of %s: %w", n, local.ErrNotRunning)
+		return systems.Status{}, fmt.Errorf("status of %s: %w", n, cluster.ErrNotRunning)
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
@@ -137,7 +137,7 @@ func (p *clusterProxy) Order(ctx context.Context, at nemesis.Node, o nemesis.Adm
 	op, ok := p.c.sys.(systems.Operator)
 	endpoint := p.c.cluster.DirectEndpoint(at)
 	if !ok || endpoint == "" {
-		return fmt.Errorf("order %s: %w", at, local.ErrNotRunning)
+		return fmt.Errorf("order %s: %w", at, cluster.ErrNotRunning)
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.c.cfg.OpTimeout)
 	defer cancel()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/cluster/local"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/internal/crash"
@@ -291,9 +292,9 @@ func (c *conductor) phase(
 
 // setUp starts the cluster.
 func (c *conductor) setUp(ctx context.Context) error {
-	cluster, err := local.Start(ctx, local.Config{
+	started, err := local.Start(ctx, local.Config{
 		Nodes: c.cfg.nodes(),
-		Command: func(s local.NodeSpec) []string {
+		Command: func(s cluster.NodeSpec) []string {
 			return c.sys.Command(nodeSpec(s, c.test.Name+"/"+filepath.Base(c.dir)))
 		},
 		Dir:      c.dir,
@@ -301,7 +302,7 @@ func (c *conductor) setUp(ctx context.Context) error {
 		Seed:     c.cfg.Seed,
 		BasePort: c.cfg.BasePort,
 		Ledger:   c.ledger,
-		OnExit: func(e local.Exit) {
+		OnExit: func(e cluster.Exit) {
 			if c.nemesis.Exited(e.Node, e.LastWords) {
 				return // a fault wished it
 			}
@@ -309,19 +310,19 @@ func (c *conductor) setUp(ctx context.Context) error {
 				e.Status, e.LastWords)
 		},
 	})
-	c.cluster = cluster
+	c.cluster = started
 	return err
 }
 
-func nodeSpec(s local.NodeSpec, cluster string) systems.NodeSpec {
+func nodeSpec(s cluster.NodeSpec, name string) systems.NodeSpec {
 	peers := make(map[string]string, len(s.Peers))
 	for n, addr := range s.Peers {
 		peers[string(n)] = addr
 	}
 	return systems.NodeSpec{
-		Name: string(s.Name), Cluster: cluster, DataDir: s.DataDir, Bind: s.Bind, PeerBind: s.PeerBind,
+		Name: string(s.Name), Cluster: name, DataDir: s.DataDir, Bind: s.Bind, PeerBind: s.PeerBind,
 		Peers: peers, ReadyFile: s.ReadyFile, ClockFile: s.ClockFile,
-		DiskFile: s.DiskFile, Seed: s.Seed,
+		DiskFile: s.DiskFile, Program: s.Program, Tethered: s.Tethered, Seed: s.Seed,
 	}
 }
 

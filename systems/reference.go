@@ -1,6 +1,7 @@
 package systems
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -60,7 +61,7 @@ func (r *reference) Command(spec NodeSpec) []string {
 	for _, name := range slices.Sorted(maps.Keys(spec.Peers)) {
 		peers = append(peers, name+"="+spec.Peers[name])
 	}
-	argv := []string{r.opts.Binary, "serve",
+	argv := []string{cmp.Or(spec.Program, r.opts.Binary), "serve",
 		"--protocol", r.protocol.Name,
 		"--id", spec.Name,
 		"--peers", strings.Join(peers, ","),
@@ -71,7 +72,9 @@ func (r *reference) Command(spec NodeSpec) []string {
 		"--seed", fmt.Sprint(spec.Seed),
 		"--cluster-id", spec.Cluster,
 		"--volatile",
-		"--exit-on-stdin-close",
+	}
+	if spec.Tethered {
+		argv = append(argv, "--exit-on-stdin-close")
 	}
 	if spec.ClockFile != "" {
 		argv = append(argv, "--clock", spec.ClockFile)

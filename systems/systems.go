@@ -37,6 +37,10 @@ type NodeSpec struct {
 	ClockFile string
 	// DiskFile troubles the node's disk, where the system has such a seam.
 	DiskFile string
+	// Program is where the node's program is, if not where Options say.
+	Program string
+	// Tethered: the node is to end when its standard input does.
+	Tethered bool
 	Seed     uint64
 }
 

@@ -121,7 +121,7 @@ func TestCommand(t *testing.T) {
 	const always = "T serve --protocol quorum --id n2 --peers n1=127.0.0.1:1,n3=127.0.0.1:3 " +
 		"--data /run/n2/data --bind 127.0.0.1:0 --peer-bind 127.0.0.1:0 " +
 		"--ready-file /run/n2/ready.json --seed 18446744073709551615 --cluster-id test/1 " +
-		"--volatile --exit-on-stdin-close"
+		"--volatile"
 	opts := Options{System: "reference", Protocol: "quorum", Binary: "T"}
 	check := func(want string) {
 		t.Helper()
@@ -136,8 +136,18 @@ func TestCommand(t *testing.T) {
 	check(always)
 	spec.ClockFile, opts.RequestTimeout, opts.Bug = "/run/n2/clock", "500ms", "abd-no-write-back"
 	spec.DiskFile = "/run/n2/disk"
-	check(always + " --clock /run/n2/clock --disk /run/n2/disk --request-timeout 500ms" +
+	spec.Tethered = true
+	check(always + " --exit-on-stdin-close --clock /run/n2/clock --disk /run/n2/disk" +
+		" --request-timeout 500ms" +
 		" --bug abd-no-write-back")
+	spec = NodeSpec{Program: "/var/lib/n2/target"}
+	s, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Command(spec)[0]; got != spec.Program {
+		t.Errorf("the program is %s, want the one on the node, %s", got, spec.Program)
+	}
 }
 
 func TestStatus(t *testing.T) {

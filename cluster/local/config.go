@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -18,7 +19,7 @@ type Config struct {
 	// Command returns the argument vector that starts a node. It must contain
 	// NodeSpec.DataDir, by which the node's process is known again after a crash
 	// of the harness. It is called once for each start.
-	Command func(NodeSpec) []string
+	Command func(cluster.NodeSpec) []string
 	// Dir is the store directory of the run: node n gets Dir/nodes/n with its
 	// log node.log, its directory data, and small files of the harness.
 	Dir string
@@ -36,46 +37,10 @@ type Config struct {
 	// from BasePort on, then n HTTP ports, n peer ports and n*n relays.
 	BasePort int
 	// Ledger records every process; nil records nothing.
-	Ledger ProcessLog
+	Ledger cluster.ProcessLog
 	// OnExit, if not nil, is called when a node has exited that nobody killed. It
 	// must not block, and not call Close.
-	OnExit func(Exit)
-}
-
-// NodeSpec is what a node's command line is made of.
-type NodeSpec struct {
-	Name nemesis.Node
-	// DataDir is absolute, exists, and is the same after a restart.
-	DataDir string
-	// Bind and PeerBind are the host:port for clients (TCP) and for peers (UDP);
-	// port 0 means any.
-	Bind, PeerBind string
-	// Peers gives for each other node the host:port (a relay of the harness) to
-	// which this node must send what is meant for it.
-	Peers map[nemesis.Node]string
-	// ReadyFile is where the node reports its addresses once it serves, written
-	// atomically: {"http":"host:port","peer":"host:port","pid":123}. It does not
-	// exist when the node starts.
-	ReadyFile string
-	// Seed is the node's own, derived from the cluster's.
-	Seed uint64
-	// ClockFile is where a clock fault can be set. Nobody creates it here.
-	ClockFile string
-	// DiskFile is where trouble of the disk can be set. Nobody creates it here.
-	DiskFile string
-}
-
-// ProcessLog records the processes that a cluster starts, durably before each
-// call returns, so that Heal can find and end them after the harness itself was
-// killed. *nemesis.Ledger is one.
-type ProcessLog interface {
-	// ProcessStarting is called before a process is started. Marker is a string
-	// that will stand on its command line and on that of no other program.
-	ProcessStarting(node nemesis.Node, marker string) error
-	ProcessStarted(nemesis.ProcessRecord) error
-	// ProcessEnded is called when the process is gone; with PID 0 when it never
-	// came to be.
-	ProcessEnded(nemesis.ProcessRecord) error
+	OnExit func(cluster.Exit)
 }
 
 // Validate says everything that is wrong with the configuration.

@@ -10,22 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
-
-// leastLog is the size of a log that is worth damaging: what stands in its first half
-// is then surely followed by more.
-const leastLog = 8 << 10
-
-// flip is written down, beside the node's data, before the bit is flipped.
-type flip struct {
-	// Path is that of the log, below the node's data directory.
-	Path   string `json:"path"`
-	Offset int64  `json:"offset"`
-	// Was and Is are the byte before and after.
-	Was byte `json:"was"`
-	Is  byte `json:"is"`
-}
 
 func flipPath(nodeDir string) string { return filepath.Join(nodeDir, "flip.json") }
 
@@ -37,7 +24,7 @@ func (c *Cluster) FlipBit(_ context.Context, n nemesis.Node, place float64) (str
 			return errors.New("it runs")
 		}
 		f, err := damage(m.dir, m.spec.DataDir, place)
-		where = fmt.Sprintf("byte %d of %s", f.Offset, f.Path)
+		where = f.String()
 		return err
 	})
 	return where, err
@@ -54,25 +41,26 @@ func (c *Cluster) Unflip(_ context.Context, n nemesis.Node) error {
 }
 
 // damage flips a bit, place of the way from the beginning to the middle of the log.
-func damage(nodeDir, dataDir string, place float64) (flip, error) {
+func damage(nodeDir, dataDir string, place float64) (cluster.Flip, error) {
 	logs, err := filepath.Glob(filepath.Join(dataDir, "wal", "log-*"))
 	if err != nil || len(logs) == 0 {
-		return flip{}, errors.Join(nemesis.ErrLogTooSmall, err)
+		return cluster.Flip{}, errors.Join(nemesis.ErrLogTooSmall, err)
 	}
 	path := slices.Max(logs) // the numbers have a fixed width
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return flip{}, err
+		return cluster.Flip{}, err
 	}
-	if len(data) < leastLog {
-		return flip{}, fmt.Errorf("%w: %d bytes", nemesis.ErrLogTooSmall, len(data))
+	f, err := cluster.NewFlip(filepath.Join("wal", filepath.Base(path)), int64(len(data)), place)
+	if err != nil {
+		return f, err
 	}
-	f := flip{
-		Path: filepath.Join("wal", filepath.Base(path)), Offset: int64(place * float64(len(data)/2)),
+	f = f.WithByte(data[f.Offset])
+	line, err := f.Line()
+	if err != nil {
+		return f, err
 	}
-	f.Was = data[f.Offset]
-	f.Is = f.Was ^ 1<<(f.Offset%8)
-	if err := writeSetting(flipPath(nodeDir), f); err != nil {
+	if err := writeSetting(flipPath(nodeDir), line); err != nil {
 		return f, err
 	}
 	return f, setByte(path, f.Offset, f.Is)
@@ -88,7 +76,7 @@ func unflip(nodeDir string) error {
 	if err != nil {
 		return err
 	}
-	var f flip
+	var f cluster.Flip
 	if err := json.Unmarshal(text, &f); err != nil {
 		return fmt.Errorf("%s: %w", record, err)
 	}

@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/cluster/impair"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
@@ -54,13 +55,13 @@ type Cluster struct {
 	closeErr  error
 
 	mu    sync.Mutex
-	exits []Exit
+	exits []cluster.Exit
 }
 
 var (
-	_ nemesis.Network   = (*Cluster)(nil)
-	_ nemesis.Processes = (*Cluster)(nil)
-	_ ProcessLog        = (*nemesis.Ledger)(nil)
+	_ nemesis.Network    = (*Cluster)(nil)
+	_ nemesis.Processes  = (*Cluster)(nil)
+	_ cluster.ProcessLog = (*nemesis.Ledger)(nil)
 )
 
 // Start starts all nodes and returns when all are ready. If one does not become
@@ -109,7 +110,7 @@ func (c *Cluster) addMembers() error {
 		c.members[n] = &member{
 			name: n,
 			dir:  dir,
-			spec: NodeSpec{
+			spec: cluster.NodeSpec{
 				Name:      n,
 				DataDir:   filepath.Join(dir, dataDirName),
 				Bind:      loopback(ports.http(i)),
@@ -119,6 +120,7 @@ func (c *Cluster) addMembers() error {
 				Seed:      impair.Rand(c.cfg.Seed, nemesis.Link{From: n, To: n}).Uint64(),
 				ClockFile: filepath.Join(dir, clockFile),
 				DiskFile:  filepath.Join(dir, diskFile),
+				Tethered:  true,
 			},
 			cfg:     c.cfg,
 			fabric:  c.fabric,
@@ -175,7 +177,7 @@ func (c *Cluster) startAll(ctx context.Context) error {
 }
 
 // exited notes a node's unexpected end.
-func (c *Cluster) exited(e Exit) {
+func (c *Cluster) exited(e cluster.Exit) {
 	c.mu.Lock()
 	c.exits = append(c.exits, e)
 	c.mu.Unlock()
@@ -232,7 +234,7 @@ func (c *Cluster) ClockPath(n nemesis.Node) string {
 
 // Exits returns every end of a node that nobody asked for, oldest first. Such a
 // node stays down until Start.
-func (c *Cluster) Exits() []Exit {
+func (c *Cluster) Exits() []cluster.Exit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.exits)

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -255,7 +256,7 @@ func TestPauseAndResume(t *testing.T) {
 	if err := c.Kill(ctx, "n1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Pause(ctx, "n1"); !errors.Is(err, ErrNotRunning) {
+	if err := c.Pause(ctx, "n1"); !errors.Is(err, cluster.ErrNotRunning) {
 		t.Errorf("pausing a dead node: %v", err)
 	}
 	if err := c.Resume(ctx, "n1"); err != nil {
@@ -264,8 +265,8 @@ func TestPauseAndResume(t *testing.T) {
 }
 
 func TestUnexpectedExitIsNoticed(t *testing.T) {
-	noticed := make(chan Exit, 1)
-	c := startFake(t, func(cfg *Config) { cfg.OnExit = func(e Exit) { noticed <- e } })
+	noticed := make(chan cluster.Exit, 1)
+	c := startFake(t, func(cfg *Config) { cfg.OnExit = func(e cluster.Exit) { noticed <- e } })
 	pid := state(t, c, "n3").PID
 	_, _ = get(t, c.DirectEndpoint("n3"), "/exit", 20*time.Second)
 	select {
@@ -309,12 +310,12 @@ func TestFailedStarts(t *testing.T) {
 			parts: []string{"start n3", "exited before it was ready: exit status 3", "i refuse to start"}},
 		{name: "no such program",
 			change: func(cfg *Config) {
-				cfg.Command = func(s NodeSpec) []string { return []string{missing, s.DataDir} }
+				cfg.Command = func(s cluster.NodeSpec) []string { return []string{missing, s.DataDir} }
 			},
 			parts: []string{missing, "no such file"}},
 		{name: "no marker",
 			change: func(cfg *Config) {
-				cfg.Command = func(NodeSpec) []string { return []string{"/bin/sh"} }
+				cfg.Command = func(cluster.NodeSpec) []string { return []string{"/bin/sh"} }
 			},
 			parts: []string{"does not name the data directory"}},
 		{name: "nonsense",
@@ -757,12 +758,12 @@ func TestDoctorReportsFailure(t *testing.T) {
 
 func TestSpecOfANode(t *testing.T) {
 	var mu sync.Mutex
-	specs := make(map[nemesis.Node]NodeSpec)
+	specs := make(map[nemesis.Node]cluster.NodeSpec)
 	run := func(seed uint64) {
 		command := fakeCommand(t, nil)
 		startFake(t, func(cfg *Config) {
 			cfg.Seed = seed
-			cfg.Command = func(s NodeSpec) []string {
+			cfg.Command = func(s cluster.NodeSpec) []string {
 				mu.Lock()
 				defer mu.Unlock()
 				specs[s.Name+nemesis.Node(strconv.FormatUint(seed, 10))] = s

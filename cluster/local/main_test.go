@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -157,7 +158,7 @@ func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // fakeCommand returns the command of fake nodes; modes may name a node's mode.
-func fakeCommand(t testing.TB, modes map[nemesis.Node]string) func(NodeSpec) []string {
+func fakeCommand(t testing.TB, modes map[nemesis.Node]string) func(cluster.NodeSpec) []string {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -165,8 +166,8 @@ func fakeCommand(t testing.TB, modes map[nemesis.Node]string) func(NodeSpec) []s
 	return commandOf(self, func(n nemesis.Node) string { return modes[n] })
 }
 
-func commandOf(self string, mode func(nemesis.Node) string) func(NodeSpec) []string {
-	return func(s NodeSpec) []string {
+func commandOf(self string, mode func(nemesis.Node) string) func(cluster.NodeSpec) []string {
+	return func(s cluster.NodeSpec) []string {
 		var peers []string
 		for n, addr := range s.Peers {
 			peers = append(peers, string(n)+"="+addr)

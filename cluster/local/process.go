@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
@@ -30,33 +31,19 @@ const (
 	tailLines = 20
 )
 
-// ErrNotRunning says that a node has no process.
-var ErrNotRunning = errors.New("not running")
-
 // errClosed says that the cluster has been closed.
 var errClosed = errors.New("the cluster is closed")
-
-// Exit tells of a node's process that ended without having been told to.
-type Exit struct {
-	Node nemesis.Node `json:"node"`
-	PID  int          `json:"pid"`
-	// Status is how it ended: "exit status 2", "signal: segmentation fault".
-	Status string `json:"status"`
-	// Log is the end of the node's log, LastWords the line of it that says most.
-	Log       string `json:"log"`
-	LastWords string `json:"last_words"`
-}
 
 // member is one node and its process.
 type member struct {
 	name   nemesis.Node
 	dir    string
-	spec   NodeSpec
+	spec   cluster.NodeSpec
 	cfg    Config
 	fabric *fabric
 	ps     inspector
 	logger *slog.Logger
-	onExit func(Exit)
+	onExit func(cluster.Exit)
 	// closing is closed when the cluster begins to close.
 	closing <-chan struct{}
 	// waiters counts the goroutines that wait for processes.
@@ -135,7 +122,7 @@ func (m *member) start(ctx context.Context) error {
 	// The tail is read after the process is gone, when its last words are there.
 	killed := m.destroy(p)
 	return errors.Join(fmt.Errorf("%w: %s (command and output: %s)", err,
-		lastWords(m.tail()), m.logPath()), killed)
+		cluster.LastWords(m.tail()), m.logPath()), killed)
 }
 
 // runs reports whether the node runs and is meant to. One that was told to end is gone
@@ -267,8 +254,8 @@ func (m *member) wait(p *process, recorded <-chan struct{}) {
 		close(p.done)
 		return
 	}
-	e := Exit{Node: m.name, PID: p.pid, Status: p.status, Log: m.tail()}
-	e.LastWords = lastWords(e.Log)
+	e := cluster.Exit{Node: m.name, PID: p.pid, Status: p.status, Log: m.tail()}
+	e.LastWords = cluster.LastWords(e.Log)
 	m.logger.Error("node exited by itself", "node", e.Node, "pid", e.PID, "status", e.Status)
 	m.onExit(e)
 	close(p.done)
@@ -408,7 +395,7 @@ func (m *member) pause(ctx context.Context, stop bool) error {
 	defer m.release()
 	p := m.current()
 	if p == nil && stop {
-		return ErrNotRunning
+		return cluster.ErrNotRunning
 	}
 	if p == nil {
 		return nil
@@ -428,7 +415,7 @@ func (m *member) pause(ctx context.Context, stop bool) error {
 		case errors.Is(err, errNoProcess) && !stop:
 			return nil
 		case errors.Is(err, errNoProcess):
-			return ErrNotRunning
+			return cluster.ErrNotRunning
 		case err != nil:
 			return err
 		case is == stop:
@@ -474,20 +461,4 @@ func (m *member) tail() string {
 	}
 	lines := slices.Collect(strings.Lines(string(data)))
 	return strings.Join(lines[max(0, len(lines)-tailLines):], "")
-}
-
-// lastWords picks the line of a log's end that says most about why its node is
-// gone: a panic's first line, else the last line.
-func lastWords(log string) string {
-	words := "it said nothing"
-	for _, line := range strings.Split(log, "\n") {
-		line = strings.TrimSpace(line)
-		switch {
-		case strings.HasPrefix(line, "panic:"), strings.HasPrefix(line, "fatal error:"):
-			return line
-		case line != "" && !strings.HasPrefix(line, "=== ordeal"):
-			words = line
-		}
-	}
-	return words
 }

@@ -2,58 +2,26 @@ package local
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
-
-// clockContent and diskContent are the files of docs/target-api.md.
-type clockContent struct {
-	Wall      bendContent `json:"wall"`
-	Monotonic bendContent `json:"monotonic"`
-}
-
-type bendContent struct {
-	Offset string   `json:"offset,omitempty"`
-	Rate   *float64 `json:"rate,omitempty"`
-	Freeze bool     `json:"freeze,omitempty"`
-}
-
-type diskContent struct {
-	SyncDelay  string `json:"sync_delay,omitempty"`
-	SyncErrors int    `json:"sync_errors,omitempty"`
-	Full       bool   `json:"full,omitempty"`
-	Torn       bool   `json:"torn,omitempty"`
-}
-
-func bendFile(b nemesis.Bend) bendContent {
-	c := bendContent{Freeze: b.Freeze}
-	if b.Offset != 0 {
-		c.Offset = b.Offset.String()
-	}
-	if b.Rate != 0 {
-		c.Rate = &b.Rate
-	}
-	return c
-}
 
 // SetClock bends the node's clocks through its clock file. The zero setting takes
 // the file away.
 func (c *Cluster) SetClock(_ context.Context, n nemesis.Node, s nemesis.ClockSetting) error {
 	return c.do("set the clock of", n, func(m *member) error {
-		if s == (nemesis.ClockSetting{}) {
-			return removeSetting(m.spec.ClockFile)
+		content, err := cluster.ClockFile(s)
+		if err != nil {
+			return err
 		}
-		return writeSetting(m.spec.ClockFile, clockContent{
-			Wall: bendFile(s.Wall), Monotonic: bendFile(s.Monotonic),
-		})
+		return writeSetting(m.spec.ClockFile, content)
 	})
 }
 
@@ -61,25 +29,22 @@ func (c *Cluster) SetClock(_ context.Context, n nemesis.Node, s nemesis.ClockSet
 // file away.
 func (c *Cluster) SetDisk(_ context.Context, n nemesis.Node, s nemesis.DiskSetting) error {
 	return c.do("set the disk of", n, func(m *member) error {
-		if s == (nemesis.DiskSetting{}) {
-			return removeSetting(m.spec.DiskFile)
-		}
-		content := diskContent{SyncErrors: s.SyncErrors, Full: s.Full, Torn: s.Torn}
-		if s.SyncDelay != 0 {
-			content.SyncDelay = s.SyncDelay.Round(time.Microsecond).String()
+		content, err := cluster.DiskFile(s)
+		if err != nil {
+			return err
 		}
 		return writeSetting(m.spec.DiskFile, content)
 	})
 }
 
-// writeSetting writes a file by rename, so that nobody reads half of it.
-func writeSetting(path string, content any) error {
-	data, err := json.Marshal(content)
-	if err != nil {
-		return err
+// writeSetting writes a file by rename, so that nobody reads half of it; without
+// content it removes it.
+func writeSetting(path string, content []byte) error {
+	if content == nil {
+		return removeSetting(path)
 	}
 	next := path + ".next"
-	if err := os.WriteFile(next, append(data, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(next, content, 0o644); err != nil {
 		return err
 	}
 	return os.Rename(next, path)

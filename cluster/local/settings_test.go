@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -99,17 +100,17 @@ func TestFlip(t *testing.T) {
 	if err := c.Kill(ctx, "n1"); err != nil {
 		t.Fatal(err)
 	}
-	logged(t, data, leastLog-8)
+	logged(t, data, cluster.LeastLog-8)
 	if _, err := c.FlipBit(ctx, "n1", 0.5); !errors.Is(err, nemesis.ErrLogTooSmall) {
 		t.Errorf("flipped a bit of a small log: %v", err)
 	}
-	path, content := logged(t, data, 2*leastLog)
+	path, content := logged(t, data, 2*cluster.LeastLog)
 	undo := func() error { return Undo(filepath.Dir(filepath.Dir(dir)), []string{"unflip n1"}) }
 	for i, unflip := range []func() error{
 		func() error { return c.Unflip(ctx, "n1") }, undo,
 	} {
 		where, err := c.FlipBit(ctx, "n1", 0.999)
-		if at := differing(t, path, content); err != nil || len(at) != 1 || at[0] >= leastLog {
+		if at := differing(t, path, content); err != nil || len(at) != 1 || at[0] >= cluster.LeastLog {
 			t.Errorf("%d: %s, %v: differs at %v", i, where, err, at)
 		}
 		for range 2 {

@@ -1,0 +1,115 @@
+package nemesis
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
+
+// Power is something that a cluster can do to its nodes and links.
+type Power string
+
+// The powers of clusters. All kinds of faults need one or more of them.
+const (
+	PowerLinks     Power = "links"     // cut a link in one direction
+	PowerLoss      Power = "loss"      // lose a share of a link's messages
+	PowerPackets   Power = "packets"   // delay, double, reorder, corrupt, replay, hold, slow down
+	PowerProcesses Power = "processes" // kill, start, pause
+	PowerClocks    Power = "clocks"    // bend
+	PowerDisks     Power = "disks"     // trouble
+)
+
+// Lacks says which powers a cluster does not have, and why, in a sentence that ends
+// with what a person can do about it. Nil: it has all.
+type Lacks map[Power]string
+
+// powers lists what a fault of this kind with these parameters needs.
+func (k Kind) powers(p Params) []Power {
+	var need []Power
+	add := func(p Power, wanted bool) {
+		if wanted && !slices.Contains(need, p) {
+			need = append(need, p)
+		}
+	}
+	messages := len(k.Params) > 0 && k.Params[0].Name == "loss"
+	add(PowerLinks, k.UsesNetwork && !messages)
+	add(PowerProcesses, k.UsesProcesses)
+	add(PowerClocks, k.UsesClocks)
+	add(PowerDisks, k.UsesDisks)
+	set, err := k.settings(p)
+	if !messages || err != nil {
+		return need
+	}
+	add(PowerLoss, set.share("loss") > 0)
+	for _, share := range []string{"duplicate", "reorder", "corrupt", "replay", "hold"} {
+		add(PowerPackets, set.share(share) > 0)
+	}
+	add(PowerPackets, set.duration("delay") > 0 || set.duration("jitter") > 0 || set.rate("rate") > 0)
+	return need
+}
+
+// refuse says why a fault is impossible, nil if it is not.
+func (l Lacks) refuse(k Kind, p Params) error {
+	for _, need := range k.powers(p) {
+		if why, lacking := l[need]; lacking {
+			return fmt.Errorf("%s: %s", k.Name, why)
+		}
+	}
+	return nil
+}
+
+// PossibleOn returns why the step is impossible on a cluster that lacks something, nil
+// if it is not.
+func (s Step) PossibleOn(l Lacks) error {
+	k, err := kindNamed(s.Fault)
+	if err != nil {
+		return err
+	}
+	return l.refuse(k, s.Params)
+}
+
+// lacking says why a flavor is impossible on a cluster that lacks something. What a
+// flavor does to messages is the same for all draws of how much.
+func (v flavor) lacking(l Lacks) error {
+	k, err := kindNamed(v.kind)
+	if err != nil || len(l) == 0 {
+		return err
+	}
+	var p Params
+	if v.params != nil {
+		p = v.params(rand.New(rand.NewPCG(1, 1)))
+	}
+	return l.refuse(k, p)
+}
+
+// LeftOut says, a sentence each, what the chosen families cannot do because of Lacks:
+// the reasons, each with the faults that it takes away.
+func (c PlanConfig) LeftOut() []string {
+	faults := map[string][]string{}
+	for _, f := range families() {
+		inAll := f.weight > 0 && (c.Claimed == nil || slices.Contains(c.Claimed, f.name))
+		if !slices.Contains(c.Faults, f.name) && !(inAll && slices.Contains(c.Faults, "all")) {
+			continue
+		}
+		for _, v := range f.flavors {
+			k, err := kindNamed(v.kind)
+			reason := errors.Join(err, v.lacking(c.Lacks))
+			if reason == nil {
+				continue
+			}
+			why := strings.TrimPrefix(reason.Error(), k.Name+": ")
+			if name := v.kind; !slices.Contains(faults[why], name) {
+				faults[why] = append(faults[why], name)
+			}
+		}
+	}
+	var out []string
+	for _, why := range slices.Sorted(maps.Keys(faults)) {
+		out = append(out, fmt.Sprintf("left out, in whole or in part: %s (%s)",
+			strings.Join(faults[why], ", "), why))
+	}
+	return out
+}

@@ -1,0 +1,57 @@
+package nemesis
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// Without an agent on the nodes there are cuts and losses, and nothing finer.
+func TestLacks(t *testing.T) {
+	c := PlanConfig{
+		Seed: 3, Nodes: someNodes(5), Faults: []string{"all", "clock"}, Duration: 5 * time.Minute,
+		Lacks: Lacks{PowerPackets: "no agent", PowerClocks: "its clock cannot be bent"},
+	}
+	if _, err := Plan(c); err == nil || !strings.Contains(err.Error(), "cannot be bent") {
+		t.Errorf("a family that is chosen by name and impossible: %v", err)
+	}
+	c.Faults = []string{"all"}
+	steps, err := Plan(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lossy := 0
+	for _, s := range steps {
+		if err := s.PossibleOn(c.Lacks); err != nil {
+			t.Errorf("step %d: %v", s.ID, err)
+		}
+		if s.Fault == "messages" {
+			lossy++
+		}
+	}
+	if lossy == 0 {
+		t.Error("nothing is lost, although losing is possible")
+	}
+	left := c.LeftOut()
+	if len(left) != 1 || !strings.Contains(left[0], "messages (no agent)") {
+		t.Errorf("left out: %q", left)
+	}
+	for fault, want := range map[string]bool{
+		"delay": false, "hold": false, "rate": false, "messages": false, "loss": true,
+		"partition": true, "kill": true, "clock-drift": false, "disk-slow": true,
+	} {
+		if got := (Step{Fault: fault}).PossibleOn(c.Lacks) == nil; got != want {
+			t.Errorf("%s possible: %v, want %v", fault, got, want)
+		}
+	}
+	all := Lacks{PowerLinks: "x", PowerLoss: "x", PowerPackets: "x", PowerProcesses: "x",
+		PowerClocks: "x", PowerDisks: "x"}
+	for _, k := range Kinds() {
+		if len(k.Admin) == 0 && (Step{Fault: k.Name}).PossibleOn(all) == nil {
+			t.Errorf("%s needs nothing", k.Name)
+		}
+	}
+	if (PlanConfig{Nodes: c.Nodes, Faults: c.Faults}).LeftOut() != nil {
+		t.Error("a cluster that lacks nothing leaves something out")
+	}
+}
