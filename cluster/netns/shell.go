@@ -1,0 +1,152 @@
+package netns
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/cluster/remote"
+	"github.com/ordeal-dev/ordeal/nemesis"
+)
+
+// drainFor is how long a command that has ended may leave its output open.
+const drainFor = 5 * time.Second
+
+// Shell runs commands in the namespaces of a lab. Files are the machine's own: the
+// nodes differ in their network only.
+type Shell struct{ lab string }
+
+var _ remote.Shell = (*Shell)(nil)
+
+// Attach returns the shell of a lab that somebody else made.
+func Attach(lab string) *Shell { return &Shell{lab: lab} }
+
+// bounded is an output that ends the command when there is too much of it.
+type bounded struct {
+	buffer bytes.Buffer // not embedded: its ReadFrom would go past the bound
+	stop   func()
+}
+
+var errTooMuch = fmt.Errorf("it wrote more than %d bytes", remote.MaxOutput)
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.buffer.Len()+len(p) > remote.MaxOutput {
+		b.stop()
+		return 0, errTooMuch
+	}
+	return b.buffer.Write(p)
+}
+
+// Run implements remote.Shell.
+func (s *Shell) Run(
+	ctx context.Context, node nemesis.Node, c remote.Command,
+) (remote.Result, error) {
+	failed := func(ran remote.Ran, err error) error {
+		return &remote.TransportError{
+			Node: node, Doing: remote.CommandLine(c.Argv), Ran: ran, Err: err,
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return remote.Result{}, failed(remote.NotRun, err)
+	}
+	space := filepath.Join(namespaceDir, namespace(s.lab, node))
+	if _, err := os.Stat(space); err != nil {
+		return remote.Result{}, failed(remote.NotRun, fmt.Errorf("the node is gone: %w", err))
+	}
+	argv := append([]string{"--net=" + space, "--"}, remote.Environment()...)
+	limited, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	cmd := exec.CommandContext(limited, "nsenter", append(argv, c.Argv...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = drainFor
+	cmd.Stdin = bytes.NewReader(c.Stdin)
+	out := &bounded{stop: func() { stop(errTooMuch) }}
+	errOut := &bounded{stop: func() { stop(errTooMuch) }}
+	cmd.Stdout, cmd.Stderr = out, errOut
+	if err := cmd.Start(); err != nil {
+		return remote.Result{}, failed(remote.NotRun, err)
+	}
+	err := cmd.Wait()
+	r := remote.Result{Stdout: out.buffer.Bytes(), Stderr: errOut.buffer.Bytes()}
+	if cause := context.Cause(limited); cause != nil {
+		return r, failed(remote.MayHaveRun, cause)
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return r, failed(remote.MayHaveRun, err)
+	}
+	if exit != nil {
+		r.Status = exit.ExitCode()
+		if w, ok := exit.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+			r.Status = 128 + int(w.Signal())
+		}
+	}
+	return r, nil
+}
+
+// Upload implements remote.Shell.
+func (s *Shell) Upload(ctx context.Context, node nemesis.Node, f remote.File) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("upload %s to %s: %w", f.Path, node, err)
+	}
+	if err := place(f); err != nil {
+		return fmt.Errorf("upload %s to %s: %w", f.Path, node, err)
+	}
+	return nil
+}
+
+// place writes a file beside its place, reads it back, and moves it there.
+func place(f remote.File) (err error) {
+	dir := filepath.Dir(f.Path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	next, err := os.CreateTemp(dir, ".upload-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(next.Name()))
+		}
+	}()
+	_, err = next.Write(f.Content)
+	if err = errors.Join(err, next.Chmod(f.Mode), next.Close()); err != nil {
+		return err
+	}
+	back, err := os.ReadFile(next.Name())
+	if err != nil {
+		return err
+	}
+	if sha256.Sum256(back) != sha256.Sum256(f.Content) {
+		return errors.New("what was written reads back otherwise")
+	}
+	return os.Rename(next.Name(), f.Path)
+}
+
+// Download implements remote.Shell.
+func (s *Shell) Download(
+	ctx context.Context, node nemesis.Node, path string, w io.Writer,
+) (err error) {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("download %s from %s: %w", path, node, err)
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("download from %s: %w", node, err)
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	if _, err := io.Copy(w, in); err != nil {
+		return fmt.Errorf("download %s from %s: %w", path, node, err)
+	}
+	return nil
+}
