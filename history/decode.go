@@ -30,10 +30,16 @@ type parser struct {
 	b     []byte
 	i     int
 	words *interner // may be nil
+	arena arena
+	// ended is true once it looked for more at the end of b: if that is not the end
+	// of the input, an error may only mean that the rest was missing.
+	ended bool
 
-	// Stacks of the elements of unfinished lists and maps.
+	// Stacks of the elements of unfinished lists, maps and transactions.
 	vals   []Value
 	fields []Field
+	steps  []Step
+	ints   []int64
 }
 
 // interner shares one string among equal words.
@@ -55,16 +61,16 @@ func (in *interner) intern(b []byte) string {
 
 // brief interns b when it looks like a word of a small vocabulary: values hold
 // the names of micro-operations as well as unique strings.
-func (in *interner) brief(b []byte) string {
+func (in *interner) brief(b []byte, a *arena) string {
 	const maxLen, maxWords = 16, 4096
 	if in == nil || len(b) > maxLen {
-		return string(b)
+		return a.string(b)
 	}
 	if s, ok := in.words[string(b)]; ok {
 		return s
 	}
 	if len(in.words) >= maxWords {
-		return string(b)
+		return a.string(b)
 	}
 	return in.intern(b)
 }
@@ -76,6 +82,7 @@ func (p *parser) errorf(at int, format string, args ...any) error {
 // here describes the next character, for messages.
 func (p *parser) here() string {
 	if p.i >= len(p.b) {
+		p.ended = true
 		return "end of input"
 	}
 	r, _ := utf8.DecodeRune(p.b[p.i:])
@@ -125,7 +132,7 @@ func (p *parser) value(depth int) (Value, error) {
 		if err != nil {
 			return Value{}, err
 		}
-		return Str(p.words.brief(b)), nil
+		return Str(p.words.brief(b, &p.arena)), nil
 	case depth > maxDepth:
 		return Value{}, p.errorf(p.i, "nested more than %d deep", maxDepth)
 	case c == '[':
@@ -145,6 +152,7 @@ func (p *parser) value(depth int) (Value, error) {
 
 func (p *parser) word(w string) error {
 	if len(p.b)-p.i < len(w) || string(p.b[p.i:p.i+len(w)]) != w {
+		p.ended = p.ended || len(p.b)-p.i < len(w)
 		return p.want(w)
 	}
 	p.i += len(w)
@@ -154,6 +162,9 @@ func (p *parser) word(w string) error {
 func (p *parser) list(depth int) (Value, error) {
 	base := len(p.vals)
 	p.i++
+	if v, ok := p.intList(); ok {
+		return v, nil
+	}
 	if p.eat(']') {
 		return List(), nil
 	}
@@ -169,29 +180,130 @@ func (p *parser) list(depth int) (Value, error) {
 		if !p.eat(']') {
 			return Value{}, p.want("comma or ] in a list")
 		}
-		v = tightList(p.vals[base:])
+		v = p.arena.list(p.vals[base:])
 		p.vals = p.vals[:base]
 		return v, nil
 	}
 }
 
-// tightList copies values into the smallest list.
-func tightList(vs []Value) Value {
-	if len(vs) == 2 {
-		if v, ok := pair(vs[0], vs[1]); ok {
-			return v
+// intList reads the rest of a list of plain integers. If it is none, the parser
+// stays where it is.
+func (p *parser) intList() (Value, bool) {
+	b, ns := p.b, p.ints[:0]
+	for i := p.i; i < len(b); i++ {
+		for b[i] == ' ' && i+1 < len(b) {
+			i++
+		}
+		n, end := plainInt(b, i)
+		if end == i || end >= len(b) {
+			return Value{}, false
+		}
+		ns = append(ns, n)
+		switch i = end; b[i] {
+		case ',':
+		case ']':
+			p.i, p.ints = i+1, ns
+			return p.arena.intList(ns), true
+		default:
+			return Value{}, false
 		}
 	}
-	for _, v := range vs {
-		if v.kind != KindInt {
-			return List(slices.Clone(vs)...)
+	return Value{}, false
+}
+
+// plainInt reads an integer of at most 18 digits without leading zeros that begins
+// at i, and returns where it ends: i, if there is none.
+func plainInt(b []byte, i int) (n int64, end int) {
+	start := i
+	neg := i < len(b) && b[i] == '-'
+	if neg {
+		i++
+	}
+	first := i
+	for i < len(b) && b[i]-'0' <= 9 {
+		n = n*10 + int64(b[i]-'0')
+		i++
+	}
+	if i == first || i-first > 18 || b[first] == '0' && (i-first > 1 || neg) {
+		return 0, start
+	}
+	if neg {
+		n = -n
+	}
+	return n, i
+}
+
+// txn reads a transaction, [[f, key, value], …], whose keys are all strings or all
+// integers. If it is none, the parser stays where it is: whoever called has to read
+// it as any value, and to report what is wrong with it.
+func (p *parser) txn() (Value, bool) {
+	start, vals := p.i, len(p.vals)
+	p.steps = p.steps[:0]
+	kind := kindSteps
+	if p.eat('[') {
+		for {
+			s, isInt, ok := p.step()
+			if !ok || isInt != (kind == kindIntSteps) && len(p.steps) > 0 {
+				break
+			}
+			if isInt {
+				kind = kindIntSteps
+			}
+			p.steps = append(p.steps, s)
+			if p.eat(',') {
+				continue
+			}
+			if !p.eat(']') {
+				break
+			}
+			return stepList(kind, carve(&p.arena.steps, p.steps)), true
 		}
 	}
-	ns := make([]int64, len(vs))
-	for i, v := range vs {
-		ns[i] = v.n
+	p.i, p.vals = start, p.vals[:vals]
+	return Value{}, false
+}
+
+// step reads one step, and says whether its key is an integer.
+func (p *parser) step() (s Step, isInt, ok bool) {
+	if !p.eat('[') || p.next() != '"' {
+		return s, false, false
 	}
-	return Ints(ns...)
+	f, err := p.str()
+	if s.F = stepF(f, p.words); err != nil || !p.eat(',') {
+		return s, false, false
+	}
+	if p.next() == '"' {
+		key, err := p.str()
+		if s.Key = Key(p.words.intern(key)); err != nil {
+			return s, false, false
+		}
+	} else {
+		_, end := plainInt(p.b, p.i)
+		s.Key, isInt = Key(p.words.intern(p.b[p.i:end])), true
+		if end == p.i {
+			return s, false, false
+		}
+		p.i = end
+	}
+	if !p.eat(',') {
+		return s, false, false
+	}
+	s.Value, err = p.value(2)
+	return s, isInt, err == nil && p.eat(']')
+}
+
+// stepF returns the name of a step without looking far for the usual ones.
+func stepF(b []byte, words *interner) F {
+	switch string(b) {
+	case "r":
+		return StepRead
+	case "w":
+		return StepWrite
+	case "append":
+		return StepAppend
+	default:
+		return F(words.intern(b))
+	}
 }
 
 func (p *parser) object(depth int) (Value, error) {
@@ -205,7 +317,7 @@ func (p *parser) object(depth int) (Value, error) {
 		if err != nil {
 			return Value{}, err
 		}
-		name := p.words.brief(b)
+		name := p.words.brief(b, &p.arena)
 		v, err := p.value(depth)
 		if err != nil {
 			return Value{}, err
@@ -248,6 +360,7 @@ func (p *parser) str() ([]byte, error) {
 			return p.oddStr(i)
 		}
 	}
+	p.ended = true
 	return nil, p.errorf(p.i, "a string without end")
 }
 
@@ -262,6 +375,7 @@ func (p *parser) oddStr(i int) ([]byte, error) {
 		}
 	}
 	if i >= len(p.b) {
+		p.ended = true
 		return nil, p.errorf(start, "a string without end")
 	}
 	var s string

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -12,49 +11,26 @@ import (
 	"unicode/utf8"
 )
 
-// readEDN reads a history in the form of Jepsen and Knossos: maps such as
-//
-//	{:type :invoke, :f :read, :value nil, :process 0, :time 1, :index 0}
-//
-// one after another or in one vector, with or without a record's tag in front.
-// Keywords and symbols become strings without the colon, sets become lists. A
-// value with the tag of a tuple of jepsen.independent gives the operation its
-// key; a plain vector of two stays a vector, because nothing tells it from one but
-// the caller, by LoadOptions.Independent.
-func readEDN(j *joiner, r io.Reader) error {
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return fmt.Errorf("read history %s: %w", j.h.Source, err)
-	}
-	j.loose = true
-	p := &ednParser{b: b, words: newInterner()}
-	err = p.history(func(e *ednEvent) error {
-		err := j.add(&e.Event, e.hasTime, e.hasIndex)
-		var bad *eventError
-		if errors.As(err, &bad) {
-			return p.errorf(e.at, "%s", bad.msg)
-		}
-		return err
-	})
-	return placed(j.h.Source, b, err)
-}
-
-// ednEvent is an event and what the file said of it.
-type ednEvent struct {
-	Event
-	hasTime, hasIndex         bool
-	hasType, hasProcess, hasF bool
-	at                        int // where it begins
-}
-
 // ednParser reads EDN (github.com/edn-format/edn), and of what Clojure prints
 // beyond it: ratios, regular expressions, metadata, ##Inf and namespaced maps.
 type ednParser struct {
 	b     []byte
 	i     int
 	words *interner
+	arena arena
 	// discards counts the #_ that this place is in.
 	discards int
+	// ended is true once it looked for more at the end of b: if that is not the end
+	// of the input, an error may only mean that the rest was missing.
+	ended bool
+	// remark is true when that was in a comment.
+	remark bool
+
+	// Stacks of the elements of unfinished lists, maps and transactions.
+	vals   []Value
+	fields []Field
+	steps  []Step
+	ints   []int64
 }
 
 func (p *ednParser) errorf(at int, format string, args ...any) error {
@@ -64,145 +40,11 @@ func (p *ednParser) errorf(at int, format string, args ...any) error {
 // here describes the next character, for messages.
 func (p *ednParser) here() string {
 	if p.i >= len(p.b) {
+		p.ended = true
 		return "end of file"
 	}
 	r, _ := utf8.DecodeRune(p.b[p.i:])
 	return strconv.QuoteRune(r)
-}
-
-// history passes every operation map to add.
-func (p *ednParser) history(add func(*ednEvent) error) error {
-	for {
-		c, err := p.next()
-		if err != nil || p.i >= len(p.b) {
-			return err
-		}
-		switch {
-		case c == '#' && p.at(1) != '{':
-			p.tag()
-		case c == '[' || c == '(':
-			err = p.elements(0, func() error { return p.op(add) })
-		default:
-			err = p.op(add)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// op reads an operation map.
-func (p *ednParser) op(add func(*ednEvent) error) error {
-	for p.at(0) == '#' && p.at(1) != '{' {
-		p.tag()
-		if _, err := p.next(); err != nil {
-			return err
-		}
-	}
-	e := ednEvent{at: p.i}
-	if p.at(0) != '{' {
-		return p.errorf(p.i, "%s: want an operation, that is {", p.here())
-	}
-	err := p.elements(0, func() error {
-		name, err := p.form(1)
-		if err != nil {
-			return err
-		}
-		if c, err := p.next(); err != nil {
-			return err
-		} else if c == '}' || c == 0 {
-			return p.errorf(p.i, "%s: want a value of %s", p.here(), brief(name))
-		}
-		s, _ := name.AsString()
-		return p.opField(&e, s)
-	})
-	if err != nil {
-		return err
-	}
-	switch {
-	case !e.hasType:
-		return p.errorf(e.at, "an operation without :type")
-	case !e.hasProcess:
-		return p.errorf(e.at, "an operation without :process")
-	case !e.hasF:
-		e.F = unnamed
-	}
-	return add(&e)
-}
-
-// opField reads one field of an operation.
-func (p *ednParser) opField(e *ednEvent, name string) error {
-	at := p.i
-	if name == "value" {
-		return p.opValue(e)
-	}
-	v, err := p.form(1)
-	if err != nil {
-		return err
-	}
-	text, isText := v.AsString()
-	n, isInt := v.AsInt()
-	switch name {
-	case "type":
-		if e.Type, e.hasType = parseType([]byte(text)); !e.hasType {
-			return p.errorf(at, ":type is %s: want :invoke, :ok, :fail or :info", brief(v))
-		}
-	case "process":
-		if e.Process = Process(n); isText {
-			e.Process = Nemesis // :nemesis, or another thread that is no client
-		} else if !isInt || n < 0 {
-			return p.errorf(at, ":process is %s: want a number from 0 or a keyword", brief(v))
-		}
-		e.hasProcess = true
-	case "f":
-		if !isText {
-			return p.errorf(at, ":f is %s: want a keyword", brief(v))
-		}
-		e.F, e.hasF = F(text), true
-	case "key": // as in the key-value logs of Porcupine's tests
-		if !v.IsNil() {
-			e.Key = Key(p.nameOf(v))
-		}
-	case "time":
-		if !isInt && !v.IsNil() {
-			return p.errorf(at, ":time is %s: want a whole number", brief(v))
-		}
-		e.Time, e.hasTime = Time(n), isInt && n >= 0
-	case "index":
-		if !isInt && !v.IsNil() {
-			return p.errorf(at, ":index is %s: want a whole number", brief(v))
-		}
-		e.Index, e.hasIndex = n, isInt && n >= 0
-	case "error":
-		if e.Error = text; !isText && !v.IsNil() {
-			e.Error = v.String()
-		}
-	}
-	return nil
-}
-
-// opValue reads the :value of an operation, which may be a tuple of key and value.
-func (p *ednParser) opValue(e *ednEvent) error {
-	at := p.i
-	if p.at(0) == '#' {
-		switch p.tag() {
-		case "jepsen.independent/tuple", "jepsen.independent.Tuple",
-			"clojure.lang.MapEntry", "MapEntry":
-			v, err := p.form(1)
-			if err != nil {
-				return err
-			}
-			if v.Kind() != KindList || v.Len() != 2 {
-				return p.errorf(at, "tuple is %s: want [key value]", brief(v))
-			}
-			e.Key, e.Value = Key(p.nameOf(v.At(0))), v.At(1)
-			return nil
-		}
-		p.i = at
-	}
-	v, err := p.form(1)
-	e.Value = v
-	return err
 }
 
 // nameOf returns a string as it is and any other value as JSON.
@@ -218,6 +60,7 @@ func (p *ednParser) at(n int) byte {
 	if p.i+n < len(p.b) {
 		return p.b[p.i+n]
 	}
+	p.ended = true
 	return 0
 }
 
@@ -231,7 +74,7 @@ func (p *ednParser) next() (byte, error) {
 		case c == ';':
 			end := bytes.IndexByte(p.b[p.i:], '\n')
 			if end < 0 {
-				end = len(p.b) - p.i
+				end, p.ended, p.remark = len(p.b)-p.i, true, true
 			}
 			p.i += end
 		case c == '#' && p.at(1) == '_':
@@ -247,6 +90,7 @@ func (p *ednParser) next() (byte, error) {
 			return c, nil
 		}
 	}
+	p.ended = true
 	return 0, nil
 }
 
@@ -268,6 +112,7 @@ func (p *ednParser) token() []byte {
 	for p.i < len(p.b) && !delimiter(p.b[p.i]) {
 		p.i++
 	}
+	p.ended = p.ended || p.i == len(p.b)
 	return p.b[start:p.i]
 }
 
@@ -277,29 +122,20 @@ func (p *ednParser) tag() string {
 	return string(p.token())
 }
 
-// elements calls read for each element of the collection that begins here.
-func (p *ednParser) elements(depth int, read func() error) error {
-	start := p.i
-	if depth > maxDepth {
-		return p.errorf(start, "nested more than %d deep", maxDepth)
+// closed takes the closing bracket of the collection that began at start, if it
+// comes next.
+func (p *ednParser) closed(start int, closer byte) (bool, error) {
+	c, err := p.next()
+	switch {
+	case err != nil:
+		return false, err
+	case p.i >= len(p.b):
+		return false, p.errorf(start, "%q without its %q", p.b[start], closer)
+	case c == closer:
+		p.i++
+		return true, nil
 	}
-	closer := map[byte]byte{'[': ']', '(': ')', '{': '}'}[p.b[start]]
-	p.i++
-	for {
-		c, err := p.next()
-		switch {
-		case err != nil:
-			return err
-		case p.i >= len(p.b):
-			return p.errorf(start, "%q without its %q", p.b[start], closer)
-		case c == closer:
-			p.i++
-			return nil
-		}
-		if err := read(); err != nil {
-			return err
-		}
-	}
+	return false, nil
 }
 
 // form reads any form.
@@ -325,7 +161,7 @@ func (p *ednParser) form(depth int) (Value, error) {
 		return p.char()
 	case c == ':':
 		p.i++
-		return Str(p.words.brief(p.valid(p.token()))), nil
+		return Str(p.words.brief(p.valid(p.token()), &p.arena)), nil
 	case c == '#':
 		return p.dispatch(depth)
 	case c == '^': // metadata, then the form that has it
@@ -351,39 +187,150 @@ func (p *ednParser) valid(s []byte) []byte {
 }
 
 func (p *ednParser) list(depth int) (Value, error) {
-	var vs []Value
-	err := p.elements(depth, func() error {
-		v, err := p.form(depth + 1)
-		vs = append(vs, v)
-		return err
-	})
-	if err != nil {
-		return Value{}, err
+	start, base := p.i, len(p.vals)
+	closer := closing(p.b[start])
+	p.i++
+	if v, ok := p.intList(closer); ok {
+		return v, nil
 	}
-	return tightList(vs), nil
+	for {
+		if end, err := p.closed(start, closer); err != nil {
+			return Value{}, err
+		} else if end {
+			break
+		}
+		v, err := p.form(depth + 1)
+		if err != nil {
+			return Value{}, err
+		}
+		p.vals = append(p.vals, v)
+	}
+	v := p.arena.list(p.vals[base:])
+	p.vals = p.vals[:base]
+	return v, nil
+}
+
+// intList reads the rest of a list of plain integers. If it is none, the parser
+// stays where it is.
+func (p *ednParser) intList(closer byte) (Value, bool) {
+	b, i, ns := p.b, p.i, p.ints[:0]
+	for i < len(b) {
+		n, end := plainInt(b, i)
+		if end == i || end >= len(b) {
+			return Value{}, false
+		}
+		ns = append(ns, n)
+		switch i = end; b[i] {
+		case ' ', ',':
+			for i++; i < len(b) && b[i] == ' '; i++ {
+			}
+		case closer:
+			p.i, p.ints = i+1, ns
+			return p.arena.intList(ns), true
+		default:
+			return Value{}, false
+		}
+	}
+	return Value{}, false
+}
+
+// txn reads a transaction, [[:f key value] …], whose keys are all words or all
+// integers. If it is none, the parser stays where it is: whoever called has to read
+// it as any value, and to report what is wrong with it.
+func (p *ednParser) txn() (Value, bool) {
+	start, vals, kind := p.i, len(p.vals), kindSteps
+	p.steps = p.steps[:0]
+	if p.take('[') {
+		for p.take('[') {
+			s, isInt, ok := p.step()
+			if !ok || isInt != (kind == kindIntSteps) && len(p.steps) > 0 {
+				break
+			}
+			if isInt {
+				kind = kindIntSteps
+			}
+			p.steps = append(p.steps, s)
+			if p.take(']') {
+				return stepList(kind, carve(&p.arena.steps, p.steps)), true
+			}
+		}
+	}
+	p.i, p.vals, p.discards = start, p.vals[:vals], 0
+	return Value{}, false
+}
+
+// take skips plain space and takes c if it comes next.
+func (p *ednParser) take(c byte) bool {
+	for p.i < len(p.b) && ednSpace(p.b[p.i]) {
+		p.i++
+	}
+	if p.i < len(p.b) && p.b[p.i] == c {
+		p.i++
+		return true
+	}
+	return false
+}
+
+// step reads the rest of one step, and says whether its key is an integer.
+func (p *ednParser) step() (s Step, isInt, ok bool) {
+	if !p.take(':') && !p.take('"') {
+		return s, false, false
+	}
+	quoted := p.b[p.i-1] == '"'
+	f := p.token()
+	if s.F = stepF(f, p.words); len(f) == 0 || quoted && !p.take('"') {
+		return s, false, false
+	}
+	for p.i < len(p.b) && ednSpace(p.b[p.i]) {
+		p.i++
+	}
+	switch _, end := plainInt(p.b, p.i); {
+	case end > p.i && end < len(p.b) && delimiter(p.b[end]):
+		s.Key, isInt = Key(p.words.intern(p.b[p.i:end])), true
+		p.i = end
+	default:
+		if c := p.at(0); c != ':' && c != '"' {
+			return s, false, false
+		}
+		key, err := p.form(3)
+		text, isText := key.AsString()
+		if s.Key = Key(text); err != nil || !isText {
+			return s, false, false
+		}
+	}
+	v, err := p.form(3)
+	s.Value = v
+	return s, isInt, err == nil && p.take(']')
 }
 
 // object reads a map; prefix is the namespace of its keys, with a slash.
 func (p *ednParser) object(depth int, prefix string) (Value, error) {
-	var fields []Field
-	err := p.elements(depth, func() error {
+	start, base := p.i, len(p.fields)
+	p.i++
+	for {
+		if end, err := p.closed(start, '}'); err != nil {
+			return Value{}, err
+		} else if end {
+			break
+		}
 		isName := p.at(0) == ':'
 		k, err := p.form(depth + 1)
 		if err != nil {
-			return err
+			return Value{}, err
 		}
 		name := p.nameOf(k)
 		if isName && !strings.Contains(name, "/") {
 			name = prefix + name
 		}
 		v, err := p.form(depth + 1)
-		fields = append(fields, Field{Name: name, Value: v})
-		return err
-	})
-	if err != nil {
-		return Value{}, err
+		if err != nil {
+			return Value{}, err
+		}
+		p.fields = append(p.fields, Field{Name: name, Value: v})
 	}
-	return Map(slices.Clip(fields)...), nil
+	v := Map(slices.Clone(p.fields[base:])...)
+	p.fields = p.fields[:base]
+	return v, nil
 }
 
 // dispatch reads a form that begins with #.
@@ -432,11 +379,12 @@ func (p *ednParser) str() (Value, error) {
 		switch p.b[i] {
 		case '"':
 			p.i = i + 1
-			return Str(p.words.brief(p.valid(p.b[start:i]))), nil
+			return Str(p.words.brief(p.valid(p.b[start:i]), &p.arena)), nil
 		case '\\':
 			return p.escapedStr(start, i)
 		}
 	}
+	p.ended = true
 	return Value{}, p.errorf(start-1, "a string without end")
 }
 
@@ -468,6 +416,7 @@ func (p *ednParser) escapedStr(start, i int) (Value, error) {
 		}
 		s = append(s, '\\', p.b[i])
 	}
+	p.ended = true
 	return Value{}, p.errorf(start-1, "a string without end")
 }
 
@@ -475,7 +424,7 @@ func (p *ednParser) escapedStr(start, i int) (Value, error) {
 func (p *ednParser) char() (Value, error) {
 	start := p.i
 	_, size := utf8.DecodeRune(p.b[min(start+1, len(p.b)):])
-	if size == 0 {
+	if p.ended = p.ended || start+1+size >= len(p.b); size == 0 {
 		return Value{}, p.errorf(start, "a backslash at the end of the file")
 	}
 	p.i += 1 + size
@@ -498,6 +447,10 @@ func (p *ednParser) char() (Value, error) {
 // atom reads nil, true, false, a number or a symbol.
 func (p *ednParser) atom() (Value, error) {
 	start := p.i
+	if n, end := plainInt(p.b, start); end > start && end < len(p.b) && delimiter(p.b[end]) {
+		p.i = end
+		return Int(n), nil
+	}
 	t := p.token()
 	if len(t) == 0 {
 		return Value{}, p.errorf(start, "%s: want a value", p.here())
@@ -521,7 +474,7 @@ func (p *ednParser) atom() (Value, error) {
 	case "false":
 		return Bool(false), nil
 	default:
-		return Str(p.words.brief(p.valid(t))), nil
+		return Str(p.words.brief(p.valid(t), &p.arena)), nil
 	}
 }
 

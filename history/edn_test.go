@@ -18,7 +18,7 @@ func TestEDN(t *testing.T) {
 			case "form":
 				p := &ednParser{b: []byte(d.Input), words: newInterner()}
 				v, err := p.form(0)
-				if err = placed("edn", p.b, err); err != nil {
+				if err = (&part{b: p.b, line: 1}).place("edn", err); err != nil {
 					return err.Error() + "\n"
 				}
 				return v.String() + "\n"

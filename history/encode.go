@@ -8,7 +8,7 @@ import (
 
 // AppendJSON appends v as compact JSON.
 func (v Value) AppendJSON(dst []byte) []byte {
-	switch v.kind {
+	switch v.Kind() {
 	case KindInt:
 		return strconv.AppendInt(dst, v.n, 10)
 	case KindBool:
@@ -17,12 +17,7 @@ func (v Value) AppendJSON(dst []byte) []byte {
 		return appendString(dst, v.str())
 	case KindFloat:
 		return appendFloat(dst, v.float())
-	case kindPair:
-		ab := v.halves()
-		dst = strconv.AppendInt(append(dst, '['), ab[0], 10)
-		dst = strconv.AppendInt(append(dst, ','), ab[1], 10)
-		return append(dst, ']')
-	case KindList, kindInts:
+	case KindList:
 		dst = append(dst, '[')
 		for i := range v.Len() {
 			if i > 0 {

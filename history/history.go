@@ -14,6 +14,10 @@ type History struct {
 	Ops []Operation
 	// Nemesis are the events of the nemesis, by index.
 	Nemesis []Event
+	// Untimed is true when nothing is known of the order of what different processes
+	// did: the file has sessions of transactions and no times. Every operation then
+	// lasts from 0 to End, and those of one process are in their order.
+	Untimed bool
 	// Torn is true when the file ended inside a line: the writer was killed,
 	// and everything before that line is here.
 	Torn bool
@@ -35,7 +39,7 @@ func New(events ...Event) (*History, error) {
 		if !timed {
 			e.Time = Time(i)
 		}
-		if err := j.add(&e, true, true); err != nil {
+		if err := j.add(&parsed{Event: e, hasTime: true, hasIndex: true}); err != nil {
 			return nil, fmt.Errorf("event %d: %w", i, err)
 		}
 	}

@@ -20,6 +20,8 @@ type joiner struct {
 	last    Time
 	seen    bool
 	nextIdx int64
+	// with and without say whether there were events with and without a process.
+	with, without bool
 }
 
 // eventError is what is wrong with an event, and which of its fields shows it.
@@ -42,9 +44,13 @@ func newJoiner(source string, ops int) *joiner {
 	return &joiner{h: h, others: make(map[Process]int32)}
 }
 
-// hasTime and hasIndex say whether the event came with them.
-func (j *joiner) add(e *Event, hasTime, hasIndex bool) error {
-	if err := j.order(e, hasTime, hasIndex); err != nil {
+// add takes the next event.
+func (j *joiner) add(p *parsed) error {
+	e := &p.Event
+	if err := j.order(e, p.hasTime, p.hasIndex); err != nil {
+		return err
+	}
+	if err := j.processes(p); err != nil {
 		return err
 	}
 	switch {
@@ -63,6 +69,21 @@ func (j *joiner) add(e *Event, hasTime, hasIndex bool) error {
 		return j.invoke(e)
 	}
 	return j.complete(e)
+}
+
+// processes allows a history in which nobody has a process: it is one client's.
+func (j *joiner) processes(p *parsed) error {
+	switch {
+	case p.noProcess:
+		j.without = true
+	case p.Process != Nemesis:
+		j.with = true
+	}
+	if j.with && j.without {
+		return badEvent("process", "some operations have no process, others have: nobody "+
+			"knows which completion belongs to which invocation")
+	}
+	return nil
 }
 
 // split takes the key out of the value of an event.
@@ -115,7 +136,13 @@ func (j *joiner) order(e *Event, hasTime, hasIndex bool) error {
 }
 
 func (j *joiner) invoke(e *Event) error {
-	if at := j.opened(e.Process); at > 0 {
+	at := j.opened(e.Process)
+	if at > 0 && j.without {
+		return badEvent("process", "%s is invoked while the %s of index %d is open, and no "+
+			"process tells which completion belongs to which", e.F, j.h.Ops[at-1].F,
+			j.h.Ops[at-1].Index)
+	}
+	if at > 0 {
 		return badEvent("process", "process %d invokes %s while its %s of index %d is open",
 			e.Process, e.F, j.h.Ops[at-1].F, j.h.Ops[at-1].Index)
 	}

@@ -334,9 +334,14 @@ func TestForeignJSON(t *testing.T) {
 	}
 	for file, want := range map[string]string{
 		"[" + ops[0] + "\n" + ops[1] + "]": `x:2:1: '{': want comma or ] in a list`,
-		"[" + ops[0] + "] 1":               `x:1:68: '1': want nothing after the list`,
+		"[" + ops[0] + "] 1":               `x:1:68: '1': want an event, that is {`,
 		ops[1] + "\n" + ops[2]:             `x:2:24: process 0 completes txn without an invocation`,
-		`{"a":1}`:                          `x:1:1: an event without "process"`,
+		"[" + ops[0] + "] " + ops[2]:       `x:1:68: '{': want nothing after the list`,
+		`{"a":1}`:                          `x:1:1: an event without "type"`,
+		ops[0] + `{"type":"ok"}`: `x:1:65: some operations have no process, ` +
+			`others have: nobody knows which completion belongs to which invocation`,
+		`{"type":"invoke"}{"type":"invoke"}`: `x:1:18: txn is invoked while the txn of ` +
+			`index 0 is open, and no process tells which completion belongs to which`,
 	} {
 		if _, err := Read(strings.NewReader(file), "x"); err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", file, err, want)

@@ -22,20 +22,29 @@ const (
 	KindList
 	KindMap
 
-	// Two tighter shapes of a list, which Kind never shows: the [old new] of a
-	// compare-and-set lives inside the Value, and a list of integers needs a
-	// third of the memory of a list of values.
+	// Tighter shapes of a list, which Kind never shows: the [old new] of a
+	// compare-and-set lives inside the Value, a list of integers needs a third of
+	// the memory of a list of values, and a transaction needs half. A step of a
+	// transaction is a list of three. Its key is a string, or an integer as text.
 	kindPair
 	kindInts
+	kindSteps
+	kindIntSteps
+	kindStep
+	kindIntStep
 )
 
 // String returns the kind's name: nil, int, bool, string, float, list or map.
 func (k Kind) String() string {
-	names := [...]string{"nil", "int", "bool", "string", "float", "list", "map", "list", "list"}
-	if int(k) >= len(names) {
+	names := [...]string{"nil", "int", "bool", "string", "float", "list", "map"}
+	switch {
+	case int(k) < len(names):
+		return names[k]
+	case k <= kindIntStep:
+		return "list"
+	default:
 		return "kind?"
 	}
-	return names[k]
 }
 
 // Value is an immutable value of an operation: nil, an integer, a boolean, a
@@ -49,8 +58,8 @@ type Value struct {
 	// n is the integer, the boolean, the float's bits, the two halves of a pair,
 	// or the length of what ref points to.
 	n int64
-	// ref points to the first byte, Value, Field or int64 of a string, list, map
-	// or list of integers. Nil when that is empty.
+	// ref points to the first byte, Value, Field, int64 or Step of a string, list,
+	// map, list of integers or transaction, or to a Step. Nil when that is empty.
 	ref unsafe.Pointer
 }
 
@@ -232,6 +241,7 @@ func (v Value) float() float64  { return math.Float64frombits(uint64(v.n)) }
 func (v Value) list() []Value   { return unsafe.Slice((*Value)(v.ref), int(v.n)) }
 func (v Value) ints() []int64   { return unsafe.Slice((*int64)(v.ref), int(v.n)) }
 func (v Value) fields() []Field { return unsafe.Slice((*Field)(v.ref), int(v.n)) }
+func (v Value) steps() []Step   { return unsafe.Slice((*Step)(v.ref), int(v.n)) }
 
 // halves returns the two integers of a kindPair.
 func (v Value) halves() [2]int64 { return [2]int64{v.n >> 32, int64(int32(v.n))} }
@@ -239,7 +249,7 @@ func (v Value) halves() [2]int64 { return [2]int64{v.n >> 32, int64(int32(v.n))}
 // Len returns the number of elements of a list or fields of a map, else 0.
 func (v Value) Len() int {
 	switch v.kind {
-	case KindList, kindInts, KindMap:
+	case KindList, kindInts, KindMap, kindSteps, kindIntSteps, kindStep, kindIntStep:
 		return int(v.n)
 	case kindPair:
 		return 2
@@ -260,6 +270,8 @@ func (v Value) At(i int) Value {
 		return Int(v.halves()[i])
 	case KindMap:
 		return v.fields()[i].Value
+	case kindSteps, kindIntSteps, kindStep, kindIntStep:
+		return v.stepAt(i)
 	default:
 		panic("history: At of a " + v.kind.String())
 	}
@@ -299,12 +311,12 @@ func (v Value) Equal(o Value) bool {
 	if v.Kind() != o.Kind() {
 		return false
 	}
-	switch v.kind {
+	switch v.Kind() {
 	case KindString:
 		return v.str() == o.str()
 	case KindFloat:
 		return cmp.Compare(v.float(), o.float()) == 0
-	case KindList, kindInts, kindPair:
+	case KindList:
 		if v.Len() != o.Len() {
 			return false
 		}
@@ -344,12 +356,12 @@ func (v Value) Compare(o Value) int {
 	if c := cmp.Compare(v.Kind(), o.Kind()); c != 0 {
 		return c
 	}
-	switch v.kind {
+	switch v.Kind() {
 	case KindString:
 		return strings.Compare(v.str(), o.str())
 	case KindFloat:
 		return cmp.Compare(v.float(), o.float())
-	case KindList, kindInts, kindPair:
+	case KindList:
 		for i := range min(v.Len(), o.Len()) {
 			if c := v.At(i).Compare(o.At(i)); c != 0 {
 				return c
@@ -374,7 +386,7 @@ func (v Value) sortedFields() []Field {
 // Hash returns a hash that is the same for equal values, in every process.
 func (v Value) Hash() uint64 {
 	h := mix(uint64(v.Kind()) + 1)
-	switch v.kind {
+	switch v.Kind() {
 	case KindString:
 		return mix(h ^ hashString(v.str()))
 	case KindFloat:
@@ -386,7 +398,7 @@ func (v Value) Hash() uint64 {
 			f = math.NaN() // and so are all NaNs
 		}
 		return mix(h ^ math.Float64bits(f))
-	case KindList, kindInts, kindPair:
+	case KindList:
 		for i := range v.Len() {
 			h = mix(h ^ v.At(i).Hash())
 		}
