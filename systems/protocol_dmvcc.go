@@ -27,5 +27,7 @@ func dmvccProtocols() []Protocol {
 	quorum.Doc = "versions on many nodes, metadata in a Paxos group; a write is on a majority"
 	quorum.Claim = "strong snapshot isolation; available with a connected majority"
 	quorum.Available = true
+	quorum.Admin = []string{"move"}
+	quorum.Faults = append(everything(), "admin")
 	return []Protocol{all, quorum}
 }

@@ -11,6 +11,7 @@ const (
 	DMVAbortThenLateOp          ID = "dmv-abort-then-late-op"
 	DMVWatermarkOverwrite       ID = "dmv-watermark-overwrite"
 	DMVAckBeforeWatermark       ID = "dmv-ack-before-watermark"
+	DMVObservedMarkAfterMove    ID = "dmv-observed-watermark-after-move"
 )
 
 // dmvccModes are the protocols of the distributed multi-version store.
@@ -63,6 +64,11 @@ func dmvcc() []Info {
 			ID: DMVAckBeforeWatermark, Protocols: dmvccModes(), Class: Medium,
 			Correct: "a commit is acknowledged when the watermark has reached its number",
 			Wrong:   "it is acknowledged when its own number is recorded",
+		},
+		{
+			ID: DMVObservedMarkAfterMove, Protocols: quorum, Class: Needle,
+			Correct: "up to where a node holds everything is said of the shards that it owned then",
+			Wrong:   "it is believed of a shard, too, that has moved to the node since",
 		},
 	}
 }

@@ -86,7 +86,9 @@ const (
 	kindFenced                  // done; Whole if all of it had come before
 	kindFetch                   // who has all of the number?
 	kindFetched                 // an operation of it
-	kindFull                    // everything up to the number is held here
+	kindFull                    // everything up to the number is held here, nobody reads below
+	kindRead                    // what does Key hold at snapshot Num?
+	kindValue                   // Put, or nothing; and everything of Shards up to Num is held here
 	kindEnd
 )
 
@@ -95,12 +97,20 @@ type wire struct {
 	_    struct{} `cbor:",toarray"`
 	Kind kind
 	// Epoch is the life of the coordinator that an operation belongs to, repeated
-	// in the answer.
+	// in the answer; of a read, that of the owner in which it is sure.
 	Epoch protocol.Epoch
 	Num   Num
 	I     int
 	Op    *op
 	Whole bool
+	// Txn and Key are those of a read, repeated in the answer. Sure says that the
+	// questioner knows that everything up to Num is held.
+	Txn  uint64
+	Key  string
+	Sure bool
+	// Put is the value, nil for an absent one.
+	Put    *versions.Update
+	Shards shards
 }
 
 func decodeWire(b []byte) (wire, error) {
@@ -113,6 +123,15 @@ func decodeWire(b []byte) (wire, error) {
 		return w, fmt.Errorf("malformed message of kind %d", w.Kind)
 	}
 	return w, nil
+}
+
+// value is what a kindValue carries.
+func (w wire) value() versions.Value {
+	var v versions.Value
+	if w.Put != nil {
+		v = v.Apply(*w.Put)
+	}
+	return v
 }
 
 // Describe prints a payload for people: traces and tests.
@@ -132,6 +151,10 @@ func Describe(payload []byte) string {
 		return fmt.Sprintf("have %d.%d", w.Num, w.I)
 	case kindFenced:
 		return fmt.Sprintf("fenced %d whole=%v", w.Num, w.Whole)
+	case kindRead:
+		return fmt.Sprintf("read %s at %d sure=%v", w.Key, w.Num, w.Sure)
+	case kindValue:
+		return fmt.Sprintf("value of %s: %s, has %v up to %d", w.Key, w.value().Read(), w.Shards, w.Num)
 	default:
 		name := map[kind]string{
 			kindRefused: "refused", kindFence: "fence", kindFetch: "fetch", kindFull: "full",

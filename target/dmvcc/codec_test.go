@@ -13,6 +13,8 @@ import (
 	"github.com/ordeal-dev/ordeal/target/versions"
 )
 
+func twoNodes() []protocol.NodeID { return []protocol.NodeID{"n1", "n2"} }
+
 func drawOp(t *rapid.T) op {
 	num := rapid.IntRange(1, 9).Draw(t, "num")
 	total := 1 + num%3 // a number has one
@@ -33,6 +35,14 @@ func TestWireRoundTrip(t *testing.T) {
 		if w.Kind == kindOp || w.Kind == kindFetched {
 			o := drawOp(t)
 			w.Op = &o
+		}
+		if w.Kind == kindRead || w.Kind == kindValue {
+			w.Txn, w.Key = rapid.Uint64().Draw(t, "txn"), rapid.String().Draw(t, "key")
+			w.Sure = rapid.Bool().Draw(t, "sure")
+			w.Shards = shards(rapid.Byte().Draw(t, "shards"))
+			if rapid.Bool().Draw(t, "put") {
+				w.Put = &versions.Update{Kind: "register", F: "put", Arg: rapid.String().Draw(t, "arg")}
+			}
 		}
 		b := encode(w)
 		if got, err := decodeWire(b); err != nil || !reflect.DeepEqual(got, w) {
@@ -89,7 +99,7 @@ func TestShardImage(t *testing.T) {
 // TestMeta compares the metadata with a plain list of what became of each number.
 func TestMeta(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := newMeta(2, nil)
+		m := newMeta(twoNodes(), 2, nil)
 		fates := []fate{unborn}
 		apply := func(f string, v any) bool {
 			return m.Apply(0, 0, kv.Command{F: f, Value: marshal(v)}).Outcome == protocol.OK
@@ -127,7 +137,7 @@ func TestMeta(t *testing.T) {
 				closed(t, n, apply("abort", closing{Num: n}), true, aborted)
 			},
 			"reload": func(t *rapid.T) {
-				r := newMeta(2, nil)
+				r := newMeta(twoNodes(), 2, nil)
 				if err := r.Decode(m.Encode()); err != nil {
 					t.Fatal(err)
 				}
@@ -145,12 +155,38 @@ func TestMeta(t *testing.T) {
 					t.Fatalf("watermark %d, want %d of %v", m.mark, mark, fates)
 				}
 				for n, f := range fates[1:] {
+					if m.touches(Num(n+1)) == allShards {
+						t.Fatalf("%d touches all shards, and wrote one key", n+1)
+					}
 					if got := m.fate(Num(n + 1)); got != f {
 						t.Fatalf("%d is %d, want %d", n+1, got, f)
 					}
 				}
 			},
 		})
+	})
+}
+
+// TestMove moves shards and loads the metadata again.
+func TestMove(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, want := newMeta(twoNodes(), 2, nil), shards(0b1010)
+		for range 4 {
+			mv := moving{Shard: rapid.IntRange(-1, shardCount).Draw(t, "shard"), To: "n2"}
+			done := m.Apply(0, 0, kv.Command{F: "move", Value: marshal(mv)}).Outcome == protocol.OK
+			if exists := mv.Shard >= 0 && mv.Shard < shardCount; done != exists {
+				t.Fatalf("%+v: %v", mv, done)
+			} else if exists {
+				want |= of(mv.Shard)
+			}
+		}
+		r := newMeta(twoNodes(), 2, nil)
+		if err := r.Decode(m.Encode()); err != nil {
+			t.Fatal(err)
+		}
+		if r.owned("n2") != want || r.owned("n1") != allShards&^want {
+			t.Fatalf("n1 owns %v, n2 owns %v, want %v", r.owned("n1"), r.owned("n2"), want)
+		}
 	})
 }
 
@@ -161,7 +197,7 @@ func FuzzStep(f *testing.F) {
 		Updates: []versions.Update{{Kind: "list", F: "append", Arg: "1"}},
 	}
 	for k := kindOp; k < kindEnd; k++ {
-		w := wire{Kind: k, Num: 1, Epoch: 1}
+		w := wire{Kind: k, Num: 1, Epoch: 1, Txn: 1, Key: "k"}
 		if k == kindOp || k == kindFetched {
 			w.Op = &o
 		}

@@ -2,7 +2,7 @@
 // in one replicated log.
 //
 // Every transaction that writes has a number. What it does is kept as <number,
-// operation> on every node of the key's shard; here there is one shard, all nodes.
+// operation> on every node, or on a majority that the others catch up with.
 // The numbers are given by a group that runs Multi-Paxos (target/paxos, embedded,
 // with package kv's Extension for the metadata), which also records when a number
 // is closed: completed, by all nodes or by a quorum of them, or aborted. The
@@ -18,8 +18,10 @@
 //	          acknowledge when the watermark has reached the number
 //
 // In mode All a number is complete when all nodes have it, and any node answers
-// from what it has. In mode Quorum a majority is enough, and a node answers when it
-// has fetched what it lacks up to the snapshot.
+// from what it has. In mode Quorum a majority is enough, and keys belong to shards,
+// which belong to nodes, for the time being: a coordinator asks the owner of a shard
+// what a key holds at the snapshot, and the owner answers when it has fetched what it
+// lacks of the shard up to there. See owner.go.
 //
 // A number whose coordinator is silent is closed by the others: they fence it, so
 // that what comes late of it is refused, and then complete it, if all of it is
@@ -31,7 +33,9 @@
 //   - it is computed in the log and read through the log (meta.close, machine.begin)
 //   - first committer wins, against open numbers, too (meta.alloc)
 //   - complete means durable at all, or at a majority (coordinator.have, meta.complete)
-//   - a quorum's reader waits for what it lacks (machine.admit)
+//   - a quorum's reader waits for what it lacks (machine.readable), and nobody takes
+//     its word for a shard that it did not own when it gave it (machine.sure)
+//   - nothing is folded that a transaction of another node may read (machine.oldest)
 //   - the fence comes before the abort (recovery.go, machine.onOp)
 //   - a commit is acknowledged at the watermark (machine.settle)
 //

@@ -52,14 +52,15 @@ func TestInteraction(t *testing.T) {
 	}
 }
 
-// script is a cluster driven by hand. The messages of the group, and what the nodes
-// tell each other about themselves, arrive at once; those of the nodes wait. A line
-// of play is one of
+// script is a cluster driven by hand. The messages of the group, reads, and what the
+// nodes tell each other about themselves, arrive at once; those of the nodes wait. A
+// line of play is one of
 //
 //	begin A n2                begins a transaction, called A, at a node
 //	A list append x 1         an operation in it, and so A commit, A abort
 //	list read x at n2         an operation without transaction
 //	run [["r","x",null]] at n2
+//	move 1 n2                 gives a shard to a node
 //	deliver [n2], lose [n2]   the nodes' messages under way, or those to one node
 //	keep [n2]                 delivers them, and leaves them to come again
 //	tick 75ms                 lets time go by everywhere
@@ -231,6 +232,9 @@ func (s *script) submit(words []string) {
 		s.names[words[1]] = &named{node: node}
 		r = protocol.Request{Object: "txn", F: "begin"}
 		text = words[1]
+	case words[0] == "move":
+		value := fmt.Sprintf(`{"shard":%s,"to":%q}`, words[1], words[2])
+		r = protocol.Request{Object: "admin", F: "move", Value: value}
 	case words[0] == "run":
 		r = protocol.Request{Object: "txn", F: "run", Value: words[1]}
 	case tx != nil && len(words) == 2:
@@ -304,9 +308,13 @@ func (s *script) flow() {
 // carry puts a message on its way: the group's arrives at once.
 func (s *script) carry(m protocol.Message) {
 	text := Describe(m.Payload)
+	read := strings.HasPrefix(text, "read") || strings.HasPrefix(text, "value")
 	to := s.nodes[m.To]
 	switch {
-	case m.Payload[0] == ofGroup || strings.HasPrefix(text, "full"):
+	case m.Payload[0] == ofGroup || strings.HasPrefix(text, "full") || read:
+		if read {
+			s.printf("  %s->%s %s", m.From, m.To, text)
+		}
 		if to.machine != nil && (to.stopped || to.lagging) {
 			to.inbox = append(to.inbox, m)
 		} else if to.machine != nil {

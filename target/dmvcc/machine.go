@@ -73,6 +73,9 @@ type Machine struct {
 	full    Num
 	goneAt  int
 	fetched protocol.Time
+	chased  protocol.Time
+	// wanted is when somebody last waited for a shard here.
+	wanted [shardCount]protocol.Time
 	// fulls are what the members say they hold.
 	fulls  map[protocol.NodeID]Num
 	toldAt protocol.Time
@@ -154,7 +157,9 @@ func (m *Machine) restore() error {
 	m.groupCheckpoint, m.groupRecords = inner.Checkpoint, slices.Clone(inner.Records)
 	m.logged = len(m.cfg.Records)
 	group, err := paxos.NewWith(inner, kv.Extensions{
-		metaObject: func() kv.Extension { return newMeta(m.need(), m.cfg.Bugs) },
+		metaObject: func() kv.Extension {
+			return newMeta(m.cfg.Members, m.need(), m.cfg.Bugs)
+		},
 	})
 	m.group = group
 	return err
@@ -236,6 +241,10 @@ func (m *Machine) dispatch(from protocol.NodeID, w wire) {
 		m.onFetched(w)
 	case kindFull:
 		m.fulls[from] = max(m.fulls[from], w.Num)
+	case kindRead:
+		m.onRead(from, w)
+	case kindValue:
+		m.onValue(from, w)
 	}
 }
 
@@ -284,7 +293,7 @@ func (m *Machine) Tick(now protocol.Time) {
 	}
 	if m.now-m.toldAt >= tellEvery {
 		m.toldAt = m.now
-		m.broadcast(wire{Kind: kindFull, Num: m.full})
+		m.broadcast(wire{Kind: kindFull, Num: m.oldest()})
 		m.fold()
 	}
 }
@@ -361,7 +370,9 @@ func (m *Machine) settled(n Num) bool {
 	return m.meta().fate(n) != complete || m.shard.whole(n)
 }
 
-// fetch asks the others for the numbers that are missing, the next ones together.
+// fetch asks the others for the numbers that are missing, the next ones together: at
+// once those of the shards that are read here, and now and then all, so that they can
+// be folded, and a shard can come here without much ado.
 func (m *Machine) fetch() {
 	every := resendAfter
 	if m.cfg.Bugs.Has(bug.DMVQuorumPublishAnyNodeRead) {
@@ -370,23 +381,29 @@ func (m *Machine) fetch() {
 	if m.now-m.fetched < every {
 		return
 	}
+	in := m.pressing()
+	if m.now-m.chased >= lookEvery {
+		in, m.chased = allShards, m.now
+	}
 	const most = 32
-	for n := m.full + 1; n <= m.meta().last && n <= m.full+most; n++ {
-		if !m.settled(n) {
+	asked := 0
+	for n := m.full + 1; n <= m.meta().last && asked < most; n++ {
+		if m.meta().touches(n)&in != 0 && !m.settled(n) {
 			m.fetched = m.now
 			m.broadcast(wire{Kind: kindFetch, Num: n})
+			asked++
 		}
 	}
 }
 
-// lacks reports whether a recorded number up to the snapshot is missing here.
-func (m *Machine) lacks(snap Num) bool {
-	for n := m.full + 1; n <= snap; n++ {
-		if !m.settled(n) {
-			return true
-		}
+// oldest is the greatest number that neither this node lacks nor one of its
+// transactions, open or to come, reads below.
+func (m *Machine) oldest() Num {
+	oldest := min(m.full, m.looked)
+	for _, t := range m.txns {
+		oldest = min(oldest, t.snap)
 	}
-	return false
+	return oldest
 }
 
 // fold forgets the versions that nobody can read any more and the operations that
@@ -395,10 +412,7 @@ func (m *Machine) fold() {
 	if m.cfg.Bugs.Has(bug.DMVNumberFromClock) {
 		return // planted: numbers come from everywhere
 	}
-	floor := min(m.full, m.meta().mark, m.looked)
-	for _, t := range m.txns {
-		floor = min(floor, t.snap)
-	}
+	floor := min(m.oldest(), m.meta().mark)
 	for _, id := range m.cfg.Members {
 		if id != m.cfg.Self {
 			floor = min(floor, m.fulls[id])
@@ -433,6 +447,8 @@ type Details struct {
 	Full   Num `json:"full"`
 	Folded Num `json:"folded"`
 	Active int `json:"active"`
+	// Shards are the owners of the shards, in mode Quorum.
+	Shards []protocol.NodeID `json:"shards,omitempty"`
 }
 
 // Status describes the node. The group's leader counts as the primary.
@@ -440,9 +456,13 @@ func (m *Machine) Status() protocol.Status {
 	s := m.group.Status()
 	s.Protocol = [...]string{All: "dmvcc-all", Quorum: "dmvcc-quorum"}[m.mode]
 	meta := m.meta()
-	s.Details = Details{
+	d := Details{
 		Watermark: meta.mark, Last: meta.last, Open: len(meta.opened), Aborted: len(meta.gone),
 		Full: m.full, Folded: m.shard.floor, Active: len(m.txns),
 	}
+	if m.mode == Quorum {
+		d.Shards = slices.Clone(meta.owners[:])
+	}
+	s.Details = d
 	return s
 }

@@ -49,6 +49,10 @@ type meta struct {
 	dead map[Num]bool
 	// wrote is the greatest number that writes each key.
 	wrote map[string]Num
+	// touched are the shards in which each number writes, by number from 1.
+	touched []shards
+	// owners are the nodes that answer for each shard.
+	owners [shardCount]protocol.NodeID
 }
 
 // opening is a number that is not closed.
@@ -80,11 +84,21 @@ type closing struct {
 	Mark Num `json:"mark,omitempty"`
 }
 
-func newMeta(need int, bugs bug.Set) *meta {
-	return &meta{
+// moving gives a shard to another node.
+type moving struct {
+	Shard int             `json:"shard"`
+	To    protocol.NodeID `json:"to"`
+}
+
+func newMeta(members []protocol.NodeID, need int, bugs bug.Set) *meta {
+	m := &meta{
 		need: need, bugs: bugs, opened: map[Num]opening{}, above: map[Num]bool{},
 		dead: map[Num]bool{}, wrote: map[string]Num{},
 	}
+	for s := range m.owners {
+		m.owners[s] = members[s%len(members)]
+	}
+	return m
 }
 
 // Check lets everything through: only this package makes these requests.
@@ -100,9 +114,12 @@ func (m *meta) Apply(_ uint64, _ protocol.Time, c kv.Command) kv.Result {
 	var err error
 	var a allocation
 	var cl closing
+	var mv moving
 	switch c.F {
 	case "alloc":
 		err = json.Unmarshal([]byte(c.Value), &a)
+	case "move":
+		err = json.Unmarshal([]byte(c.Value), &mv)
 	default:
 		err = json.Unmarshal([]byte(c.Value), &cl)
 	}
@@ -115,6 +132,12 @@ func (m *meta) Apply(_ uint64, _ protocol.Time, c kv.Command) kv.Result {
 		return m.complete(cl)
 	case c.F == "abort":
 		return m.abort(cl.Num)
+	case c.F == "move":
+		if mv.Shard < 0 || mv.Shard >= shardCount {
+			return versions.Fail(kv.CodeBadRequest, "meta.move: no shard %d", mv.Shard)
+		}
+		m.owners[mv.Shard] = mv.To
+		return kv.Result{}
 	default:
 		return versions.Fail(kv.CodeNotSupported, "no operation meta.%s", c.F)
 	}
@@ -139,8 +162,13 @@ func (m *meta) alloc(a allocation) kv.Result {
 	}
 	m.last = max(m.last, n)
 	m.opened[n] = opening{By: a.By, Epoch: a.Epoch}
+	var in shards
 	for _, key := range a.Keys {
 		m.wrote[key] = n
+		in |= of(shardOf(key))
+	}
+	if a.Num == 0 {
+		m.touched = append(m.touched, in)
 	}
 	return kv.Result{Value: strconv.FormatUint(uint64(n), 10)}
 }
@@ -242,6 +270,8 @@ type metaImage struct {
 	Above             []Num
 	Gone              []Num
 	Wrote             []wroteImage
+	Touched           []byte
+	Owners            []protocol.NodeID
 }
 
 type openImage struct {
@@ -260,7 +290,10 @@ type wroteImage struct {
 func (m *meta) Encode() []byte {
 	im := metaImage{
 		Last: m.last, Solid: m.solid, Mark: m.mark,
-		Above: slices.Sorted(maps.Keys(m.above)), Gone: m.gone,
+		Above: slices.Sorted(maps.Keys(m.above)), Gone: m.gone, Owners: m.owners[:],
+	}
+	for _, in := range m.touched {
+		im.Touched = append(im.Touched, byte(in))
 	}
 	for _, n := range slices.Sorted(maps.Keys(m.opened)) {
 		im.Opened = append(im.Opened, openImage{Num: n, Opening: m.opened[n]})
@@ -277,7 +310,13 @@ func (m *meta) Decode(b []byte) error {
 	if err := decode(b, &im); err != nil {
 		return fmt.Errorf("decode metadata: %w", err)
 	}
-	*m = *newMeta(m.need, m.bugs)
+	if len(im.Owners) != shardCount {
+		return fmt.Errorf("decode metadata: %d owners of %d shards", len(im.Owners), shardCount)
+	}
+	*m = *newMeta(im.Owners, m.need, m.bugs)
+	for _, in := range im.Touched {
+		m.touched = append(m.touched, shards(in))
+	}
 	m.last, m.solid, m.mark, m.gone = im.Last, im.Solid, im.Mark, im.Gone
 	for _, o := range im.Opened {
 		m.opened[o.Num] = o.Opening

@@ -1,6 +1,7 @@
 package dmvcc
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,8 +24,10 @@ const (
 
 // txn is an open transaction of one of this node's clients.
 type txn struct {
-	id     uint64
-	snap   Num
+	id   uint64
+	snap Num
+	// marks are what is known of the nodes.
+	marks  map[protocol.NodeID]mark
 	writes map[string][]versions.Update
 	bytes  int // of what it writes
 	used   protocol.Time
@@ -36,9 +39,16 @@ type task struct {
 	deadline protocol.Time
 	steps    []kv.Step // of txn.run
 	// snap is the snapshot, once the group has told it.
-	snap     Num
-	snapped  bool
-	admitted bool
+	snap    Num
+	snapped bool
+	// txn is the transaction, keys are what has to be read for the task, and base what
+	// was found. Asked and since are when it was asked for, last and first; reading ends
+	// with the last key.
+	txn          *txn
+	keys         []string
+	base         map[string]versions.Value
+	asked, since protocol.Time
+	reading      bool
 	// result is what the client gets if the commit succeeds.
 	result kv.Result
 	// num is the number, once it was given.
@@ -57,6 +67,8 @@ func (m *Machine) Submit(now protocol.Time, r protocol.Request) {
 		m.reply(r.ID, kv.Result{Value: "0"}) // there are none
 	case r.Object == "txn":
 		m.submitTxn(k)
+	case r.Object == "admin" && r.F == "move" && m.mode == Quorum:
+		m.move(k)
 	default:
 		if res := versions.Check(r); res.Outcome != protocol.OK {
 			m.reply(r.ID, res)
@@ -67,9 +79,30 @@ func (m *Machine) Submit(now protocol.Time, r protocol.Request) {
 			return
 		}
 		if t := m.find(r); t != nil {
-			m.reply(r.ID, m.perform(t, r))
+			m.tasks = append(m.tasks, k)
+			m.read(k, t, r.Key)
 		}
 	}
+}
+
+// move gives a shard to another node, through the log.
+func (m *Machine) move(k *task) {
+	var mv moving
+	err := json.Unmarshal([]byte(k.req.Value), &mv)
+	if err != nil || mv.Shard < 0 || mv.Shard >= shardCount ||
+		!slices.Contains(m.cfg.Members, mv.To) {
+		m.reply(k.req.ID, versions.Fail(kv.CodeBadRequest,
+			"admin.move wants a shard from 0 to %d and a member to give it to", shardCount-1))
+		return
+	}
+	m.tasks = append(m.tasks, k)
+	m.ask("move", marshal(mv), func(rep protocol.Reply) {
+		if slices.Contains(m.tasks, k) {
+			m.finish(k, kv.Result{
+				Outcome: rep.Outcome, Value: rep.Value, Code: rep.Code, Error: rep.Error,
+			})
+		}
+	})
 }
 
 func (m *Machine) submitTxn(k *task) {
@@ -140,29 +173,53 @@ func (m *Machine) snapshot(k *task) {
 	})
 }
 
-// admit lets a transaction begin, if everything that it could read is here.
+// admit lets a transaction begin.
 func (m *Machine) admit(k *task) {
-	wait := m.mode == Quorum && m.lacks(k.snap)
-	if m.cfg.Bugs.Has(bug.DMVQuorumPublishAnyNodeRead) {
-		wait = false // planted: this node is as good as any other
-	}
-	if !k.snapped || k.admitted || wait {
-		return
-	}
-	k.admitted = true
 	m.nextTxn++
 	t := &txn{
 		id: uint64(m.cfg.Epoch)<<32 | m.nextTxn, snap: k.snap, used: m.now,
-		writes: map[string][]versions.Update{},
+		marks: map[protocol.NodeID]mark{}, writes: map[string][]versions.Update{},
 	}
 	m.txns[t.id] = t
-	switch {
-	case k.req.F == "begin" && k.req.Object == "txn":
+	if k.req.F == "begin" && k.req.Object == "txn" {
 		m.finish(k, kv.Result{Value: fmt.Sprint(t.id)})
+		return
+	}
+	keys := []string{k.req.Key}
+	if k.steps != nil {
+		keys = nil
+		for _, s := range k.steps {
+			keys = append(keys, s.Key)
+		}
+	}
+	m.read(k, t, keys...)
+}
+
+// read begins to read what a task needs.
+func (m *Machine) read(k *task, t *txn, keys ...string) {
+	k.txn, k.keys, k.reading = t, keys, true
+	k.base, k.asked, k.since = map[string]versions.Value{}, 0, 0
+	m.proceed(k)
+}
+
+// proceed carries a task out once everything is read that it needs.
+func (m *Machine) proceed(k *task) {
+	t := k.txn
+	if m.txns[t.id] != t {
+		m.finish(k, versions.Fail(codeNoTxn, "no open transaction %d", t.id))
+		return
+	}
+	if !m.gather(k) {
+		return
+	}
+	k.reading = false
+	switch {
+	case k.req.Txn != 0:
+		m.finish(k, m.perform(k))
 	case k.steps != nil:
 		for i := range k.steps {
 			s := &k.steps[i]
-			res, us := m.read(t, s.Key).Step(s)
+			res, us := m.value(k, s.Key).Step(s)
 			if res = m.write(t, s.Key, res, us); res.Outcome != protocol.OK {
 				m.refuse(k, t, res)
 				return
@@ -171,7 +228,7 @@ func (m *Machine) admit(k *task) {
 		k.result = kv.Result{Value: kv.FormatSteps(k.steps)}
 		m.commit(k, t)
 	default:
-		if k.result = m.perform(t, k.req); k.result.Outcome != protocol.OK {
+		if k.result = m.perform(k); k.result.Outcome != protocol.OK {
 			m.refuse(k, t, k.result)
 			return
 		}
@@ -184,20 +241,19 @@ func (m *Machine) refuse(k *task, t *txn, res kv.Result) {
 	m.finish(k, res)
 }
 
-// read returns what the transaction sees at the key.
-func (m *Machine) read(t *txn, key string) versions.Value {
-	v, _ := m.shard.store.At(key, t.snap)
-	v = v.ApplyAll(t.writes[key])
+// value returns what a task's transaction sees at a key that has been read.
+func (m *Machine) value(k *task, key string) versions.Value {
+	v := k.base[key].ApplyAll(k.txn.writes[key])
 	if m.saw != nil {
-		m.saw(t, key, v.Read())
+		m.saw(k.txn, key, v.Read())
 	}
 	return v
 }
 
-// perform carries out one operation inside a transaction.
-func (m *Machine) perform(t *txn, r protocol.Request) kv.Result {
-	res, us := m.read(t, r.Key).Perform(r)
-	return m.write(t, r.Key, res, us)
+// perform carries out a single operation inside its transaction.
+func (m *Machine) perform(k *task) kv.Result {
+	res, us := m.value(k, k.req.Key).Perform(k.req)
+	return m.write(k.txn, k.req.Key, res, us)
 }
 
 // write keeps updates for the commit; they have to fit one datagram together.
@@ -243,7 +299,7 @@ func (m *Machine) commit(k *task, t *txn) {
 		case rep.Code == codeConflict && k.req.Object != "txn" && err == nil:
 			// Nobody has seen what a single operation has read: it can be done again,
 			// on a snapshot that has what was in the way.
-			k.after, k.snapped, k.admitted = Num(n), false, false
+			k.after, k.snapped = Num(n), false
 		case rep.Outcome == protocol.Fail:
 			m.finish(k, kv.Result{Outcome: rep.Outcome, Code: rep.Code, Error: rep.Error})
 		case rep.Outcome == protocol.OK && err == nil:
@@ -253,8 +309,8 @@ func (m *Machine) commit(k *task, t *txn) {
 	})
 }
 
-// settle answers what can be answered: begins whose snapshot is here now, and
-// commits whose number the watermark has reached.
+// settle goes on with what can go on: reads of what is here now, and commits whose
+// number the watermark has reached.
 func (m *Machine) settle() {
 	meta := m.meta()
 	for _, k := range slices.Clone(m.tasks) {
@@ -266,8 +322,10 @@ func (m *Machine) settle() {
 			k.after = 0
 			m.snapshot(k)
 		}
+		if k.reading {
+			m.proceed(k)
+		}
 		if k.num == 0 {
-			m.admit(k)
 			continue
 		}
 		reached := k.num <= meta.mark
@@ -305,6 +363,14 @@ func (m *Machine) tickTasks() {
 			}
 		} else if k.req.F == "commit" {
 			res.Code = codeAborted
+		}
+		switch {
+		case k.req.Object == "admin":
+			res = kv.Result{Outcome: protocol.Unknown, Code: codeTimeout, Error: "not done in time"}
+		case k.reading && k.req.Txn == 0:
+			delete(m.txns, k.txn.id)
+		case k.reading:
+			res = versions.Fail(codeUnavailable, "key %q was not read in time", k.req.Key)
 		}
 		m.finish(k, res)
 	}

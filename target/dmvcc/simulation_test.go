@@ -2,6 +2,7 @@ package dmvcc
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"sync"
@@ -47,14 +48,36 @@ func outside(seed uint64, mode Mode) *run {
 		rec.Mix.Fresh = 25
 	}
 	w := newWatcher(mode)
+	dialogs := rec.New
+	if mode == Quorum {
+		dialogs = func(rng *rand.Rand, n int) sim.Dialog {
+			if n%8 == 0 {
+				return &mover{}
+			}
+			return rec.New(rng, n)
+		}
+	}
 	return &run{rec: rec, watcher: w, options: sim.Options{
 		Seed: seed, Ops: 80, Clients: 8, Describe: Describe,
 		New:     w.factory(func(m *Machine) { tune(m, seed) }),
-		Dialogs: rec.New, Final: rec.Final,
+		Dialogs: dialogs, Final: rec.Final,
 		AtEnd: []func(*sim.Cluster) error{
 			func(*sim.Cluster) error { return rec.Judge(txntest.SnapshotIsolation) },
 		},
 	}}
+}
+
+// mover moves a shard, to the node that it asks or to another.
+type mover struct{ moved bool }
+
+func (m *mover) Next(rng *rand.Rand, _ *sim.Op) (protocol.Request, bool) {
+	if m.moved {
+		return protocol.Request{}, false
+	}
+	m.moved = true
+	return protocol.Request{Object: "admin", F: "move", Value: marshal(moving{
+		Shard: rng.IntN(shardCount), To: protocol.NodeID(fmt.Sprint("n", 1+rng.IntN(3))),
+	})}, true
 }
 
 // inside adds the checks against the dumb database.
@@ -100,6 +123,7 @@ type tally struct {
 	runs                        int
 	commits, conflicts, unknown int
 	numbers, aborted, faults    int
+	moves                       int
 }
 
 func (s *tally) add(tr *sim.Trace, w *watcher) {
@@ -114,6 +138,8 @@ func (s *tally) add(tr *sim.Trace, w *watcher) {
 			s.conflicts++
 		case commit && op.Outcome == protocol.Unknown:
 			s.unknown++
+		case op.Request.F == "move" && op.Outcome == protocol.OK:
+			s.moves++
 		}
 	}
 	s.numbers += len(w.ops)
@@ -125,13 +151,13 @@ func (s *tally) add(tr *sim.Trace, w *watcher) {
 
 func (s *tally) String() string {
 	return fmt.Sprintf("%d runs: %d commits, %d conflicts, %d unknown; "+
-		"%d numbers, %d aborted; %d faults", s.runs, s.commits, s.conflicts, s.unknown,
-		s.numbers, s.aborted, s.faults)
+		"%d numbers, %d aborted; %d faults, %d moves", s.runs, s.commits, s.conflicts, s.unknown,
+		s.numbers, s.aborted, s.faults, s.moves)
 }
 
 func (s *tally) enough(runs int) error {
 	if s.runs != runs || s.commits < 20*runs || s.conflicts < runs || s.unknown < runs/4 ||
-		s.aborted < runs/3 || s.faults < 2*runs {
+		s.aborted < runs/3 || s.faults < 2*runs || s.moves < runs {
 		return fmt.Errorf("too little happens: %v", s)
 	}
 	return nil
@@ -167,9 +193,10 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		{bug.DMVNumberFromClock, All, 8, 2, 2, nil, []sim.FaultKind{sim.WallJump}},
 		{bug.DMVNumberNeverClosed, Quorum, 4, 2, 2, kills, nil},
 		{bug.DMVAbortThenLateOp, All, 5, 3, 3, late, nil},
-		{bug.DMVAbortThenLateOp, Quorum, 8, 2, 2, late, nil},
+		{bug.DMVAbortThenLateOp, Quorum, 8, 1, 2, late, nil},
 		{bug.DMVWatermarkOverwrite, All, 5, 3, 3, calm, nil},
 		{bug.DMVAckBeforeWatermark, All, 5, 3, 3, calm, nil},
+		{bug.DMVObservedMarkAfterMove, Quorum, 8, 1, 1, oneWay, nil},
 		{bug.TimeoutAsFail, All, 8, 4, 4, late, nil},
 		{bug.ErrorAsOK, All, 8, 1, 1, nil, nil},
 		{bug.NoFsync, Quorum, 8, 1, 3, nil, nil},
