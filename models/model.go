@@ -110,6 +110,12 @@ type Model[S, I, O any] struct {
 	// Hash returns the same number for equal states. It is worth having: a
 	// search remembers every state it has seen. Default: none.
 	Hash func(S) uint64
+	// Class returns the same comparable value only for operations that Apply does
+	// not tell apart: given the same state, it does the same with both. nil means
+	// that an operation is like no other. A search counts operations of one class
+	// instead of telling them apart. Default: input and output, where == is all
+	// there is to compare.
+	Class func(in I, out O) any
 	// Describe shows an operation, "read() = 4". Default: the values with %v.
 	Describe func(in I, out O) string
 	// DescribeState shows a state. Default: %v.
@@ -126,6 +132,11 @@ type Spec struct {
 	Parse func(history.Operation) (Parsed, error)
 	// Key is Model.Key.
 	Key func(history.Operation) history.Key
+	// Classes returns a new function that numbers operations by Model.Class, from
+	// 0: with equal numbers they are alike.
+	Classes func() func(in, out any) uint32
+	// Comparable is true when == compares states.
+	Comparable bool
 	// Porcupine is the model for a search over the In and Out of Parsed. Its
 	// Step is pure and fast, so it has no StepContext of its own.
 	Porcupine porcupine.Model
@@ -155,7 +166,9 @@ func (m Model[S, I, O]) Spec() Spec {
 			}
 			return Parsed{In: p.In, Out: p.Out, Facts: p.Facts}, nil
 		},
-		Porcupine: m.Porcupine(),
+		Classes:    m.classes(),
+		Comparable: m.Equal == nil,
+		Porcupine:  m.Porcupine(),
 	}
 }
 

@@ -48,6 +48,7 @@ func MultiRegister() Model[MultiState, MultiIn, MultiOut] {
 		Key:      func(history.Operation) history.Key { return "" },
 		Equal:    func(a, b MultiState) bool { return slices.Equal(a, b) },
 		Hash:     hashMulti,
+		Class:    classMulti,
 		Describe: describeMulti,
 		DescribeState: func(s MultiState) string {
 			parts := make([]string, len(s))
@@ -182,6 +183,24 @@ func hashMulti(s MultiState) uint64 {
 		h += mix(e.Key.Hash()*3 + e.Value.Hash())
 	}
 	return h
+}
+
+// classMulti numbers only what gets no answer: of such transactions a search wants to
+// know which are alike, and they have no values.
+func classMulti(in MultiIn, out MultiOut) any {
+	if out.outcome != unknown {
+		return nil
+	}
+	key := make([]byte, 0, 16*len(in))
+	for _, o := range in {
+		if o.Write {
+			key = append(key, o.Key.String()...)
+			key = append(key, '=')
+			key = append(key, o.Value.String()...)
+			key = append(key, 0)
+		}
+	}
+	return string(key)
 }
 
 func describeMulti(in MultiIn, out MultiOut) string {

@@ -49,9 +49,22 @@ func Set() Model[SetState, SetIn, SetOut] {
 			}
 			return h
 		},
+		Class: func(in SetIn, out SetOut) any {
+			if in.op == setRead {
+				return nil
+			}
+			return setClass{in: in, outcome: out.outcome, contains: out.Contains}
+		},
 		Describe:      describeSet,
 		DescribeState: func(s SetState) string { return showList(s) },
 	}
+}
+
+// setClass is all that matters of an operation on one element.
+type setClass struct {
+	in       SetIn
+	outcome  outcome
+	contains bool
 }
 
 func parseSet(op history.Operation) (p Op[SetIn, SetOut], err error) {
