@@ -1,13 +1,9 @@
 package appendlog
 
 import (
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/script"
 )
@@ -26,10 +22,10 @@ func TestInteraction(t *testing.T) {
 	}
 	script.Run(t, script.Options{
 		Protocol: "appendlog", Object: "log", Describe: Describe,
-		New: func(cfg protocol.Config, _ map[string]int) (protocol.Machine, error) {
+		New: func(cfg protocol.Config, _ script.Settings) (protocol.Machine, error) {
 			return New(cfg)
 		},
-		Record: func(b []byte) string {
+		Record: func(_ protocol.Machine, b []byte) string {
 			e, err := c.decodeElement(b)
 			if err != nil {
 				return err.Error()
@@ -58,23 +54,4 @@ func TestInteraction(t *testing.T) {
 }
 
 // TestEveryBugHasAScript: each planted bug is shown step by step.
-func TestEveryBugHasAScript(t *testing.T) {
-	paths, err := filepath.Glob("testdata/bug_*.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all strings.Builder
-	for _, path := range paths {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all.Write(b)
-	}
-	for _, info := range bug.All() {
-		if slices.Contains(info.Protocols, "appendlog") &&
-			!strings.Contains(all.String(), "bug="+string(info.ID)+"\n") {
-			t.Errorf("no script shows %s", info.ID)
-		}
-	}
-}
+func TestEveryBugHasAScript(t *testing.T) { script.EveryBug(t, "appendlog") }

@@ -3,13 +3,10 @@ package decide
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/script"
 )
@@ -28,14 +25,14 @@ func TestInteraction(t *testing.T) {
 	}
 	script.Run(t, script.Options{
 		Protocol: "decide", Object: "decide", Describe: Describe,
-		New: func(cfg protocol.Config, set map[string]int) (protocol.Machine, error) {
+		New: func(cfg protocol.Config, set script.Settings) (protocol.Machine, error) {
 			m, err := New(cfg)
-			if every := set["checkpoint-every"]; err == nil && every > 0 {
-				m.checkpointEvery = every
+			if err == nil {
+				m.checkpointEvery = set.Int("checkpoint-every", m.checkpointEvery)
 			}
 			return m, err
 		},
-		Record: func(b []byte) string {
+		Record: func(_ protocol.Machine, b []byte) string {
 			r, err := c.decodeRecord(b)
 			if err != nil {
 				return err.Error()
@@ -77,23 +74,4 @@ func disk(c *codec, checkpoint []byte, records [][]byte) (map[string]acceptor, e
 }
 
 // TestEveryBugHasAScript: each planted bug is shown step by step.
-func TestEveryBugHasAScript(t *testing.T) {
-	paths, err := filepath.Glob("testdata/bug_*.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all strings.Builder
-	for _, path := range paths {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all.Write(b)
-	}
-	for _, info := range bug.All() {
-		if slices.Contains(info.Protocols, "decide") &&
-			!strings.Contains(all.String(), "bug="+string(info.ID)+"\n") {
-			t.Errorf("no script shows %s", info.ID)
-		}
-	}
-}
+func TestEveryBugHasAScript(t *testing.T) { script.EveryBug(t, "decide") }
