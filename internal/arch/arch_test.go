@@ -72,6 +72,7 @@ var layers = []struct {
 	{"target/server", place{system, 40}},
 	{"target/sim", place{system, 20}},
 	{"target/script", place{system, 20}},
+	{"target/simtest", place{system, 25}},
 	{"cmd/target", place{system, 60}},
 	{"bench/", place{harness, 80}},
 	{"internal/", place{tooling, 0}},

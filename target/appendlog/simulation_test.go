@@ -2,8 +2,6 @@ package appendlog
 
 import (
 	"fmt"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -11,24 +9,8 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
-
-// seeds is how many runs the simulation tests make; SIM_SEEDS asks for more.
-func seeds(t *testing.T, otherwise uint64) uint64 {
-	t.Helper()
-	s := os.Getenv("SIM_SEEDS")
-	if s == "" {
-		if testing.Short() {
-			return otherwise / 10
-		}
-		return otherwise
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		t.Fatalf("SIM_SEEDS: %v", err)
-	}
-	return n
-}
 
 func factory(cfg protocol.Config) (protocol.Machine, error) { return New(cfg) }
 
@@ -60,7 +42,7 @@ func checked(seed uint64) sim.Options {
 // TestSimulation runs the correct protocol under everything the simulation can
 // do to it. That its runs end means that the nodes converge after healing.
 func TestSimulation(t *testing.T) {
-	n := seeds(t, 100)
+	n := simtest.Seeds(t, 100)
 	var total tally
 	err := sim.Sweep(0, n, func(seed uint64) error {
 		tr, err := sim.Run(checked(seed))

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -14,19 +13,8 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
-
-// seeds is how many seeds to run: SIM_SEEDS, or so many.
-func seeds(t *testing.T, otherwise uint64) uint64 {
-	if s := os.Getenv("SIM_SEEDS"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	return otherwise
-}
 
 // watcher knows the order of the writes, and checks what nodes hold.
 type watcher struct {
@@ -155,7 +143,7 @@ func faultsOf(seed uint64) *sim.Faults {
 
 // TestSimulation runs the correct protocol under everything that the claim covers.
 func TestSimulation(t *testing.T) {
-	n := seeds(t, 100)
+	n := simtest.Seeds(t, 100)
 	var mu sync.Mutex
 	var ok, all, hits, quick int
 	err := sim.Sweep(0, n, func(seed uint64) error {

@@ -3,28 +3,15 @@ package commit
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
-
-// seeds is how many seeds to run: SIM_SEEDS, or so many.
-func seeds(t *testing.T, otherwise uint64) uint64 {
-	if s := os.Getenv("SIM_SEEDS"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	return otherwise
-}
 
 // faultsOf draws a mix of faults under which some transactions come through: an
 // election must fit in now and then.
@@ -55,7 +42,7 @@ func checked(name string, seed uint64) (sim.Options, *watcher, *clients) {
 func TestSimulation(t *testing.T) {
 	for name, otherwise := range map[string]uint64{"2pc": 25, "3pc": 25} {
 		t.Run(name, func(t *testing.T) {
-			n := seeds(t, otherwise)
+			n := simtest.Seeds(t, otherwise)
 			total := sweep(t, n, func(seed uint64) (sim.Options, *watcher, *clients) {
 				return checked(name, seed)
 			})
@@ -71,7 +58,7 @@ func TestSimulation(t *testing.T) {
 // TestCrashes runs plain three-phase commit under crashes, which are all that it
 // claims to survive.
 func TestCrashes(t *testing.T) {
-	sweep(t, seeds(t, 20), func(seed uint64) (sim.Options, *watcher, *clients) {
+	sweep(t, simtest.Seeds(t, 20), func(seed uint64) (sim.Options, *watcher, *clients) {
 		opts, w, c := checked("3pc-plain", seed)
 		opts.Faults = &sim.Faults{
 			Think: 60 * time.Millisecond, Every: 500 * time.Millisecond, Last: 600 * time.Millisecond,

@@ -3,7 +3,6 @@ package decide
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -13,24 +12,8 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
-
-// seeds is how many runs the simulation tests make; SIM_SEEDS asks for more.
-func seeds(t *testing.T, otherwise uint64) uint64 {
-	t.Helper()
-	s := os.Getenv("SIM_SEEDS")
-	if s == "" {
-		if testing.Short() {
-			return otherwise / 10
-		}
-		return otherwise
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		t.Fatalf("SIM_SEEDS: %v", err)
-	}
-	return n
-}
 
 // single is a dialog of one request.
 type single struct{ req protocol.Request }
@@ -100,7 +83,7 @@ func checked(seed uint64) sim.Options {
 // TestSimulation runs the correct protocol under everything the simulation can
 // do to it.
 func TestSimulation(t *testing.T) {
-	n := seeds(t, 120)
+	n := simtest.Seeds(t, 120)
 	var total tally
 	err := sim.Sweep(0, n, func(seed uint64) error {
 		tr, err := sim.Run(checked(seed))

@@ -3,8 +3,6 @@ package dmvcc
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -12,25 +10,9 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 	"github.com/ordeal-dev/ordeal/target/txntest"
 )
-
-// seeds is how many runs the simulation tests make; SIM_SEEDS asks for more.
-func seeds(t *testing.T, otherwise uint64) uint64 {
-	t.Helper()
-	s := os.Getenv("SIM_SEEDS")
-	if s == "" {
-		if testing.Short() {
-			return otherwise / 10
-		}
-		return otherwise
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		t.Fatalf("SIM_SEEDS: %v", err)
-	}
-	return n
-}
 
 // run is one run: what it is made of, and what the clients saw.
 type run struct {
@@ -97,7 +79,7 @@ func tune(m *Machine, seed uint64) {
 
 // TestSimulation runs both modes under everything the simulation can do to them.
 func TestSimulation(t *testing.T) {
-	n := seeds(t, 60)
+	n := simtest.Seeds(t, 60)
 	var total tally
 	err := sim.Sweep(0, n, func(seed uint64) error {
 		r := inside(seed, Mode(seed/3%2))

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -18,19 +17,8 @@ import (
 	"github.com/ordeal-dev/ordeal/target/paxos"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
-
-// seeds is how many seeds to run: SIM_SEEDS, or so many.
-func seeds(t *testing.T, otherwise uint64) uint64 {
-	if s := os.Getenv("SIM_SEEDS"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	return otherwise
-}
 
 // visit is a client that acquires a lock and does something under it.
 type visit struct {
@@ -265,7 +253,7 @@ func faultsOf(seed uint64, bounded bool) *sim.Faults {
 // TestSimulation: exclusion while clocks keep to what is declared, the order of
 // tokens with any clocks.
 func TestSimulation(t *testing.T) {
-	n := seeds(t, 120)
+	n := simtest.Seeds(t, 120)
 	var mu sync.Mutex
 	var grants, shared, runs int
 	err := sim.Sweep(0, n, func(seed uint64) error {

@@ -2,8 +2,6 @@ package mvcc
 
 import (
 	"fmt"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -11,25 +9,9 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 	"github.com/ordeal-dev/ordeal/target/txntest"
 )
-
-// seeds is how many runs the simulation tests make; SIM_SEEDS asks for more.
-func seeds(t *testing.T, otherwise uint64) uint64 {
-	t.Helper()
-	s := os.Getenv("SIM_SEEDS")
-	if s == "" {
-		if testing.Short() {
-			return otherwise / 10
-		}
-		return otherwise
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		t.Fatalf("SIM_SEEDS: %v", err)
-	}
-	return n
-}
 
 // mode is one of the protocols.
 type mode struct {
@@ -89,7 +71,7 @@ func tune(s *server, seed uint64) {
 
 // TestSimulation runs all modes under everything the simulation can do to them.
 func TestSimulation(t *testing.T) {
-	n := seeds(t, 120)
+	n := simtest.Seeds(t, 120)
 	var total tally
 	err := sim.Sweep(0, n, func(seed uint64) error {
 		m := modes()[seed%uint64(len(modes()))]

@@ -14,6 +14,7 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
 
 // The checks in this file see only what the clients see. With them the planted
@@ -229,7 +230,8 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 			run := func(seed uint64, bugs bug.Set) error {
 				o := b.opts
 				if b.id == bug.MPNoCheckQuorum {
-					o = available(seed, 3, &topology{})
+					o = new(simtest.Topology).Watch(seed, 3)
+					o.Generate = lists
 				}
 				o.Seed, o.Bugs, o.Describe = seed, bugs, Describe
 				o.New = func(cfg protocol.Config) (protocol.Machine, error) { return New(cfg) }

@@ -7,6 +7,7 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
 
 // onLogs are runs whose nodes keep their records in real logs on bad disks, with a
@@ -30,7 +31,7 @@ func onLogs(seed, every uint64, faults *sim.Faults, more ...sim.FaultKind) sim.O
 // bits in the middle of what was durable.
 func TestDisks(t *testing.T) {
 	t.Parallel()
-	for seed := range seeds(t, 60) {
+	for seed := range simtest.Seeds(t, 60) {
 		opts := onLogs(seed, 20, nil, sim.SyncError, sim.FullDisk, sim.BitFlip)
 		if _, err := sim.Run(opts); err != nil {
 			t.Fatal(err)

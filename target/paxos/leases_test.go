@@ -10,6 +10,7 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
 
 // leaseMode is the protocol lease-read.
@@ -42,7 +43,7 @@ func orders(next sim.Generator) sim.Generator {
 
 // TestLeaseSimulation runs lease reads under everything that the claim covers.
 func TestLeaseSimulation(t *testing.T) {
-	n := seeds(t, 60)
+	n := simtest.Seeds(t, 60)
 	var total tally
 	var local int
 	err := sim.Sweep(0, n, func(seed uint64) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
 
 // changes generates mostly operations of another kind, now and then a change of the
@@ -27,7 +28,7 @@ func changes(next sim.Generator) sim.Generator {
 // TestMembersSimulation changes the members under every fault. What is chosen is
 // judged by the configurations in the log.
 func TestMembersSimulation(t *testing.T) {
-	n := seeds(t, 60)
+	n := simtest.Seeds(t, 60)
 	var mu sync.Mutex
 	var done, small int
 	err := sim.Sweep(0, n, func(seed uint64) error {

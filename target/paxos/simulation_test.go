@@ -3,7 +3,6 @@ package paxos
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -12,19 +11,8 @@ import (
 
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
-
-// seeds is how many seeds to run: SIM_SEEDS, or so many.
-func seeds(t *testing.T, otherwise uint64) uint64 {
-	if s := os.Getenv("SIM_SEEDS"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	return otherwise
-}
 
 // mixed generates operations on all kinds of objects.
 func mixed(rng *rand.Rand, n int) protocol.Request {
@@ -75,7 +63,7 @@ func checked(t testing.TB, seed uint64) (sim.Options, *watcher) {
 // TestSimulation runs the correct protocol under everything that the simulation
 // can do to it.
 func TestSimulation(t *testing.T) {
-	n := seeds(t, 1000)
+	n := simtest.Seeds(t, 1000)
 	var total tally
 	err := sim.Sweep(0, n, func(seed uint64) error {
 		opts, w := checked(t, seed)

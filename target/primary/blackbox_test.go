@@ -13,6 +13,7 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
 
 // The checks in this file see only what the clients see. With them the planted bugs
@@ -228,7 +229,7 @@ func TestPlantedBugsCrashNothing(t *testing.T) {
 	for _, b := range revealings() {
 		t.Run(string(b.id), func(t *testing.T) {
 			t.Parallel()
-			for seed := range seeds(t, 4) {
+			for seed := range simtest.Seeds(t, 4) {
 				_, err := sim.Run(sim.Options{
 					Seed: seed, Bugs: bug.Set{b.id: true}, Describe: Describe,
 					Ops: 80, Recovery: time.Second, Generate: mixed,

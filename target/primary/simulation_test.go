@@ -3,7 +3,6 @@ package primary
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -12,19 +11,8 @@ import (
 
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
-
-// seeds is how many seeds to run: SIM_SEEDS, or so many.
-func seeds(t *testing.T, otherwise uint64) uint64 {
-	if s := os.Getenv("SIM_SEEDS"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	return otherwise
-}
 
 // mixed generates operations on all kinds of objects, transactions of several, and
 // now and then a change of the primary.
@@ -99,7 +87,7 @@ func TestSimulation(t *testing.T) {
 		{mode{name: "primary-async", acks: ackSelf}, 30},
 	} {
 		t.Run(tc.mode.name, func(t *testing.T) {
-			n := seeds(t, tc.runs)
+			n := simtest.Seeds(t, tc.runs)
 			var total tally
 			err := sim.Sweep(0, n, func(seed uint64) error {
 				opts, w := checked(t, seed, tc.mode)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
 
 // onLogs are runs whose nodes keep their records in real logs on bad disks.
@@ -21,7 +22,7 @@ func onLogs(seed uint64, more ...sim.FaultKind) sim.Options {
 func TestDisks(t *testing.T) {
 	t.Parallel()
 	flips := 0
-	for seed := range seeds(t, 100) {
+	for seed := range simtest.Seeds(t, 100) {
 		opts := onLogs(seed, sim.SyncError, sim.FullDisk, sim.BitFlip)
 		tr, err := sim.Run(opts)
 		if err != nil {

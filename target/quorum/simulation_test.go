@@ -3,8 +3,6 @@ package quorum
 import (
 	"fmt"
 	"maps"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -12,24 +10,8 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
+	"github.com/ordeal-dev/ordeal/target/simtest"
 )
-
-// seeds is how many runs the simulation tests make; SIM_SEEDS asks for more.
-func seeds(t *testing.T, otherwise uint64) uint64 {
-	t.Helper()
-	s := os.Getenv("SIM_SEEDS")
-	if s == "" {
-		if testing.Short() {
-			return otherwise / 10
-		}
-		return otherwise
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		t.Fatalf("SIM_SEEDS: %v", err)
-	}
-	return n
-}
 
 // watcher checks the invariants of the protocol while a run goes on. It keeps
 // its own copy of what is durable at each node, made from the records alone.
@@ -253,7 +235,7 @@ func checked(seed uint64) sim.Options {
 // do to it.
 func TestSimulation(t *testing.T) {
 	const shards = 4
-	n := seeds(t, 1000)
+	n := simtest.Seeds(t, 1000)
 	var total tally
 	t.Run("seeds", func(t *testing.T) {
 		for s := range uint64(shards) {
@@ -279,7 +261,7 @@ func TestSimulation(t *testing.T) {
 func TestWipedDisk(t *testing.T) {
 	t.Parallel()
 	wipes := 0
-	for seed := range seeds(t, 200) {
+	for seed := range simtest.Seeds(t, 200) {
 		opts := checked(seed)
 		opts.More = []sim.FaultKind{sim.WipeDisk}
 		tr, err := sim.Run(opts)
