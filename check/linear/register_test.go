@@ -41,13 +41,17 @@ func registerSpans(ops []RegisterOp) []Span {
 	return spans
 }
 
-func registerTwin(ops []RegisterOp) bool {
-	return bruteForce(registerSpans(ops), Nil, func(s Value, i int) []Value {
+func registerStep(ops []RegisterOp) func(s Value, i int) []Value {
+	return func(s Value, i int) []Value {
 		if ops[i].Write {
 			return []Value{ops[i].Value}
 		}
 		return only(s, s == ops[i].Value)
-	})
+	}
+}
+
+func registerTwin(ops []RegisterOp) bool {
+	return bruteForce(registerSpans(ops), Nil, registerStep(ops))
 }
 
 // knownBy is what was known of a history just before time t, or with it: an
@@ -78,6 +82,9 @@ func TestRegisterAgainstTwin(t *testing.T) {
 			t.Fatalf("round %d: %v, twin says %v: %v", round, got, want, ops)
 		}
 		if want {
+			if err := replay(registerSpans(ops), RegisterOrder(ops), Nil, registerStep(ops)); err != nil {
+				t.Fatalf("round %d: %v: %v", round, err, ops)
+			}
 			continue
 		}
 		c := got.Conflict

@@ -55,14 +55,17 @@ func (c *Conflict) Culprits() []int {
 
 // Sentence tells the conflict to a person. name says how to call an operation.
 func (c *Conflict) Sentence(name func(op int) string) string {
-	pairs := make([]string, 0, 2*len(c.Ops))
+	pairs := make([]string, 0, 2*len(c.Ops)+2)
+	all := make([]string, 0, len(c.Ops))
 	for i, op := range c.Ops {
 		called := "an operation that is not known any more"
 		if op >= 0 {
 			called = name(op)
 		}
 		pairs = append(pairs, "{"+strconv.Itoa(i)+"}", called)
+		all = append(all, called)
 	}
+	pairs = append(pairs, "{*}", strings.Join(all, ", "))
 	return strings.NewReplacer(pairs...).Replace(c.Kind.template())
 }
 
@@ -82,6 +85,17 @@ const (
 	// Unwritten: 0 saw what no operation had written that was called before 0
 	// returned.
 	Unwritten
+	// Unfounded: 0 took effect, for its value was seen, and replaced a value that no
+	// operation wrote.
+	Unfounded
+	// Inverted: 0 returned before 1 was called, though it saw, took or replaced what
+	// 1 made, or what came of that.
+	Inverted
+	// Twice: 0 and 1 both took or replaced the one same value.
+	Twice
+	// Circle: each of the operations replaced the value that the one before made,
+	// and the first that of the last.
+	Circle
 )
 
 func (k Kind) template() string {
@@ -94,6 +108,15 @@ func (k Kind) template() string {
 		return "{0} returned before {1} was called, which still saw the object as it was at first"
 	case Unwritten:
 		return "{0} returned what no operation called by then had written"
+	case Unfounded:
+		return "{0} took effect, for what it wrote was seen, and replaced what no operation had written"
+	case Inverted:
+		return "{0} returned before {1} was called, but had to come after it: it saw, took or replaced " +
+			"what {1} made, or what came of that"
+	case Twice:
+		return "both {0} and {1} took or replaced the same value, which was there only once"
+	case Circle:
+		return "each of these replaced what the one before it made, and the first what the last made: {*}"
 	default:
 		return "kind " + strconv.Itoa(int(k)) + " of conflict"
 	}

@@ -1,6 +1,7 @@
 package linear
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -148,3 +149,35 @@ func newWorld(rng *rand.Rand, most int) *world {
 
 // seeded returns a source of randomness for one round.
 func seeded(round int) *rand.Rand { return rand.New(rand.NewPCG(uint64(round), 20)) }
+
+// replay verifies a certificate: order has every operation of known outcome once,
+// nobody stands behind an operation that was called after it had returned, and each
+// step is possible.
+func replay[S any](spans []Span, order []int, start S, step func(s S, op int) []S) error {
+	placed := make([]bool, len(spans))
+	latest := history.Time(-1)
+	states := []S{start}
+	for _, op := range order {
+		if placed[op] {
+			return fmt.Errorf("operation %d stands in %v twice", op, order)
+		}
+		placed[op] = true
+		if spans[op].Return < latest {
+			return fmt.Errorf("operation %d stands too late in %v", op, order)
+		}
+		latest = max(latest, spans[op].Call)
+		var next []S
+		for _, s := range states {
+			next = append(next, step(s, op)...)
+		}
+		if states = next; len(states) == 0 {
+			return fmt.Errorf("operation %d is not possible in %v", op, order)
+		}
+	}
+	for op, s := range spans {
+		if !placed[op] && !s.crashed() {
+			return fmt.Errorf("operation %d is missing in %v", op, order)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+package linear
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// order returns the legal order of everything but refusals that judge found.
+func (c *casRun) order() []int {
+	reads := c.readsByValue()
+	var order []int
+	for _, b := range c.blocks {
+		for v := Value(b.id); ; {
+			g := &c.groups[v]
+			if g.writer != none {
+				order = append(order, int(g.writer))
+			}
+			order = append(order, reads(v)...)
+			if g.next == none {
+				break
+			}
+			v = c.ops[g.next].Value
+		}
+	}
+	return order
+}
+
+// readsByValue returns the reads of a value by their call.
+func (c *casRun) readsByValue() func(v Value) []int {
+	ends := make([]int, len(c.groups)+1)
+	counted := func(op *CASOp) bool { return op.isRead() && !op.crashed() }
+	for i := range c.ops {
+		if op := &c.ops[i]; counted(op) {
+			ends[op.Value+1]++
+		}
+	}
+	for v := range c.groups {
+		ends[v+1] += ends[v]
+	}
+	all := make([]int, ends[len(c.groups)])
+	next := slices.Clone(ends)
+	for _, i := range c.byCall() {
+		if op := &c.ops[i]; counted(op) {
+			all[next[op.Value]] = i
+			next[op.Value]++
+		}
+	}
+	return func(v Value) []int { return all[ends[v]:ends[v+1]] }
+}
+
+func (c *casRun) byCall() []int {
+	order := byCall(len(c.ops), func(i int) Span { return c.ops[i].Span })
+	if order == nil {
+		order = make([]int, len(c.ops))
+		for i := range order {
+			order[i] = i
+		}
+	}
+	return order
+}
+
+// held is where in an order a value is there: after at least from and less than to
+// operations.
+type held struct{ from, to int }
+
+// holds says of every value where it is held.
+func (c *casRun) holds(order []int) []held {
+	spans := make([]held, len(c.groups))
+	for v := range spans {
+		spans[v] = held{from: math.MaxInt, to: math.MaxInt}
+	}
+	now := Nil
+	spans[now].from = 0
+	for i, n := range order {
+		if op := &c.ops[n]; !op.isRead() {
+			spans[now].to = i + 1
+			now = op.Value
+			spans[now].from = i + 1
+		}
+	}
+	return spans
+}
+
+// refusal is a refused swap and how many operations of the order stand before it.
+type refusal struct{ op, place int }
+
+// withRefusals puts the refusals into an order, each as early as real time allows
+// and its value is not held. Earlier is never worse for those behind it, so this
+// order has room for all of them if it is found here.
+func (c *casRun) withRefusals(order []int) ([]int, Result) {
+	if c.refusals == 0 {
+		return order, Result{Answer: Linearizable}
+	}
+	lowest, highest := c.rooms(order)
+	spans := c.holds(order)
+	var placed []refusal
+	var open returns // the refusals that were placed, op being the index in placed
+	floor := 0
+	for _, i := range c.byCall() {
+		op := &c.ops[i]
+		if op.Kind != CASRefused || op.crashed() {
+			continue
+		}
+		for len(open) > 0 && open[0].at < op.Call {
+			floor = max(floor, placed[open.pop().op].place)
+		}
+		p := max(floor, lowest[i])
+		if s := spans[op.Old]; s.from <= p && p < s.to {
+			p = s.to
+		}
+		if p > highest[i] {
+			return nil, notApplicable("a refused compare-and-set told only what it did not " +
+				"find, and the order found for the others has no place for it")
+		}
+		open.push(due{op.Return, len(placed)})
+		placed = append(placed, refusal{i, p})
+	}
+	slices.SortStableFunc(placed, func(a, b refusal) int { return cmp.Compare(a.place, b.place) })
+	merged := make([]int, 0, len(order)+len(placed))
+	for i := 0; i <= len(order); i++ {
+		for len(placed) > 0 && placed[0].place == i {
+			merged = append(merged, placed[0].op)
+			placed = placed[1:]
+		}
+		if i < len(order) {
+			merged = append(merged, order[i])
+		}
+	}
+	return merged, Result{Answer: Linearizable}
+}
+
+// rooms returns, for every refusal, how many operations of the order stand before
+// it at least and at most.
+func (c *casRun) rooms(order []int) (lowest, highest map[int]int) {
+	lowest, highest = map[int]int{}, map[int]int{}
+	byReturn, byStart := slices.Clone(order), slices.Clone(order)
+	position := make(map[int]int, len(order))
+	for i, n := range order {
+		position[n] = i
+	}
+	slices.SortFunc(byReturn, func(a, b int) int {
+		return cmp.Compare(c.ops[a].Return, c.ops[b].Return)
+	})
+	slices.SortFunc(byStart, func(a, b int) int {
+		return cmp.Compare(c.ops[a].Call, c.ops[b].Call)
+	})
+	var refused []int
+	for i := range c.ops {
+		if c.ops[i].Kind == CASRefused && !c.ops[i].crashed() {
+			refused = append(refused, i)
+		}
+	}
+	slices.SortFunc(refused, func(a, b int) int { return cmp.Compare(c.ops[a].Call, c.ops[b].Call) })
+	least := 0
+	for _, i := range refused {
+		for len(byReturn) > 0 && c.ops[byReturn[0]].Return < c.ops[i].Call {
+			least = max(least, position[byReturn[0]]+1)
+			byReturn = byReturn[1:]
+		}
+		lowest[i] = least
+	}
+	slices.SortFunc(refused, func(a, b int) int { return cmp.Compare(c.ops[b].Return, c.ops[a].Return) })
+	most := len(order)
+	for _, i := range refused {
+		for len(byStart) > 0 && c.ops[byStart[len(byStart)-1]].Call > c.ops[i].Return {
+			most = min(most, position[byStart[len(byStart)-1]])
+			byStart = byStart[:len(byStart)-1]
+		}
+		highest[i] = most
+	}
+	return lowest, highest
+}
