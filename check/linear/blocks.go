@@ -39,6 +39,13 @@ func (b *block) middle() (half, rest history.Time) {
 	return b.first>>1 + b.last>>1 + b.first&b.last&1, (b.first ^ b.last) & 1
 }
 
+// compare compares the sums of first and last.
+func (b *block) compare(o *block) int {
+	half, rest := b.middle()
+	halfO, restO := o.middle()
+	return cmp.Or(cmp.Compare(half, halfO), cmp.Compare(rest, restO))
+}
+
 // arrange sorts blocks into an order that real time allows. If there is none it
 // returns two that are forced both ways.
 //
@@ -47,11 +54,7 @@ func (b *block) middle() (half, rest history.Time) {
 // this order some earlier u has last(u) > first(v), then first(u) < last(v): the
 // two are forced both ways.
 func arrange(blocks []block) (u, v *block) {
-	slices.SortFunc(blocks, func(a, b block) int {
-		ha, ra := a.middle()
-		hb, rb := b.middle()
-		return cmp.Or(cmp.Compare(ha, hb), cmp.Compare(ra, rb))
-	})
+	slices.SortFunc(blocks, func(a, b block) int { return a.compare(&b) })
 	return overlap(blocks)
 }
 

@@ -50,14 +50,7 @@ func (c *casRun) readsByValue() func(v Value) []int {
 }
 
 func (c *casRun) byCall() []int {
-	order := byCall(len(c.ops), func(i int) Span { return c.ops[i].Span })
-	if order == nil {
-		order = make([]int, len(c.ops))
-		for i := range order {
-			order[i] = i
-		}
-	}
-	return order
+	return orderByCall(len(c.ops), func(i int) Span { return c.ops[i].Span })
 }
 
 // held is where in an order a value is there: after at least from and less than to

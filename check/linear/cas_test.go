@@ -1,10 +1,6 @@
 package linear
 
-import (
-	"testing"
-
-	"github.com/ordeal-dev/ordeal/history"
-)
+import "testing"
 
 // randomCAS draws the history of a register with compare-and-set.
 func randomCAS(w *world, refusals bool) []CASOp {
@@ -35,20 +31,12 @@ func randomCAS(w *world, refusals bool) []CASOp {
 	for range w.IntN(3) { // spoil it
 		switch op := &ops[w.IntN(len(ops))]; op.Kind {
 		case CASRead:
-			op.Value = Value(w.IntN(int(values) + 1))
+			op.Value = Value(w.IntN(int(values) + 2))
 		case CASSwap, CASRefused:
-			op.Old = Value(w.IntN(int(values) + 1))
+			op.Old = Value(w.IntN(int(values) + 2))
 		}
 	}
 	return ops
-}
-
-func casSpans(ops []CASOp) []Span {
-	spans := make([]Span, len(ops))
-	for i := range ops {
-		spans[i] = ops[i].Span
-	}
-	return spans
 }
 
 func casStep(ops []CASOp) func(s Value, i int) []Value {
@@ -66,49 +54,20 @@ func casStep(ops []CASOp) func(s Value, i int) []Value {
 	}
 }
 
-func TestCASAgainstTwin(t *testing.T) {
-	for name, refusals := range map[string]bool{"plain": false, "with refusals": true} {
-		t.Run(name, func(t *testing.T) {
-			var seen tally
-			for round := range rounds(t, 5000) {
-				ops := randomCAS(newWorld(seeded(round), 10), refusals)
-				got := CAS(ops)
-				if got.Answer == NotApplicable && refusals {
-					seen.other++
-					continue
-				}
-				want := bruteForce(casSpans(ops), Nil, casStep(ops))
-				seen.count(want)
-				if (got.Answer == Linearizable) != want {
-					t.Fatalf("round %d: %v, twin says %v: %v", round, got, want, ops)
-				}
-				if want {
-					if err := replay(casSpans(ops), CASOrder(ops), Nil, casStep(ops)); err != nil {
-						t.Fatalf("round %d: %v: %v", round, err, ops)
-					}
-					continue
-				}
-				known := knownCAS(ops, got.Conflict.At)
-				if len(got.Conflict.Culprits()) > 4 && got.Conflict.Kind != Circle ||
-					bruteForce(casSpans(known), Nil, casStep(known)) {
-					t.Fatalf("round %d: %+v was not certain: %v", round, got.Conflict, ops)
-				}
-			}
-			seen.check(t)
-		})
+func casEngine(refusals bool) *engine[CASOp, Value] {
+	return &engine[CASOp, Value]{
+		draw: func(w *world) []CASOp { return randomCAS(w, refusals) },
+		run:  CAS, order: CASOrder, step: casStep,
+		span:    func(op *CASOp) *Span { return &op.Span },
+		changes: func(op *CASOp) bool { return op.Kind == CASWrite || op.Kind == CASSwap },
+		rename: func(op *CASOp, name func(Value) Value) {
+			op.Old, op.Value = name(op.Old), name(op.Value)
+		},
+		kinds:   []Kind{Opposed, Initial, Unwritten, Unfounded, Inverted, Twice, Circle},
+		partial: refusals,
 	}
 }
 
-// knownCAS is what was known of a history with time t.
-func knownCAS(ops []CASOp, t history.Time) []CASOp {
-	var known []CASOp
-	for _, op := range ops {
-		if op.Return > t {
-			op.Return = history.Never
-		}
-		if op.Call <= t {
-			known = append(known, op)
-		}
-	}
-	return known
-}
+func TestCASAgainstTwin(t *testing.T)      { casEngine(false).test(t, 6000) }
+func TestCASChanges(t *testing.T)          { casEngine(false).testChanges(t, 2000) }
+func TestRefusalsAgainstTwin(t *testing.T) { casEngine(true).test(t, 6000) }

@@ -33,14 +33,6 @@ func randomRegister(w *world) []RegisterOp {
 	return ops
 }
 
-func registerSpans(ops []RegisterOp) []Span {
-	spans := make([]Span, len(ops))
-	for i := range ops {
-		spans[i] = ops[i].Span
-	}
-	return spans
-}
-
 func registerStep(ops []RegisterOp) func(s Value, i int) []Value {
 	return func(s Value, i int) []Value {
 		if ops[i].Write {
@@ -50,69 +42,41 @@ func registerStep(ops []RegisterOp) func(s Value, i int) []Value {
 	}
 }
 
-func registerTwin(ops []RegisterOp) bool {
-	return bruteForce(registerSpans(ops), Nil, registerStep(ops))
+var registerEngine = engine[RegisterOp, Value]{
+	draw: randomRegister, run: Register, order: RegisterOrder, step: registerStep,
+	span:    func(op *RegisterOp) *Span { return &op.Span },
+	changes: func(op *RegisterOp) bool { return op.Write },
+	rename:  func(op *RegisterOp, name func(Value) Value) { op.Value = name(op.Value) },
+	kinds:   []Kind{Opposed, Initial, Unwritten},
+	exact:   true,
 }
 
-// knownBy is what was known of a history just before time t, or with it: an
-// operation without return by then has an unknown outcome, and one without call is
-// not there.
-func knownBy(ops []RegisterOp, t history.Time, with bool) []RegisterOp {
-	var known []RegisterOp
-	for _, op := range ops {
-		if op.Return > t || op.Return == t && !with {
-			op.Return = history.Never
-		}
-		if op.Call <= t {
-			known = append(known, op)
-		}
-	}
-	return known
-}
+func TestRegisterAgainstTwin(t *testing.T) { registerEngine.test(t, 6000) }
+func TestRegisterChanges(t *testing.T)     { registerEngine.testChanges(t, 2000) }
 
-func TestRegisterAgainstTwin(t *testing.T) {
-	var seen tally
-	for round := range rounds(t, 6000) {
-		w := newWorld(seeded(round), 10)
-		ops := randomRegister(w)
-		want := registerTwin(ops)
-		seen.count(want)
+// TestRegisterCulprits takes the culprits for a history of their own, beside writes
+// of unknown outcome.
+func TestRegisterCulprits(t *testing.T) {
+	for round := range rounds(t, 3000) {
+		ops := randomRegister(newWorld(seeded(round), 10))
 		got := Register(ops)
-		if (got.Answer == Linearizable) != want || got.Answer == NotApplicable {
-			t.Fatalf("round %d: %v, twin says %v: %v", round, got, want, ops)
-		}
-		if want {
-			if err := replay(registerSpans(ops), RegisterOrder(ops), Nil, registerStep(ops)); err != nil {
-				t.Fatalf("round %d: %v: %v", round, err, ops)
-			}
+		if got.Answer != Violation {
 			continue
 		}
-		c := got.Conflict
 		var culprits []RegisterOp
-		for _, i := range c.Culprits() {
+		for _, i := range got.Conflict.Culprits() {
 			culprits = append(culprits, ops[i])
 		}
-		if len(culprits) > 4 || registerTwin(withWrites(culprits, ops)) {
-			t.Fatalf("round %d: %+v is no conflict: %v", round, c, ops)
+		for _, op := range ops {
+			if op.Write && !slices.Contains(culprits, op) {
+				op.Return = history.Never
+				culprits = append(culprits, op)
+			}
 		}
-		if !registerTwin(knownBy(ops, c.At, false)) || registerTwin(knownBy(ops, c.At, true)) {
-			t.Fatalf("round %d: not certain with time %d: %v", round, c.At, ops)
-		}
-	}
-	seen.check(t)
-}
-
-// withWrites adds the writes of the values that are read, as if their outcome were
-// unknown, so that culprits are a history of their own.
-func withWrites(culprits, ops []RegisterOp) []RegisterOp {
-	all := slices.Clone(culprits)
-	for _, op := range ops {
-		if op.Write && !slices.Contains(all, op) {
-			op.Return = history.Never
-			all = append(all, op)
+		if registerEngine.legal(culprits) {
+			t.Fatalf("round %d: %+v is no conflict: %v", round, got.Conflict, ops)
 		}
 	}
-	return all
 }
 
 // TestRegisterMonitor feeds the events one by one and looks for the earliest one

@@ -96,6 +96,29 @@ const (
 	// Circle: each of the operations replaced the value that the one before made,
 	// and the first that of the last.
 	Circle
+	// Clash: 0 and 1 tell different positions of one value, or one position of
+	// different values.
+	Clash
+	// Misordered: 0 returned before 1 was called, although the value of 0 has a
+	// greater position than that of 1, as 2 and 3 tell.
+	Misordered
+	// Overlap: 0 and 1 acquired a lock, and when the later of them returned neither
+	// had begun to release it.
+	Overlap
+	// Missing: 0 returned before 1 was called, which did not see what 0 had made and
+	// nothing ever removes.
+	Missing
+	// Shrunk: 0 returned before 1 was called, and 1 saw less than 0, though nothing
+	// is ever removed.
+	Shrunk
+	// Incomparable: each of 0 and 1 saw something that the other did not, though
+	// nothing is ever removed.
+	Incomparable
+	// Between: 0 returned before 1 was called, but 2 saw what 1 made and not what 0
+	// made.
+	Between
+
+	lastKind
 )
 
 func (k Kind) template() string {
@@ -117,6 +140,21 @@ func (k Kind) template() string {
 		return "both {0} and {1} took or replaced the same value, which was there only once"
 	case Circle:
 		return "each of these replaced what the one before it made, and the first what the last made: {*}"
+	case Clash:
+		return "{0} and {1} contradict each other about a position"
+	case Misordered:
+		return "{0} returned before {1} was called, although its value has the greater position: {2} " +
+			"tells one and {3} the other"
+	case Overlap:
+		return "when {1} returned, {0} had returned, too, and neither had begun to release the lock"
+	case Missing:
+		return "{0} returned before {1} was called, which did not see it"
+	case Shrunk:
+		return "{0} returned before {1} was called, which saw less than {0} had seen"
+	case Incomparable:
+		return "each of {0} and {1} saw something that the other did not"
+	case Between:
+		return "{0} returned before {1} was called, but {2} saw only {1}"
 	default:
 		return "kind " + strconv.Itoa(int(k)) + " of conflict"
 	}

@@ -92,6 +92,18 @@ func byCall(n int, span func(i int) Span) []int {
 	return order
 }
 
+// orderByCall is byCall, spelled out if they are sorted.
+func orderByCall(n int, span func(i int) Span) []int {
+	order := byCall(n, span)
+	if order == nil {
+		order = make([]int, n)
+		for i := range order {
+			order[i] = i
+		}
+	}
+	return order
+}
+
 // backwards says that an operation ends before it begins.
 func backwards(op int, s Span) string {
 	return fmt.Sprintf("operation %d returns at %d, before its call at %d", op, s.Return, s.Call)

@@ -3,9 +3,6 @@ package linear
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
-	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
 )
@@ -67,40 +64,6 @@ func only[S any](s S, ok bool) []S {
 		return []S{s}
 	}
 	return nil
-}
-
-// rounds is how many random histories a test tries: CHECK_ROUNDS, or few.
-func rounds(t testing.TB, few int) int {
-	text := os.Getenv("CHECK_ROUNDS")
-	if text == "" {
-		return few
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("CHECK_ROUNDS: %v", err)
-	}
-	return n
-}
-
-// tally counts verdicts and insists that both kinds were seen often.
-type tally struct{ legal, illegal, other int }
-
-func (c *tally) count(legal bool) {
-	if legal {
-		c.legal++
-	} else {
-		c.illegal++
-	}
-}
-
-func (c *tally) check(t *testing.T) {
-	t.Helper()
-	all := c.legal + c.illegal
-	t.Logf("%d legal, %d illegal, %d not applicable", c.legal, c.illegal, c.other)
-	if all == 0 || c.legal*10 < all || c.illegal*10 < all {
-		t.Errorf("%d legal and %d illegal histories: each should be a tenth of all",
-			c.legal, c.illegal)
-	}
 }
 
 // world draws random histories: spans with many ties, and the moments at which
