@@ -144,7 +144,9 @@ func (c *casRun) rooms(order []int) (lowest, highest map[int]int) {
 			refused = append(refused, i)
 		}
 	}
-	slices.SortFunc(refused, func(a, b int) int { return cmp.Compare(c.ops[a].Call, c.ops[b].Call) })
+	slices.SortFunc(refused, func(a, b int) int {
+		return cmp.Compare(c.ops[a].Call, c.ops[b].Call)
+	})
 	least := 0
 	for _, i := range refused {
 		for len(byReturn) > 0 && c.ops[byReturn[0]].Return < c.ops[i].Call {
@@ -153,7 +155,9 @@ func (c *casRun) rooms(order []int) (lowest, highest map[int]int) {
 		}
 		lowest[i] = least
 	}
-	slices.SortFunc(refused, func(a, b int) int { return cmp.Compare(c.ops[b].Return, c.ops[a].Return) })
+	slices.SortFunc(refused, func(a, b int) int {
+		return cmp.Compare(c.ops[b].Return, c.ops[a].Return)
+	})
 	most := len(order)
 	for _, i := range refused {
 		for len(byStart) > 0 && c.ops[byStart[len(byStart)-1]].Call > c.ops[i].Return {

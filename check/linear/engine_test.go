@@ -27,7 +27,7 @@ type engine[T any, S comparable] struct {
 	forget func(op *T)
 	// rename replaces the values of an operation.
 	rename func(op *T, name func(Value) Value)
-	// kinds are the kinds of conflicts that there are.
+	// kinds are the kinds of conflicts that have to be found.
 	kinds []Kind
 	// partial: the engine need not be applicable.
 	partial bool
@@ -119,11 +119,6 @@ func (e *engine[T, S]) test(t *testing.T, few int) {
 	for _, k := range e.kinds {
 		if kinds[k] == 0 {
 			t.Errorf("no conflict of kind %d", k)
-		}
-	}
-	for k, n := range kinds {
-		if !slices.Contains(e.kinds, k) {
-			t.Errorf("%d conflicts of kind %d", n, k)
 		}
 	}
 }

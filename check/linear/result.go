@@ -117,6 +117,17 @@ const (
 	// Between: 0 returned before 1 was called, but 2 saw what 1 made and not what 0
 	// made.
 	Between
+	// Repeated: 0 saw one value twice.
+	Repeated
+	// Diverged: 0 and 1 saw the same elements in different orders, or different ones
+	// at one position.
+	Diverged
+	// Reordered: 0 returned before 1 was called, but 2 saw what 1 made before what
+	// 0 made.
+	Reordered
+	// Gap: when 0 returned, fewer operations had been called than its answer tells
+	// of.
+	Gap
 
 	lastKind
 )
@@ -155,6 +166,14 @@ func (k Kind) template() string {
 		return "each of {0} and {1} saw something that the other did not"
 	case Between:
 		return "{0} returned before {1} was called, but {2} saw only {1}"
+	case Repeated:
+		return "{0} saw one value twice"
+	case Diverged:
+		return "what {0} saw and what {1} saw differ at a position that both have"
+	case Reordered:
+		return "{0} returned before {1} was called, but {2} saw {1} come first"
+	case Gap:
+		return "{0} tells of more operations than had been called when it returned"
 	default:
 		return "kind " + strconv.Itoa(int(k)) + " of conflict"
 	}

@@ -72,10 +72,12 @@ func revisionEngine(shared bool) *engine[RevisionOp, revisionState] {
 		kinds = append(kinds, Opposed)
 	}
 	return &engine[RevisionOp, revisionState]{
-		draw:    func(w *world) []RevisionOp { return randomRevisions(w, shared) },
-		run:     func(ops []RevisionOp) Result { return Revisions(ops, o) },
-		order:   func(ops []RevisionOp) []int { return RevisionsOrder(ops, o) },
-		step:    func(ops []RevisionOp) func(revisionState, int) []revisionState { return revisionStep(ops, shared) },
+		draw:  func(w *world) []RevisionOp { return randomRevisions(w, shared) },
+		run:   func(ops []RevisionOp) Result { return Revisions(ops, o) },
+		order: func(ops []RevisionOp) []int { return RevisionsOrder(ops, o) },
+		step: func(ops []RevisionOp) func(revisionState, int) []revisionState {
+			return revisionStep(ops, shared)
+		},
 		span:    func(op *RevisionOp) *Span { return &op.Span },
 		changes: func(op *RevisionOp) bool { return op.Write },
 		forget:  func(op *RevisionOp) { op.Position = Unknown },
