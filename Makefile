@@ -14,7 +14,8 @@ lint:   ## gofmt, go vet, staticcheck
 bench:  ## run the benchmarks of docs/PERFORMANCE.md
 	go test -run '^$$' -bench . -benchmem ./history ./check ./workload ./cluster/... && go run ./bench/throughput
 fuzz:   ## fuzz the codecs for a minute each
-	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m ./history && go test -run '^$$' -fuzz FuzzEDN -fuzztime 1m ./history
+	for f in FuzzDecode FuzzEDN FuzzForms FuzzParseValue; do \
+	  go test -run '^$$' -fuzz $$f -fuzztime 1m -fuzzminimizetime 5x ./history || exit 1; done
 sim:    ## simulate the protocols over 10,000 seeds each
 	SIM_SEEDS=10000 go test -timeout 3h -run 'Sim|Disks' ./target/...
 recall: ## run every planted bug and write docs/RECALL.md (hours)

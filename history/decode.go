@@ -1,12 +1,14 @@
 package history
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -34,6 +36,9 @@ type parser struct {
 	// ended is true once it looked for more at the end of b: if that is not the end
 	// of the input, an error may only mean that the rest was missing.
 	ended bool
+	// lax strings need not be UTF-8: they are for people only. In a value, where two
+	// different strings must not become one, that is an error.
+	lax bool
 
 	// Stacks of the elements of unfinished lists, maps and transactions.
 	vals   []Value
@@ -386,8 +391,17 @@ func (p *parser) oddStr(i int) ([]byte, error) {
 		}
 		return nil, p.errorf(start, "bad string: %v", err)
 	}
+	if !p.lax && strings.Contains(s, "\ufffd") && !replaced(p.b[start:i]) {
+		return nil, p.errorf(start, "a string that is not UTF-8")
+	}
 	p.i = i + 1
 	return []byte(s), nil
+}
+
+// replaced reports whether the U+FFFD of a string was there when it was written.
+func replaced(raw []byte) bool {
+	return bytes.Contains(raw, []byte("\ufffd")) && utf8.Valid(raw) ||
+		bytes.Contains(bytes.ToLower(raw), []byte(`\ufffd`)) && utf8.Valid(raw)
 }
 
 // number reads a number: an integer if it looks like one and fits 64 bits.

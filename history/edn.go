@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -25,6 +26,10 @@ type ednParser struct {
 	ended bool
 	// remark is true when that was in a comment.
 	remark bool
+	// lax strings need not be UTF-8: they are for people only. In a value, where two
+	// different strings must not become one, the first that is not is an error.
+	lax bool
+	bad *syntaxError
 
 	// Stacks of the elements of unfinished lists, maps and transactions.
 	vals   []Value
@@ -183,7 +188,15 @@ func (p *ednParser) valid(s []byte) []byte {
 	if utf8.Valid(s) {
 		return s
 	}
+	p.notUTF8()
 	return bytes.ToValidUTF8(s, []byte("\uFFFD"))
+}
+
+// notUTF8 notes that there is such a text before this place.
+func (p *ednParser) notUTF8() {
+	if !p.lax && p.bad == nil {
+		p.bad = &syntaxError{at: p.i - 1, msg: "a text that is not UTF-8 ends here"}
+	}
 }
 
 func (p *ednParser) list(depth int) (Value, error) {
@@ -409,6 +422,9 @@ func (p *ednParser) escapedStr(start, i int) (Value, error) {
 		}
 		if p.b[i] == 'u' && i+5 <= len(p.b) {
 			if n, err := strconv.ParseUint(string(p.b[i+1:i+5]), 16, 16); err == nil {
+				if utf16.IsSurrogate(rune(n)) {
+					p.notUTF8() // nothing that prints EDN writes half characters
+				}
 				s = utf8.AppendRune(s, rune(n))
 				i += 4
 				continue

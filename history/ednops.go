@@ -80,7 +80,7 @@ func (p *ednParser) parse(c *part) {
 	p.b, p.i = c.b, 0
 	for {
 		at := p.i
-		p.ended, p.remark, p.discards = false, false, 0
+		p.ended, p.remark, p.discards, p.bad = false, false, 0, nil
 		p.vals, p.fields = p.vals[:0], p.fields[:0]
 		b, err := p.next()
 		if err == nil && p.i >= len(p.b) {
@@ -134,6 +134,8 @@ func (p *ednParser) op(e *parsed) error {
 		case c == '}':
 			p.i++
 			return p.whole(e, seen)
+		case p.bad != nil:
+			return p.bad
 		}
 		name, err := p.opName()
 		if err != nil {
@@ -150,14 +152,18 @@ func (p *ednParser) op(e *parsed) error {
 	}
 }
 
-// opFields are the fields that an operation has.
-type opFields struct{ typ, f bool }
+// opFields are the fields that an operation has, as bits.
+type opFields uint16
+
+func (s opFields) has(f field) bool { return s&(1<<f) != 0 }
 
 func (p *ednParser) whole(e *parsed, seen opFields) error {
 	switch {
-	case !seen.typ:
+	case p.bad != nil:
+		return p.bad
+	case !seen.has(fieldType):
 		return p.errorf(int(e.at), "an operation without :type")
-	case !seen.f:
+	case !seen.has(fieldF):
 		e.F = unnamed
 	}
 	return nil
@@ -175,42 +181,49 @@ func (p *ednParser) opName() (string, error) {
 
 // opField reads one field of an operation.
 func (p *ednParser) opField(e *parsed, name string, seen *opFields) error {
-	at := p.i
-	switch name {
-	case "value":
+	at, f := p.i, fieldOf([]byte(name))
+	if f != fieldUnknown && seen.has(f) {
+		return p.errorf(at, "a second :%s", name)
+	}
+	*seen |= 1 << f
+	p.lax = f == fieldError || f == fieldUnknown
+	switch f {
+	case fieldValue:
 		return p.opValue(e)
-	case "type":
+	case fieldType:
 		v, err := p.form(1)
 		text, _ := v.AsString()
-		if e.Type, seen.typ = parseType([]byte(text)); err == nil && !seen.typ {
+		t, isType := parseType([]byte(text))
+		if err == nil && !isType {
 			return p.errorf(at, ":type is %s: want :invoke, :ok, :fail or :info", brief(v))
 		}
+		e.Type = t
 		return err
-	case "process":
+	case fieldProcess:
 		return p.opProcess(e)
-	case "f":
+	case fieldF:
 		v, err := p.form(1)
 		text, isText := v.AsString()
 		if err == nil && !isText {
 			return p.errorf(at, ":f is %s: want a keyword", brief(v))
 		}
-		e.F, seen.f = F(text), true
+		e.F = F(text)
 		return err
-	case "key": // as in the key-value logs of Porcupine's tests
+	case fieldKey: // as in the key-value logs of Porcupine's tests
 		v, err := p.form(1)
 		if !v.IsNil() {
 			e.Key = Key(p.nameOf(v))
 		}
 		return err
-	case "time":
+	case fieldTime:
 		n, has, err := p.opNumber(name)
 		e.Time, e.hasTime = Time(n), has
 		return err
-	case "index":
+	case fieldIndex:
 		n, has, err := p.opNumber(name)
 		e.Index, e.hasIndex = n, has
 		return err
-	case "error":
+	case fieldError:
 		v, err := p.form(1)
 		if text, isText := v.AsString(); isText {
 			e.Error = text

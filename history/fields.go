@@ -79,7 +79,11 @@ func (d *eventDecoder) decode(loose bool) error {
 		}
 		f := fieldOf(name)
 		p.space()
+		if f != fieldUnknown && d.has(f) {
+			return p.errorf(p.i, "a second %q", name)
+		}
 		d.at[f] = int32(p.i)
+		p.lax = f == fieldError || f == fieldUnknown
 		if err := d.field(f); err != nil {
 			return err
 		}

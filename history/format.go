@@ -13,8 +13,14 @@ type Form string
 const (
 	AnyForm  Form = ""
 	OwnForm  Form = "ordeal"
-	EDNForm  Form = "edn"
 	JSONForm Form = "json"
+	EDNForm  Form = "edn"
+	// LogForm is what Jepsen prints while a test runs.
+	LogForm Form = "jepsen-log"
+	// The sessions of transactional checkers, which know no time.
+	PlumeForm    Form = "plume"
+	SessionsForm Form = "sessions"
+	DBCopForm    Form = "dbcop"
 )
 
 // form says how a form looks and is read.
@@ -30,6 +36,10 @@ type form struct {
 func forms() []form {
 	return []form{
 		{OwnForm, "this program's JSON lines", ownForm, readOwn},
+		{DBCopForm, "dbcop's JSON, bincode or text: sessions of transactions", dbcopForm, readDBCop},
+		{PlumeForm, "Plume's text, w(key,value,session,transaction)", plumeForm, readPlume},
+		{SessionsForm, "AWDIT's text, sessions of \"w key value\"", sessionsForm, readSessions},
+		{LogForm, "log of a Jepsen test, as those of Porcupine's tests", logForm, readLog},
 		{JSONForm, "JSON of elle-cli: objects with Jepsen's field names", jsonForm, readJSONOps},
 		{EDNForm, "EDN of Jepsen, Knossos, Elle, and of Porcupine's key-value tests", ednForm, readEDN},
 	}

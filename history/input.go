@@ -37,6 +37,8 @@ type input struct {
 	out int64
 	// packed names the compression, empty if there is none.
 	packed string
+	// free is how many bytes it may become whatever it was.
+	free int64
 }
 
 // counter counts what is read.
@@ -53,7 +55,7 @@ func (c *counter) Read(b []byte) (int, error) {
 
 // newInput looks at the first bytes of r.
 func newInput(r io.Reader, size int64) (*input, error) {
-	in := &input{raw: &counter{r: r}, size: size, close: func() {}}
+	in := &input{raw: &counter{r: r}, size: size, free: inflateFree, close: func() {}}
 	magic := make([]byte, 4)
 	n, err := io.ReadFull(in.raw, magic)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
@@ -85,9 +87,9 @@ func (in *input) Read(b []byte) (int, error) {
 	n, err := in.r.Read(b)
 	in.out += int64(n)
 	switch {
-	case in.packed != "" && in.out > inflateFree+inflateRatio*in.raw.n.Load():
-		return 0, fmt.Errorf("%s: %d bytes became more than %d: this is no history",
-			in.packed, in.raw.n.Load(), in.out)
+	case in.packed != "" && in.out > in.free+inflateRatio*in.raw.n.Load():
+		return 0, fmt.Errorf("%s: %d bytes became %d: this is no history", in.packed,
+			in.raw.n.Load(), in.out)
 	case err == nil || err == io.EOF:
 		return n, err
 	case in.packed != "" && errors.Is(err, io.ErrUnexpectedEOF):

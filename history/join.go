@@ -168,7 +168,7 @@ func (j *joiner) complete(e *Event) error {
 			e.Process, e.F)
 	}
 	op := &j.h.Ops[at-1]
-	if e.F != op.F && !j.loose {
+	if e.F != op.F {
 		return badEvent("f", "process %d completes %s but invoked %s at index %d",
 			e.Process, e.F, op.F, op.Index)
 	}

@@ -460,7 +460,7 @@ var (
 // fits 64 bits is an integer, any other number a float. It copies what it keeps
 // of b.
 func ParseValue(b []byte) (Value, error) {
-	p := parser{b: b}
+	p := parser{b: b, lax: true}
 	v, err := p.value(0)
 	if p.space(); err == nil && p.i < len(p.b) {
 		err = p.errorf(p.i, "%s after the value", p.here())
