@@ -128,6 +128,11 @@ const (
 	// Gap: when 0 returned, fewer operations had been called than its answer tells
 	// of.
 	Gap
+	// Undercount: more operations than 0 tells of had returned when it was called.
+	Undercount
+	// Skipped: more operations were called after 0 had returned, and returned before
+	// 1 was called, than 1 tells of beyond those of 0.
+	Skipped
 
 	lastKind
 )
@@ -174,6 +179,11 @@ func (k Kind) template() string {
 		return "{0} returned before {1} was called, but {2} saw {1} come first"
 	case Gap:
 		return "{0} tells of more operations than had been called when it returned"
+	case Undercount:
+		return "{0} tells of fewer operations than had returned before it was called"
+	case Skipped:
+		return "more operations took place between the return of {0} and the call of {1} than the two " +
+			"differ by"
 	default:
 		return "kind " + strconv.Itoa(int(k)) + " of conflict"
 	}
