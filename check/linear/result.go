@@ -66,7 +66,7 @@ func (c *Conflict) Sentence(name func(op int) string) string {
 		all = append(all, called)
 	}
 	pairs = append(pairs, "{*}", strings.Join(all, ", "))
-	return strings.NewReplacer(pairs...).Replace(c.Kind.template())
+	return strings.NewReplacer(pairs...).Replace(c.Kind.template(len(c.Ops)))
 }
 
 // Kind is a kind of conflict. The comments number the operations of Conflict.Ops
@@ -133,11 +133,20 @@ const (
 	// Skipped: more operations were called after 0 had returned, and returned before
 	// 1 was called, than 1 tells of beyond those of 0.
 	Skipped
+	// Occupied: 0 found nothing, but one or the other of what the rest enqueued was
+	// there all the time that it was open.
+	Occupied
+	// Overtaken: 0 returned before 1 was called, but 2 dequeued what 1 had enqueued,
+	// and returned before 3, which dequeued what 0 had enqueued, was called. Without
+	// 3 it was never dequeued, and nobody is left whose answer is not known and who
+	// could have.
+	Overtaken
 
 	lastKind
 )
 
-func (k Kind) template() string {
+// template returns the sentence of a kind for so many operations.
+func (k Kind) template(ops int) string {
 	switch k {
 	case Opposed:
 		return "{0} returned before {1} was called, so what {0} wrote or saw had been replaced by what " +
@@ -184,6 +193,15 @@ func (k Kind) template() string {
 	case Skipped:
 		return "more operations took place between the return of {0} and the call of {1} than the two " +
 			"differ by"
+	case Occupied:
+		return "{0} found nothing there, but all the time until it returned some of this was: {*}"
+	case Overtaken:
+		if ops == 3 {
+			return "{0} returned before {1} was called, but {2} dequeued what {1} had enqueued, and " +
+				"nobody ever what {0} had"
+		}
+		return "{0} returned before {1} was called, but {2}, which dequeued what {1} had enqueued, " +
+			"returned before {3} was called, which dequeued what {0} had"
 	default:
 		return "kind " + strconv.Itoa(int(k)) + " of conflict"
 	}

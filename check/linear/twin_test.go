@@ -77,7 +77,7 @@ type world struct {
 }
 
 func newWorld(rng *rand.Rand, most int) *world {
-	n := 1 + rng.IntN(most)
+	n := 1 + max(rng.IntN(most), rng.IntN(most))
 	w := &world{Rand: rng, spans: make([]Span, n)}
 	long := 1 + rng.IntN(8)
 	crash := rng.IntN(4)

@@ -1,0 +1,96 @@
+package linear
+
+import "testing"
+
+// randomQueues draws the history of a queue that is first-in first-out or a bag.
+func randomQueues(w *world, fifo bool) []QueueOp {
+	ops := make([]QueueOp, len(w.spans))
+	values := Nil
+	for i, s := range w.spans {
+		ops[i] = QueueOp{Span: s, Dequeue: w.IntN(2) == 0}
+		if !ops[i].Dequeue {
+			values++
+			ops[i].Value = values
+		}
+	}
+	var state []Value
+	for _, i := range w.moments {
+		op := &ops[i]
+		switch {
+		case !op.Dequeue:
+			state = append(state, op.Value)
+		case len(state) > 0:
+			at := 0
+			if !fifo {
+				at = w.IntN(len(state))
+			}
+			op.Value = state[at]
+			state = append(state[:at:at], state[at+1:]...)
+		}
+	}
+	for i := range ops {
+		if ops[i].Dequeue && ops[i].crashed() {
+			ops[i].Value = Nil
+		}
+	}
+	for range w.IntN(4) { // spoil it
+		a, b := &ops[w.IntN(len(ops))], &ops[w.IntN(len(ops))]
+		switch {
+		case !a.Dequeue || !b.Dequeue || a.crashed() || b.crashed():
+		case a != b && w.IntN(2) == 0:
+			a.Value, b.Value = b.Value, a.Value
+		case w.IntN(3) == 0:
+			a.Value = Nil
+		default:
+			a.Value = Value(w.IntN(int(values) + 2))
+		}
+	}
+	return ops
+}
+
+// queueStep is a queue as a number with a digit for every element.
+func queueStep(ops []QueueOp, fifo bool) func(s uint64, i int) []uint64 {
+	return func(s uint64, i int) (next []uint64) {
+		op := ops[i]
+		switch {
+		case !op.Dequeue:
+			return []uint64{s*32 + uint64(op.Value)}
+		case s == 0:
+			return only(s, op.crashed() || op.Value == Nil)
+		}
+		for place := uint64(1); place <= s; place *= 32 {
+			first := s/place < 32
+			if v := s / place % 32; (!fifo || first) && (op.crashed() || uint64(op.Value) == v) {
+				next = append(next, s/(place*32)*place+s%place)
+			}
+		}
+		return next
+	}
+}
+
+func queueEngine(fifo bool) *engine[QueueOp, uint64] {
+	e := &engine[QueueOp, uint64]{
+		draw: func(w *world) []QueueOp { return randomQueues(w, fifo) },
+		run:  Bags, order: BagsOrder,
+		step:    func(ops []QueueOp) func(uint64, int) []uint64 { return queueStep(ops, fifo) },
+		span:    func(op *QueueOp) *Span { return &op.Span },
+		changes: func(op *QueueOp) bool { return true },
+		forget: func(op *QueueOp) {
+			if op.Dequeue {
+				op.Value = Nil
+			}
+		},
+		rename: func(op *QueueOp, name func(Value) Value) { op.Value = name(op.Value) },
+		kinds:  []Kind{Unwritten, Inverted, Twice, Occupied},
+	}
+	if fifo {
+		e.run, e.order = Queues, QueuesOrder
+		e.kinds = append(e.kinds, Overtaken)
+	}
+	return e
+}
+
+func TestQueuesAgainstTwin(t *testing.T) { queueEngine(true).test(t, 6000) }
+func TestQueuesChanges(t *testing.T)     { queueEngine(true).testChanges(t, 2000) }
+func TestBagsAgainstTwin(t *testing.T)   { queueEngine(false).test(t, 6000) }
+func TestBagsChanges(t *testing.T)       { queueEngine(false).testChanges(t, 2000) }
