@@ -230,6 +230,8 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 		return Twin(), nil
 	case "bank":
 		return Bank(BankOptions{NoOverdraft: d.HasArg("no-overdraft"), Stale: d.HasArg("stale")}), nil
+	case "balances":
+		return Balances(BankOptions{NoOverdraft: d.HasArg("no-overdraft")}), nil
 	case "long-fork":
 		return LongFork(), nil
 	case "g2":

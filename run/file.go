@@ -4,94 +4,138 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"io"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 )
 
-// named is a checker that can be asked for by name.
-type named struct {
-	name string
-	make func(CheckLimits) check.Checker
-}
-
-func namedCheckers() []named {
-	return []named{
-		{"set-full", func(CheckLimits) check.Checker {
-			return check.SetFull(check.SetFullOptions{Linearizable: true})
-		}},
-		{"counter", func(CheckLimits) check.Checker { return check.Counter() }},
-		{"unique-ids", func(CheckLimits) check.Checker { return check.UniqueIDs() }},
-		{"stats", func(CheckLimits) check.Checker { return check.Stats() }},
-	}
-}
-
-// CheckerNames are the checkers that CheckFile can use beside models.
-func CheckerNames() []string {
-	var names []string
-	for _, n := range namedCheckers() {
-		names = append(names, n.name)
-	}
-	return names
-}
-
 // File says how a history file by itself is judged.
 type File struct {
 	// Model is what linearizability is checked against, Checker another judge by
 	// name. One of the two must be given.
 	Model, Checker string
-	// Independent splits all values, which are [key, value].
-	Independent bool
-	Limits      CheckLimits
+	// Refusals makes failures that are answers about the state, such as a compare
+	// that did not match, observations; for models only.
+	Refusals bool
+	// Form is the format of the file, if it is not to be seen from what is in it.
+	Form history.Form
+	// Independent splits all values, which are [key, value]. Plain says that values
+	// that look like that are none. One at the most.
+	Independent, Plain bool
+	Limits             CheckLimits
+	// Out, if not nil, is told how far the reading of a long file is; Terminal says
+	// that a line of it can be rewritten.
+	Out      io.Writer
+	Terminal bool
 }
 
-// judge returns the checker, and the model that it is of, if it is of one.
-func (f File) judge() (check.Checker, *models.Spec, error) {
+// verdict is what judges a file.
+type verdict struct {
+	checker  check.Checker
+	spec     *models.Spec // of a model
+	timeless bool
+	reshape  func(*history.History)
+}
+
+// judge returns what judges the file.
+func (f File) judge() (verdict, error) {
 	switch {
 	case f.Model != "" && f.Checker != "":
-		return nil, nil, errors.New("a model and a checker exclude each other")
+		return verdict{}, errors.New("a model and a checker exclude each other")
+	case f.Independent && f.Plain:
+		return verdict{}, errors.New("values either are keys and values or they are not")
 	case f.Model != "":
 		spec, err := models.Lookup(f.Model)
 		if err != nil {
-			return nil, nil, err
+			return verdict{}, err
 		}
-		return check.LinearizableSpec(spec, f.Limits.options()), &spec, nil
+		o := f.Limits.options()
+		o.Refusals = f.Refusals
+		return verdict{checker: check.LinearizableSpec(spec, o), spec: &spec}, nil
+	case f.Refusals:
+		return verdict{}, errors.New("refusals are answers of models")
 	}
-	for _, n := range namedCheckers() {
-		if n.name == f.Checker {
-			return n.make(f.Limits), nil, nil
-		}
+	j, err := lookupJudge(f.Checker)
+	if err != nil {
+		return verdict{}, err
 	}
-	return nil, nil, fmt.Errorf("checker %q: unknown; there is %s", f.Checker,
-		strings.Join(CheckerNames(), ", "))
+	return verdict{checker: j.make(), timeless: j.timeless, reshape: j.reshape}, nil
 }
 
-// CheckFile judges one history file. One that ends inside a line is not valid:
-// nobody knows what came after it. An error means that the file was not judged,
-// because it or what is asked of it makes no sense.
+// CheckFile judges one history file, or standard input if the path is "-". One that
+// ends inside a line is not valid: nobody knows what came after it. An error means
+// that the file was not judged, because it or what is asked of it makes no sense.
 func CheckFile(ctx context.Context, path string, f File) (check.Result, error) {
-	judge, spec, err := f.judge()
+	v, err := f.judge()
 	if err != nil {
 		return check.Result{}, err
 	}
-	o := history.LoadOptions{Independent: f.Independent}
-	if !f.Independent {
-		o.Accept = func(op history.Operation) error { return oneObject(op, spec) }
-	}
-	h, err := history.LoadWith(path, o)
+	h, err := f.load(path, v)
 	if err != nil {
 		return check.Result{}, fmt.Errorf("check: %w", err)
 	}
+	if h.Untimed && !v.timeless {
+		return check.Result{}, fmt.Errorf("check: %s has sessions and no times: it takes a "+
+			"checker that asks for no order in real time", h.Source)
+	}
+	if v.reshape != nil {
+		v.reshape(h)
+	}
 	ctx, cancel := context.WithTimeout(ctx, f.Limits.Time)
 	defer cancel()
-	r := judge.Check(ctx, h)
+	r := v.checker.Check(ctx, h)
 	if h.Torn {
 		r.Verdict = check.Merge(r.Verdict, check.Unknown)
 		r.Reason += "; " + tornNote
 	}
 	return r, nil
+}
+
+// load reads the file and tells how far it is.
+func (f File) load(path string, v verdict) (*history.History, error) {
+	o := history.LoadOptions{Independent: f.Independent, Form: f.Form}
+	if !f.Independent && !f.Plain {
+		o.Accept = func(op history.Operation) error { return oneObject(op, v.spec) }
+	}
+	if f.Out != nil {
+		p := &progress{out: f.Out, terminal: f.Terminal}
+		defer p.done()
+		bar := reading{began: time.Now(), show: p.status}
+		p.last = bar.began
+		o.Progress = func(at history.Progress) { bar.at(time.Now(), at) }
+	}
+	return history.LoadWith(path, o)
+}
+
+// reading shows how far the reading of a file is.
+type reading struct {
+	began, last time.Time
+	show        func(time.Time, string)
+}
+
+// at is told where the reading is. What takes no second is not worth a line.
+func (r *reading) at(now time.Time, p history.Progress) {
+	const patience, interval = time.Second, 200 * time.Millisecond
+	if now.Sub(r.began) < patience || now.Sub(r.last) < interval {
+		return
+	}
+	r.last = now
+	r.show(now, readingLine(now.Sub(r.began), p))
+}
+
+// readingLine says how much was read, how fast that was, and how long the rest takes.
+func readingLine(took time.Duration, p history.Progress) string {
+	const mega = 1e6
+	rate := float64(p.Bytes) / took.Seconds()
+	if p.Total == 0 {
+		return fmt.Sprintf("reading: %.0f MB, %.0f MB/s", float64(p.Bytes)/mega, rate/mega)
+	}
+	left := time.Duration(float64(p.Total-p.Bytes) / rate * float64(time.Second))
+	return fmt.Sprintf("reading: %.0f of %.0f MB, %.0f MB/s, %s left", float64(p.Bytes)/mega,
+		float64(p.Total)/mega, rate/mega, left.Round(time.Second))
 }
 
 // oneObject refuses an operation whose value looks like the [key, value] of
@@ -116,7 +160,8 @@ func oneObject(op history.Operation, spec *models.Spec) error {
 		shown = op.Out
 	}
 	return fmt.Errorf("value of %s is %s, which looks like [key, value] of independent keys "+
-		"without a tag: --independent splits such values", op.F, shown)
+		"without a tag: --independent splits such values, --independent=false leaves them as "+
+		"they are", op.F, shown)
 }
 
 // splitValues leaves out the keys of values that are pairs, if any is.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,84 +12,90 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ordeal-dev/ordeal/models"
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/run"
 )
 
 const latest = "store/latest"
 
+// checkFlags are the flags of check.
+type checkFlags struct {
+	file        run.File
+	form        string
+	independent bool
+	asJSON      bool
+	limit       time.Duration
+	memoryMB    int64
+}
+
 func newCheck(stop interrupts, std streams) *cobra.Command {
-	var (
-		file     run.File
-		limit    time.Duration
-		memoryMB int64
-	)
+	var f checkFlags
 	cmd := &cobra.Command{
-		Use:   "check [PATH]",
-		Short: "Judge a recorded history again",
-		Long: `Check judges a run's directory (default: ` + latest + `) as its test would have:
-also one that was cut off by SIGKILL, in which case it judges what was recorded.
-
-It also judges a history file by itself, this program's JSON lines or Jepsen's
-EDN, when --model says what the history is of (linearizability), or --checker
-names another judge. A file that ends inside a line cannot be valid.
-
-Histories of independent keys (jepsen.independent) have values [key value]. With
-their tags, #jepsen.independent/tuple [1 5], the keys are told apart by
-themselves. Tools that copy histories lose the tags, and nothing tells [1 5] from
-a list of two: say --independent then. It splits the value of every operation
-that has no key, and every one must be such a pair, like these three:
-
-  {:process 0, :type :invoke, :f :write, :value [1 5]}
-  {:process 0, :type :ok,     :f :write, :value [1 5]}
-  {:process 1, :type :invoke, :f :read,  :value [1 nil]}
-
-Models: ` + strings.Join(modelNames(), ", ") + `.
-Checkers: ` + strings.Join(run.CheckerNames(), ", ") + `.`,
-		Example: `  checker check
-  checker check store/latest
-  checker check --model cas-register history.edn
-  checker check --model cas-register --independent untagged.edn
-  checker check --checker set-full history.jsonl`,
-		Args: atMostOne,
+		Use:     "check [PATH]",
+		Short:   "Judge a recorded history again, or a history file of any tool",
+		Long:    checkHelp(),
+		Example: checkExamples,
+		Args:    atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := latest
 			if len(args) == 1 {
 				path = args[0]
 			}
-			file.Limits = run.CheckLimits{Time: limit, Memory: memoryMB << 20}
-			if file.Model != "" || file.Checker != "" {
-				return checkFile(stop, std, path, file)
-			}
-			if file.Independent {
-				return usage(errors.New("--independent is for a history file by itself: " +
-					"it needs --model or --checker"))
-			}
-			return checkRun(stop, std, path, file.Limits)
+			return f.run(cmd, stop, std, path)
 		},
 	}
 	d := run.Default()
-	cmd.Flags().StringVarP(&file.Model, "model", "m", "",
+	flags := cmd.Flags()
+	flags.StringVarP(&f.file.Model, "model", "m", "",
 		"check linearizability against this model")
-	cmd.Flags().StringVar(&file.Checker, "checker", "", "judge by this checker")
-	cmd.Flags().BoolVar(&file.Independent, "independent", false,
-		"split all values of the file, which are [key value]")
-	cmd.Flags().DurationVar(&limit, "check-time", d.CheckTime, "time limit of the checkers")
-	cmd.Flags().Int64Var(&memoryMB, "check-memory", d.CheckMemory>>20,
+	flags.StringVarP(&f.file.Checker, "checker", "c", "", "judge by this checker")
+	flags.StringVar(&f.form, "format", "", "format of the file (default: what it looks like)")
+	flags.BoolVar(&f.independent, "independent", false,
+		"split all values of the file, which are [key, value]; =false: none of them is")
+	flags.BoolVar(&f.file.Refusals, "refusals", false,
+		"a failure that may be an answer is one: a compare that did not match, an empty queue")
+	flags.BoolVar(&f.asJSON, "json", false, "print the whole result as JSON")
+	flags.DurationVar(&f.limit, "check-time", d.CheckTime, "time limit of the checkers")
+	flags.Int64Var(&f.memoryMB, "check-memory", d.CheckMemory>>20,
 		"memory limit of the checkers, MiB")
 	return cmd
 }
 
-func modelNames() []string {
-	var names []string
-	for _, m := range models.All() {
-		names = append(names, m.Name)
+// run judges what is at path.
+func (f *checkFlags) run(cmd *cobra.Command, stop interrupts, std streams, path string) error {
+	file := f.file
+	file.Limits = run.CheckLimits{Time: f.limit, Memory: f.memoryMB << 20}
+	if f.form != "" {
+		form, err := history.ParseForm(f.form)
+		if err != nil {
+			return usage(err)
+		}
+		file.Form = form
 	}
-	return names
+	split := cmd.Flags().Changed("independent")
+	file.Independent, file.Plain = split && f.independent, split && !f.independent
+	if file.Model != "" || file.Checker != "" {
+		file.Out, file.Terminal = std.err, isTerminal(std.err)
+		return checkFile(stop, std, path, file, f.asJSON)
+	}
+	for _, name := range []string{"independent", "format", "refusals"} {
+		if cmd.Flags().Changed(name) {
+			return usage(fmt.Errorf("--%s is for a history file by itself: it needs --model or "+
+				"--checker", name))
+		}
+	}
+	return checkRun(stop, std, path, file.Limits, f.asJSON)
 }
 
-func checkRun(stop interrupts, std streams, path string, limits run.CheckLimits) error {
+func checkRun(
+	stop interrupts, std streams, path string, limits run.CheckLimits, asJSON bool,
+) error {
 	info, err := os.Stat(path)
+	if path == "-" {
+		return usage(errors.New("check -: a history by itself needs --model or --checker to say " +
+			"what it is of"))
+	}
 	if err != nil {
 		return usage(fmt.Errorf("check %s: %w", path, errors.Unwrap(err)))
 	}
@@ -102,7 +110,11 @@ func checkRun(stop interrupts, std streams, path string, limits run.CheckLimits)
 	out, err := run.Check(stop.gentle, dir, limits)
 	if out.Result != nil {
 		found(out.Result.Verdict)
-		printOutcome(std.out, out)
+		if asJSON {
+			err = errors.Join(printJSON(std.out, *out.Result), err)
+		} else {
+			printOutcome(std.out, out)
+		}
 		return judged(std, out.Result.Verdict, err)
 	}
 	return ofRun(err)
@@ -116,7 +128,19 @@ func ofRun(err error) error {
 	return err
 }
 
-func checkFile(stop interrupts, std streams, path string, file run.File) error {
+// printJSON writes a result for programs.
+func printJSON(w io.Writer, r check.Result) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	if err := e.Encode(r); err != nil {
+		return fmt.Errorf("print the result: %w", err)
+	}
+	return nil
+}
+
+func checkFile(
+	stop interrupts, std streams, path string, file run.File, asJSON bool,
+) error {
 	if file.Model != "" && file.Checker != "" {
 		return usage(errors.New("--model and --checker exclude each other"))
 	}
@@ -125,6 +149,9 @@ func checkFile(stop interrupts, std streams, path string, file run.File) error {
 		return usage(err)
 	}
 	found(result.Verdict)
+	if asJSON {
+		return judged(std, result.Verdict, printJSON(std.out, result))
+	}
 	fmt.Fprintf(std.out, "verdict: %s\n%s\n", strings.ToUpper(result.Verdict.String()), result.Reason)
 	for _, c := range result.Counterexamples {
 		fmt.Fprintf(std.out, "\nkey %q: %s\n", c.Key, c.Why)

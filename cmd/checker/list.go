@@ -34,7 +34,7 @@ func newList(std streams) *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:       "list [" + strings.Join(names, "|") + "]",
-		Short:     "List workloads, faults, kinds of faults, systems, models and stored runs",
+		Short:     "List workloads, faults, kinds of faults, systems, models, checkers and stored runs",
 		Args:      atMostOne,
 		ValidArgs: names,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -86,6 +86,8 @@ func allListings() []listing {
 		{"kinds", "faults by themselves, for the steps of --schedule", listKinds},
 		{"systems", "what is tested (--system, --protocol)", listSystems},
 		{"models", "what a history file is of (check --model)", listModels},
+		{"checkers", "what else judges a history file (check --checker)", listCheckers},
+		{"formats", "what a history file can be in (check --format)", listForms},
 		{"runs", "what is stored", listRuns},
 	}
 }
@@ -152,6 +154,18 @@ func listModels(w io.Writer, _ string) error {
 		fmt.Fprintf(w, "  %s\t%s\n", m.Name, m.Doc)
 	}
 	return nil
+}
+
+func listCheckers(w io.Writer, _ string) error {
+	names, docs := run.Checkers()
+	_, err := io.WriteString(w, helpTable(names, docs))
+	return err
+}
+
+func listForms(w io.Writer, _ string) error {
+	names, docs := history.Forms()
+	_, err := io.WriteString(w, helpTable(names, docs))
+	return err
 }
 
 func listRuns(w io.Writer, store string) error {

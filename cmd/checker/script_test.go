@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"gone":    cmdGone,
 			"killrun": cmdKillRun,
 			"occupy":  cmdOccupy,
+			"pack":    cmdPack,
 		},
 	})
 }

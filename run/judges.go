@@ -1,0 +1,137 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// judgeByName is a checker that can be asked for by name.
+type judgeByName struct {
+	name, doc string
+	// timeless judges ask for no real-time order, so that they can judge histories
+	// that know of none.
+	timeless bool
+	make     func() check.Checker
+	// reshape brings histories of Jepsen's own workloads into the shape that the
+	// checker knows. It may be nil.
+	reshape func(*history.History)
+}
+
+// judges is the table of all checkers that make sense on a file by itself.
+func judges() []judgeByName {
+	return []judgeByName{
+		{name: "list-append", doc: "transactions that append unique elements to lists and read them",
+			make: func() check.Checker { return check.ListAppend(check.TxnOptions{}) }},
+		{name: "rw-register", doc: "transactions that write unique values to registers and read them",
+			make: func() check.Checker { return check.RWRegister(check.TxnOptions{}) }},
+		{name: "set-full", doc: "add, read: every acknowledged element is in every later read",
+			make: func() check.Checker {
+				return check.SetFull(check.SetFullOptions{Linearizable: true})
+			}},
+		{name: "set", doc: "add, read: no element is lost in the end",
+			make: func() check.Checker { return check.SetFull(check.SetFullOptions{}) }},
+		{name: "counter", doc: "add, read: reads lie between the bounds that the adds allow",
+			make: check.Counter},
+		{name: "total-queue", doc: "enqueue, dequeue: what goes in comes out once",
+			make: check.TotalQueue},
+		{name: "log", doc: "append, read: an append-only log, nothing lost, one order",
+			make: func() check.Checker { return check.Log(check.LogOptions{}) }},
+		{name: "log-stale", doc: "the same, but a read may miss the latest elements",
+			make: func() check.Checker { return check.Log(check.LogOptions{Stale: true}) }},
+		{name: "unique-ids", doc: "generate: no id twice", timeless: true, make: check.UniqueIDs},
+		{name: "increasing-ids", doc: "generate: later ids are greater", make: check.IncreasingIDs},
+		{name: "lock", doc: "acquire, renew, release of leases with tokens: tenures do not overlap",
+			make: func() check.Checker { return check.Lock(check.LockOptions{}) }},
+		{name: "fenced", doc: "write [token, value], read: no token older than one accepted before",
+			make: check.Fenced},
+		{name: "decide", doc: "propose, ask: agreement, validity, stability", make: check.Decide},
+		{name: "bank", doc: "transfer, read: the total stays, no balance is below zero",
+			timeless: true, make: func() check.Checker { return bank(true) }},
+		{name: "bank-overdraft", doc: "the same, but balances may be below zero",
+			timeless: true, make: func() check.Checker { return bank(false) }},
+		{name: "long-fork", doc: "reads of groups of keys, each written once: one order of commits",
+			timeless: true, make: check.LongFork, reshape: groupByReads},
+		{name: "g2", doc: "transactions that read a group of keys and write one: no write skew",
+			timeless: true, make: check.G2},
+		{name: "twin", doc: "transactions that write one value to all keys of a group: all or nothing",
+			timeless: true, make: check.Twin},
+		{name: "session", doc: "write 1, 2, 3, … by one process a key, read: session guarantees",
+			make: func() check.Checker { return check.Session(check.SessionOptions{}) }},
+		{name: "stats", doc: "counts and latencies by operation; every kind has to succeed at times",
+			timeless: true, make: check.Stats},
+	}
+}
+
+// Checkers returns the checkers that CheckFile can use beside models, each with what
+// it checks.
+func Checkers() (names, docs []string) {
+	for _, j := range judges() {
+		names, docs = append(names, j.name), append(docs, j.doc)
+	}
+	return names, docs
+}
+
+func lookupJudge(name string) (judgeByName, error) {
+	var names []string
+	for _, j := range judges() {
+		if j.name == name {
+			return j, nil
+		}
+		names = append(names, j.name)
+	}
+	return judgeByName{}, fmt.Errorf("checker %q: unknown; there is %s", name,
+		strings.Join(names, ", "))
+}
+
+// bank judges Jepsen's banks, with their maps of balances, and this program's, which
+// are transactions.
+func bank(noOverdraft bool) check.Checker {
+	o := check.BankOptions{NoOverdraft: noOverdraft}
+	return check.CheckerFunc(func(ctx context.Context, h *history.History) check.Result {
+		for i := range h.Ops {
+			if h.Ops[i].F == "txn" {
+				o.Stale = h.Untimed
+				return check.Bank(o).Check(ctx, h)
+			}
+		}
+		return check.Balances(o).Check(ctx, h)
+	})
+}
+
+// groupByReads turns the reads and writes of Jepsen's long-fork, whose values are
+// transactions, into transactions, and makes keys that are read together a group.
+func groupByReads(h *history.History) {
+	parent := make(map[history.Key]history.Key)
+	root := func(k history.Key) history.Key {
+		for parent[k] != k {
+			if _, ok := parent[k]; !ok {
+				parent[k] = k
+			}
+			parent[k] = parent[parent[k]]
+			k = parent[k]
+		}
+		return k
+	}
+	first := make([]history.Key, len(h.Ops))
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		if op.Key != "" {
+			return // it has groups
+		}
+		steps, err := history.ViewSteps(op.In)
+		if err != nil || len(steps) == 0 {
+			return // the checker says what is wrong
+		}
+		first[i] = steps[0].Key
+		for _, s := range steps {
+			parent[root(s.Key)] = root(first[i])
+		}
+	}
+	for i := range h.Ops {
+		h.Ops[i].F, h.Ops[i].Key = "txn", root(first[i])
+	}
+}
