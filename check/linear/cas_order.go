@@ -95,7 +95,7 @@ func (c *casRun) withRefusals(order []int) ([]int, Result) {
 		if op.Kind != CASRefused || op.crashed() {
 			continue
 		}
-		for len(open) > 0 && open[0].at < op.Call {
+		for open.next() < op.Call {
 			floor = max(floor, placed[open.pop().op].place)
 		}
 		p := max(floor, lowest[i])

@@ -36,6 +36,8 @@ type registerRun struct {
 	open  returns
 	// oldest is the position in order before which no read is open.
 	oldest int
+	// unsettled counts returns since the register was last told to forget.
+	unsettled int
 }
 
 // at returns the operation at a position in the order of calls.
@@ -50,7 +52,7 @@ func (u *registerRun) all() Result {
 	for i := range u.ops {
 		n := u.at(i)
 		op := &u.ops[n]
-		for len(u.open) > 0 && u.open[0].at < op.Call {
+		for u.open.next() < op.Call {
 			if c := u.answer(i, op.Call); c != nil {
 				return Result{Answer: Violation, Conflict: c}
 			}
@@ -66,7 +68,7 @@ func (u *registerRun) all() Result {
 			u.open.push(due{at: op.Return, op: n})
 		}
 	}
-	for len(u.open) > 0 {
+	for u.open.len() > 0 {
 		if c := u.answer(len(u.ops), history.Never); c != nil {
 			return Result{Answer: Violation, Conflict: c}
 		}
@@ -84,15 +86,26 @@ func (u *registerRun) answer(called int, next history.Time) *Conflict {
 	} else if c := u.r.returnRead(d.op, op.Value, op.Call, d.at); c != nil {
 		return c
 	}
-	m := next
+	if u.unsettled++; u.unsettled >= settleEvery {
+		u.unsettled = 0
+		u.settle(called, d.at, next)
+	}
+	return nil
+}
+
+// settleEvery is after how many returns a register forgets what it can: often
+// enough for what it remembers to stay small, and seldom enough to cost little.
+const settleEvery = 64
+
+// settle tells the register how far back open reads reach at a time.
+func (u *registerRun) settle(called int, now, next history.Time) {
 	for ; u.oldest < called; u.oldest++ {
-		if o := &u.ops[u.at(u.oldest)]; !o.Write && !o.crashed() && o.Return >= d.at {
-			m = o.Call // it may have returned just now: that is only too careful
+		if o := &u.ops[u.at(u.oldest)]; !o.Write && !o.crashed() && o.Return >= now {
+			next = o.Call // it may have returned just now: that is only too careful
 			break
 		}
 	}
-	u.r.settle(m)
-	return nil
+	u.r.settle(next)
 }
 
 // complete finds the operation of a conflict that the register had forgotten: the

@@ -124,7 +124,7 @@ func monitorRegister(ops []RegisterOp) Result {
 				open.push(due{op.Return, i})
 			}
 		}
-		for len(open) > 0 {
+		for open.len() > 0 {
 			d := open.pop()
 			switch op := ops[d.op]; {
 			case d.at != now:
