@@ -8,8 +8,8 @@ import (
 
 // BenchmarkUnknown measures what unanswered operations cost when there is a
 // violation, which is when they cost most: a register with a stale read at the end
-// and k writes that nobody ever saw, with the pruning of this package and by
-// Porcupine alone.
+// and k writes that nobody ever saw, by the engines of this package, and by Porcupine
+// with and without pruning.
 func BenchmarkUnknown(b *testing.B) {
 	for _, k := range []int{0, 2, 4, 6, 8} {
 		h := mustTimeline(b, staleWithUnknown(k))
@@ -17,8 +17,10 @@ func BenchmarkUnknown(b *testing.B) {
 			name string
 			o    Options
 		}{
-			{"pruned", Options{Counterexamples: 1}},
-			{"porcupine", Options{Counterexamples: 1, KeepUnknown: true}},
+			{"auto", Options{}},
+			{"frontier", Options{Engine: "frontier"}},
+			{"porcupine pruned", Options{Engine: "porcupine"}},
+			{"porcupine", Options{Engine: "porcupine", KeepUnknown: true}},
 		} {
 			b.Run(fmt.Sprintf("k=%d/%s", k, bb.name), func(b *testing.B) {
 				c := Linearizable("register", bb.o)
@@ -32,7 +34,7 @@ func BenchmarkUnknown(b *testing.B) {
 						b.Fatal(err)
 					}
 					g := newGuard(l.o.Memory)
-					l.searchAll(b.Context(), g, objects)
+					l.decideAll(b.Context(), l.planner(g), objects)
 					g.close()
 					if got := objects[0].finding.answer; got != illegal {
 						b.Fatalf("answer %v, want illegal", got)

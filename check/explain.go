@@ -2,7 +2,6 @@ package check
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"html"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/ordeal-dev/ordeal/check/search"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 )
@@ -19,7 +19,7 @@ import (
 // explainAll makes counterexamples of the first illegal objects, the smallest key
 // first.
 func (l *linearizable) explainAll(
-	ctx context.Context, g *guard, objects []*object,
+	ctx context.Context, p *planner, objects []*object,
 ) []Counterexample {
 	ctx, cancel := context.WithTimeout(ctx, l.o.Explain)
 	defer cancel()
@@ -35,55 +35,88 @@ func (l *linearizable) explainAll(
 	for _, o := range bad {
 		share := l.o.Explain / time.Duration(len(bad))
 		limited, cancel := context.WithTimeout(ctx, share)
-		cxs = append(cxs, l.explain(limited, g, o, share))
+		cxs = append(cxs, l.explain(limited, p, o, share))
 		cancel()
 	}
 	slices.SortStableFunc(cxs, func(a, b Counterexample) int { return len(a.Ops) - len(b.Ops) })
 	return cxs
 }
 
+// pageTime bounds the search for an interactive page, which is a comfort.
+const pageTime = time.Second
+
 // explain reduces one illegal object and puts it in words and pictures.
 func (l *linearizable) explain(
-	ctx context.Context, g *guard, o *object, share time.Duration,
+	ctx context.Context, p *planner, o *object, share time.Duration,
 ) Counterexample {
-	// Half of the time for reducing; the pictures need a search each.
-	m := &minimizer{guard: g, spec: l.spec}
+	// Half of the time for reducing.
+	m := &minimizer{planner: p, spec: l.spec, failed: o.failed}
 	half, cancel := context.WithTimeout(ctx, share/2)
-	part, minimal := m.reduce(half, o.all)
+	part, minimal := m.reduce(half, o.all, o.finding)
+	alone := &minimizer{planner: p, spec: l.spec}
 	culprit := -1
-	if end, found := m.firstViolation(half, part); found {
+	if end, found := alone.firstViolation(half, part); found {
 		culprit = culpritAt(part, end)
 	}
-	cancel()
 	cx := Counterexample{Key: o.key, Minimal: minimal}
-	w := &witness{
-		spec: l.spec, key: o.key, all: o.all, failed: o.failed,
-		part: part, culprit: culprit,
+	if until, found := m.firstViolation(half, o.all); found {
+		cx.Until = until
 	}
-	search, _ := prune(part)
-	f := run(ctx, g, l.spec.Porcupine, search, true)
-	if f.answer == illegal {
-		// Every operation of part is in search: one that was not seen would have
-		// been taken out. If not, the sentence does without the state.
-		w.info, w.order = f.info, search
+	cancel()
+	w := &witness{
+		spec: l.spec, key: o.key, all: o.all, failed: l.refused(o.failed),
+		part: part, culprit: culprit, last: l.lastStands(ctx, p, part),
 	}
 	cx.Why = w.why()
-	for i := range part {
-		cx.Ops = append(cx.Ops, l.show(&part[i], i == culprit))
-	}
+	shown := slices.Clone(part)
 	if w.dirty != nil {
-		cx.Ops = append(cx.Ops, l.show(w.dirty, false))
+		shown = append(shown, *w.dirty)
 	}
-	slices.SortStableFunc(cx.Ops, func(a, b Op) int { return cmp.Compare(a.Call, b.Call) })
-	if f.answer == illegal {
-		cx.Visualization = l.page(f.info, part, culprit, cx.Why)
+	byCall(shown)
+	for i := range shown {
+		it := &shown[i]
+		cx.Ops = append(cx.Ops, l.show(it, culprit >= 0 && it.op == part[culprit].op))
 	}
-	if pageWorthTrying(len(o.pruned), l.o.PageSize) && len(part) < len(o.pruned) {
-		if f := run(ctx, g, l.spec.Porcupine, o.pruned, true); f.answer == illegal {
-			cx.WholeVisualization = l.page(f.info, part, culprit, cx.Why)
+	cx.Edges = l.edges(shown)
+	l.draw(ctx, p, o, part, culprit, &cx)
+	return cx
+}
+
+// lastStands returns what a search for an order of part came to.
+func (l *linearizable) lastStands(ctx context.Context, p *planner, part []item) []search.Stand {
+	f := p.search(ctx, engineFrontier, searched(part), search.Budget{Steps: 1 << 20, Order: true})
+	return f.last
+}
+
+// refused are the failed operations with what they would have done.
+func (l *linearizable) refused(failed []*history.Operation) []item {
+	var items []item
+	for _, op := range failed {
+		if p, err := l.spec.Parse(*op); err == nil && len(p.Facts.Makes) > 0 {
+			items = append(items, item{op: op, p: p, call: op.Call, ret: op.Return})
 		}
 	}
-	return cx
+	return items
+}
+
+// draw adds Porcupine's pages, as far as there is time.
+func (l *linearizable) draw(
+	ctx context.Context, p *planner, o *object, part []item, culprit int, cx *Counterexample,
+) {
+	page := func(items []item) string {
+		limited, cancel := context.WithTimeout(ctx, pageTime)
+		defer cancel()
+		items, _ = prune(items)
+		f, info := porcupined(limited, p.guard, l.spec.Porcupine, items, true)
+		if f.answer != illegal {
+			return ""
+		}
+		return l.page(info, part, culprit, cx.Why)
+	}
+	cx.Visualization = page(part)
+	if pageWorthTrying(len(o.all), l.o.PageSize) && len(part) < len(o.all) {
+		cx.WholeVisualization = page(o.all)
+	}
 }
 
 // pageWorthTrying avoids rendering what cannot fit: every operation takes at least
@@ -172,8 +205,8 @@ type witness struct {
 	failed  []item
 	dirty   *item
 	culprit int // in part, -1 if not known
-	order   []item
-	info    porcupine.LinearizationInfo
+	// last is how far a search for an order of part came.
+	last []search.Stand
 }
 
 // why returns a sentence or two about the violation. The special sentences are
@@ -423,11 +456,18 @@ func (w *witness) missing(c *item) string {
 func (w *witness) noPlace(c *item) string {
 	s := fmt.Sprintf("%s (called at %s), but this result fits nowhere in any order of the %s",
 		w.got(c), seconds(c.call), count(len(w.part), "operation", "operations"))
-	at := slices.IndexFunc(w.order, func(it item) bool { return it.op.Index == c.op.Index })
-	if at < 0 {
+	var longest *search.Stand
+	for i := range w.last {
+		t := &w.last[i]
+		has := slices.ContainsFunc(t.Order, func(at int) bool { return at == w.culprit })
+		if !has && (longest == nil || len(t.Order) > len(longest.Order)) {
+			longest = t
+		}
+	}
+	if longest == nil {
 		return s + "."
 	}
-	state, n := longestOrder(w.spec.Porcupine, w.order, &w.info, at)
 	return fmt.Sprintf("%s: the longest legal order of the others places %d of them, and then "+
-		"the state is %s.", s, n, w.spec.Porcupine.DescribeState(state))
+		"the state is %s.", s, len(longest.Order),
+		w.spec.Porcupine.DescribeState(longest.State))
 }

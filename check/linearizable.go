@@ -28,8 +28,17 @@ type Options struct {
 	// compare that did not match, an observation. By default every failure is
 	// dropped: a system may refuse for reasons of its own.
 	Refusals bool
-	// KeepUnknown switches off the pruning of operations of unknown outcome.
+	// Engine is one of Engines: what decides. Default: auto, which for each key
+	// takes an exact engine if one applies, and two searches otherwise. Porcupine is
+	// there as the reference.
+	Engine string
+	// KeepUnknown switches off the pruning of operations of unknown outcome before
+	// Porcupine sees them.
 	KeepUnknown bool
+	// Certify is for how many operations altogether, small keys first, a legal order
+	// is replayed against the model by other code than that which found it. Default:
+	// 50,000; negative: none.
+	Certify int
 	// Explain bounds the time for reducing the counterexamples, all together.
 	// Default: 10 seconds.
 	Explain time.Duration
@@ -45,6 +54,8 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.Timeout = cmp.Or(o.Timeout, time.Minute)
 	o.Memory = cmp.Or(o.Memory, 1<<30)
+	o.Engine = cmp.Or(o.Engine, engineAuto)
+	o.Certify = cmp.Or(o.Certify, 50_000)
 	o.Workers = cmp.Or(o.Workers, runtime.GOMAXPROCS(0))
 	o.Explain = cmp.Or(o.Explain, 10*time.Second)
 	o.Counterexamples = cmp.Or(o.Counterexamples, 3)
@@ -57,7 +68,9 @@ func (o Options) withDefaults() Options {
 // Wing, "Linearizability: a correctness condition for concurrent objects", 1990).
 // The model is one of models.All; with an unknown name every check is unknown.
 //
-// Keys are independent objects and are searched one by one, easy ones first.
+// Keys are independent objects and are decided one by one, easy ones first: by an
+// engine made for the model if the history says enough for it (package linear), and
+// otherwise by two searches at the same time (package search), all of them exact.
 // What is not decided within the bounds of o is unknown; so is a history that
 // could not have shown a violation, because nothing was written or nothing read.
 func Linearizable(model string, o Options) Checker {
@@ -88,6 +101,8 @@ type LinearizableDetails struct {
 	// Keys is the number of objects, Decided how many of them have a verdict.
 	Keys    int `json:"keys"`
 	Decided int `json:"decided"`
+	// Algorithms say who decided.
+	Algorithms []Algorithm `json:"algorithms,omitempty"`
 	// Invalid are the keys that are not linearizable, by name.
 	Invalid []history.Key `json:"invalid,omitempty"`
 	// Undecided are the keys without a verdict, the largest first.
@@ -96,55 +111,81 @@ type LinearizableDetails struct {
 	Stack string `json:"stack,omitempty"`
 }
 
+// Algorithm is what one engine did in a check.
+type Algorithm struct {
+	Name string `json:"name"`
+	// Needs is what a history has to be like for the engine; it was tested. Empty
+	// if any history will do.
+	Needs string `json:"needs,omitempty"`
+	// Keys and Operations are those that it decided, Certified the keys of which
+	// another program replayed the order that was found.
+	Keys       int `json:"keys"`
+	Operations int `json:"operations"`
+	Certified  int `json:"certified,omitempty"`
+	// Passed counts the keys for which the engine could not be used, and Why is the
+	// reason for the first of them.
+	Passed int    `json:"passed,omitempty"`
+	Why    string `json:"why,omitempty"`
+}
+
 // UndecidedKey says how far the search came with a key.
 type UndecidedKey struct {
 	Key        history.Key `json:"key"`
 	Operations int         `json:"operations"`
-	// Unknown counts operations of unknown outcome that could not be pruned.
+	// Unknown counts operations of unknown outcome.
 	Unknown     int `json:"unknown"`
 	Concurrency int `json:"concurrency"`
-	// Placed is the length of the longest legal order that was found, 0 when
-	// that is not known.
-	Placed int `json:"placed"`
-	// Cause is "time", "memory" or "panic in the model".
+	// Explored counts the operations, in the order of their returns, up to which
+	// there certainly is a legal order.
+	Explored int `json:"explored"`
+	// Cause is "time", "memory", "engine" or "panic in the model".
 	Cause string `json:"cause"`
 }
 
 // object is one key during a check.
 type object struct {
 	key history.Key
-	// all are the operations that count, pruned what a search works on, and
-	// failed those that would have changed something but certainly did not.
-	all    []item
-	pruned []item
-	failed []item
-	stats  pruned
+	// all are the operations that count.
+	all []item
+	// failed are those of which it is certain that they changed nothing, and which
+	// tell nothing.
+	failed []*history.Operation
+	// unknown counts operations of unknown outcome.
+	unknown int
 	// observations are answers that restricted the state, written those of them
 	// that returned something which an operation of the history wrote, changes
 	// the operations that changed the state or may have.
 	observations, written, changes int
 	concurrency                    int
 	finding                        finding
-	placed                         int
+	certified                      bool
 }
 
 // Check implements Checker.
 func (l *linearizable) Check(ctx context.Context, h *history.History) Result {
 	r := Result{Name: linearizableName}
 	objects, err := l.objects(h)
+	if err == nil {
+		err = validEngine(l.o.Engine)
+	}
 	if err != nil {
 		r.Verdict, r.Reason = Unknown, err.Error()
 		return r
 	}
 	g := newGuard(l.o.Memory)
 	defer g.close()
-	searching, cancel := context.WithTimeout(ctx, l.o.Timeout)
-	l.searchAll(searching, g, objects)
+	p := l.planner(g)
+	deciding, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	l.decideAll(deciding, p, objects)
 	cancel()
-	l.measureUndecided(ctx, g, objects)
+	wrong := l.certify(ctx, p, objects)
 	l.judge(&r, objects, ctx.Err() != nil)
+	if wrong != nil && r.Verdict == Valid {
+		r.Verdict = Unknown
+		r.Reason = fmt.Sprintf("a defect of the checker itself: %v", wrong)
+	}
 	if r.Verdict == Invalid {
-		l.explained(ctx, g, objects, &r)
+		l.explained(ctx, p, objects, &r)
 		if len(r.Counterexamples) > 0 {
 			r.Reason += ". " + r.Counterexamples[0].Why
 		}
@@ -154,13 +195,15 @@ func (l *linearizable) Check(ctx context.Context, h *history.History) Result {
 
 // explained adds the counterexamples. A defect in making them must not take the
 // verdict away.
-func (l *linearizable) explained(ctx context.Context, g *guard, objects []*object, r *Result) {
+func (l *linearizable) explained(
+	ctx context.Context, p *planner, objects []*object, r *Result,
+) {
 	defer func() {
-		if p := recover(); p != nil {
-			r.Reason += fmt.Sprintf(" (explaining it panicked: %v)", p)
+		if v := recover(); v != nil {
+			r.Reason += fmt.Sprintf(" (explaining it panicked: %v)", v)
 		}
 	}()
-	r.Counterexamples = l.explainAll(ctx, g, objects)
+	r.Counterexamples = l.explainAll(ctx, p, objects)
 }
 
 // objects splits the history by key. The error names the first operation that
@@ -180,9 +223,8 @@ func (l *linearizable) objects(h *history.History) ([]*object, error) {
 				op.Index, op.Process, op.F, l.spec.Name, err)
 		}
 		f := &p.Facts
-		failed := f.Ignored && len(f.Makes) > 0
-		if !failed &&
-			(f.Ignored || f.Refusal && !l.o.Refusals || f.Pure && op.Type == history.Info) {
+		failed := op.Type == history.Fail && (f.Ignored || f.Refusal && !l.o.Refusals)
+		if !failed && (f.Ignored || f.Pure && op.Type == history.Info) {
 			continue
 		}
 		key := l.spec.Key(*op)
@@ -192,11 +234,11 @@ func (l *linearizable) objects(h *history.History) ([]*object, error) {
 			byKey[key] = o
 			objects = append(objects, o)
 		}
-		it := item{op: op, p: p, call: op.Call, ret: op.Return}
 		if failed {
-			o.failed = append(o.failed, it)
+			o.failed = append(o.failed, op)
 			continue
 		}
+		it := item{op: op, p: p, call: op.Call, ret: op.Return}
 		if op.Type == history.Info {
 			it.ret = history.Never
 		}
@@ -204,36 +246,26 @@ func (l *linearizable) objects(h *history.History) ([]*object, error) {
 	}
 	objects = slices.DeleteFunc(objects, func(o *object) bool { return len(o.all) == 0 })
 	for _, o := range objects {
-		o.prepare(l.o.KeepUnknown)
+		o.prepare()
 	}
 	// Easy keys first: what makes a key hard is, in this order, operations that
 	// never ended, concurrency and length.
 	slices.SortStableFunc(objects, func(a, b *object) int {
 		return cmp.Or(
-			cmp.Compare(a.open(), b.open()),
+			cmp.Compare(a.unknown, b.unknown),
 			cmp.Compare(a.concurrency, b.concurrency),
-			cmp.Compare(len(a.pruned), len(b.pruned)))
+			cmp.Compare(len(a.all), len(b.all)))
 	})
 	return objects, nil
 }
 
-// open counts the operations that have no end after pruning.
-func (o *object) open() int { return o.stats.kept - o.stats.closed }
-
-func (o *object) prepare(keepUnknown bool) {
-	if keepUnknown {
-		o.pruned = o.all
-		for i := range o.all {
-			if o.all[i].crashed() {
-				o.stats.kept++
-			}
-		}
-	} else {
-		o.pruned, o.stats = prune(o.all)
-	}
-	o.concurrency = concurrency(o.pruned)
+func (o *object) prepare() {
+	o.concurrency = concurrency(o.all)
 	makes := make(map[models.Token]bool)
 	for i := range o.all {
+		if o.all[i].crashed() {
+			o.unknown++
+		}
 		if f := &o.all[i].p.Facts; !f.Pure {
 			o.changes++
 			for _, t := range f.Makes {
@@ -275,15 +307,21 @@ func concurrency(items []item) int {
 	return most
 }
 
-// searchAll decides objects until ctx ends. A key gets a short turn first and,
+func (l *linearizable) planner(g *guard) *planner {
+	return &planner{
+		spec: l.spec, engine: l.o.Engine, raw: l.o.KeepUnknown, guard: g, memory: l.o.Memory,
+	}
+}
+
+// decideAll decides objects until ctx ends. A key gets a short turn first and,
 // when it needs more, longer ones after all the others had theirs: each key has a
 // fair share of the time, and the easy ones are decided whatever the hard ones
 // cost. Once a violation is found, the verdict stands and nobody gets a longer
 // turn.
-func (l *linearizable) searchAll(ctx context.Context, g *guard, objects []*object) {
+func (l *linearizable) decideAll(ctx context.Context, p *planner, objects []*object) {
 	turn := min(time.Second, l.o.Timeout/8)
 	for left := objects; len(left) > 0 && ctx.Err() == nil; turn *= 4 {
-		l.round(ctx, g, left, turn)
+		l.round(ctx, p, left, turn)
 		var again []*object
 		for _, o := range left {
 			switch {
@@ -298,7 +336,7 @@ func (l *linearizable) searchAll(ctx context.Context, g *guard, objects []*objec
 }
 
 func (l *linearizable) round(
-	ctx context.Context, g *guard, left []*object, turn time.Duration,
+	ctx context.Context, p *planner, left []*object, turn time.Duration,
 ) {
 	next := make(chan *object)
 	var wg sync.WaitGroup
@@ -306,7 +344,7 @@ func (l *linearizable) round(
 		wg.Go(crash.Guard(func() {
 			for o := range next {
 				limited, cancel := context.WithTimeout(ctx, turn)
-				o.finding = run(limited, g, l.spec.Porcupine, o.pruned, false)
+				o.finding = p.decide(limited, o.all, len(o.all) <= l.o.Certify)
 				cancel()
 			}
 		}))
@@ -318,29 +356,28 @@ func (l *linearizable) round(
 	wg.Wait()
 }
 
-// measureUndecided finds out how many operations of the hardest undecided keys a
-// legal order could place, as far as a short search can tell.
-func (l *linearizable) measureUndecided(
-	ctx context.Context, g *guard, objects []*object,
-) {
-	const keys = 3
-	measured := 0
-	for _, o := range slices.Backward(objects) {
-		if o.finding.answer != undecided || o.finding.cause == causePanic {
+// certify replays the orders of the smallest legal keys. The error is that of a key
+// whose order is none.
+func (l *linearizable) certify(ctx context.Context, p *planner, objects []*object) error {
+	bySize := slices.Clone(objects)
+	slices.SortStableFunc(bySize, func(a, b *object) int {
+		return cmp.Compare(len(a.all), len(b.all))
+	})
+	left := l.o.Certify
+	for _, o := range bySize {
+		if o.finding.answer != legal || l.o.Engine == enginePorcupine {
 			continue
 		}
-		if measured++; measured > keys {
-			return
+		if left -= len(o.all); left < 0 || ctx.Err() != nil {
+			break
 		}
-		limited, cancel := context.WithTimeout(ctx, min(300*time.Millisecond, l.o.Timeout/4))
-		f := run(limited, g, l.spec.Porcupine, o.pruned, true)
-		cancel()
-		for _, order := range f.info.PartialLinearizations() {
-			for _, ids := range order {
-				o.placed = max(o.placed, len(ids))
-			}
+		var err error
+		if o.certified, err = p.certified(ctx, o.finding, o.all); err != nil {
+			return fmt.Errorf("%s: %w", keyName(o.key), err)
 		}
+		o.finding.order = nil
 	}
+	return nil
 }
 
 // judge fills in everything but the counterexamples. stopped is true when the
@@ -360,8 +397,9 @@ func (l *linearizable) judge(r *Result, objects []*object, stopped bool) {
 		}
 	}
 	slices.Sort(d.Invalid)
+	d.Algorithms = l.algorithms(objects)
 	r.Details = d
-	r.Power = power(objects)
+	r.Power = power(objects, d.Algorithms)
 	switch {
 	case len(d.Invalid) > 0:
 		r.Verdict = Invalid
@@ -383,14 +421,16 @@ func invalidKeys(d *LinearizableDetails) string {
 
 func (o *object) report() UndecidedKey {
 	u := UndecidedKey{
-		Key: o.key, Operations: len(o.pruned), Unknown: o.stats.kept,
-		Concurrency: o.concurrency, Placed: o.placed,
+		Key: o.key, Operations: len(o.all), Unknown: o.unknown,
+		Concurrency: o.concurrency, Explored: o.finding.explored,
 	}
 	switch o.finding.cause {
 	case causeMemory:
 		u.Cause = "memory"
 	case causePanic:
 		u.Cause = "panic in the model"
+	case causeEngine:
+		u.Cause = "engine"
 	default:
 		u.Cause = "time"
 	}
@@ -404,15 +444,17 @@ func (l *linearizable) undecidedReason(d *LinearizableDetails, stopped bool) str
 	case u.Cause == "memory":
 		limit = fmt.Sprintf("out of memory (limit %d MiB)", l.o.Memory>>20)
 	case u.Cause == "panic in the model":
-		limit = "the model panicked"
+		limit = "the model panicked or broke its word"
+	case u.Cause == "engine":
+		limit = fmt.Sprintf("engine %s cannot decide it", l.o.Engine)
 	case stopped:
 		limit = "stopped from outside"
 	}
 	s := fmt.Sprintf("%s: %d of %s decided; %s has %d operations, %d of unknown outcome, "+
 		"up to %d at a time", limit, d.Decided, count(d.Keys, "key", "keys"),
 		keyName(u.Key), u.Operations, u.Unknown, u.Concurrency)
-	if u.Placed > 0 {
-		s += fmt.Sprintf("; the longest legal order found places %d of them", u.Placed)
+	if u.Explored > 0 {
+		s += fmt.Sprintf("; up to the return of %d of them there is a legal order", u.Explored)
 	}
 	return s
 }
@@ -435,38 +477,4 @@ func vacuous(objects []*object, model string) (Verdict, string) {
 	}
 	return Valid, fmt.Sprintf("linearizable as %s: %s, %s", model,
 		count(len(objects), "key", "keys"), count(operations, "operation", "operations"))
-}
-
-// power measures how much a verdict rests on.
-func power(objects []*object) []Measure {
-	var operations, constrained, observations, written, most int
-	var stats pruned
-	sizes := make([]int64, 0, len(objects))
-	for _, o := range objects {
-		operations += len(o.all)
-		sizes = append(sizes, int64(len(o.all)))
-		if o.observations > 0 {
-			constrained++
-		}
-		observations += o.observations
-		written += o.written
-		most = max(most, o.concurrency)
-		stats.kept += o.stats.kept
-		stats.dropped += o.stats.dropped
-		stats.closed += o.stats.closed
-	}
-	slices.Sort(sizes)
-	return []Measure{
-		measure("operations", operations), measure("keys", len(objects)),
-		measure("keys with observations", constrained),
-		measure("observations", observations),
-		measure("observations of written values", written),
-		measure("max concurrency", most),
-		measure("unknown operations kept", stats.kept),
-		measure("unknown operations closed", stats.closed),
-		measure("unknown operations dropped", stats.dropped),
-		measure("operations per key p50", int(quantile(sizes, 0.5))),
-		measure("operations per key p95", int(quantile(sizes, 0.95))),
-		measure("operations per key max", int(quantile(sizes, 1))),
-	}
 }

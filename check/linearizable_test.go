@@ -17,31 +17,30 @@ import (
 	"github.com/ordeal-dev/ordeal/models"
 )
 
-// hardHistory has a violation that a search cannot show in any reasonable time:
-// writes without answer, of values that were all written and read otherwise too, so
-// that they can be neither dropped nor bounded, and at the end a read of nonsense.
+// hardHistory has a violation that a search cannot show in any reasonable time: after
+// some harmless operations many writes at once, each value twice, and then a read of
+// each value, so that no write may be forgotten, although only one can have been last.
 func hardHistory(key history.Key) []history.Operation {
-	r := rand.New(rand.NewPCG(1, 1))
 	var ops []history.Operation
+	add := func(p int, f history.F, in, out history.Value, call, ret history.Time) {
+		ops = append(ops, history.Operation{Process: history.Process(p), F: f, Key: key, In: in,
+			Out: out, Type: history.OK, Call: call, Return: ret})
+	}
 	at := history.Time(0)
-	add := func(p int, f history.F, in, out history.Value, typ history.Type) {
-		op := history.Operation{Process: history.Process(p), F: f, Key: key, In: in, Out: out,
-			Type: typ, Call: at, Return: at + 5}
-		if typ == history.Info {
-			op.Return = history.Never
-		}
-		ops = append(ops, op)
+	for i := range 60 {
+		v := history.Int(int64(i % 5))
+		add(0, "write", v, history.Value{}, at, at+5)
+		add(1, "read", history.Value{}, v, at+10, at+15)
+		at += 20
+	}
+	for i := range 60 {
+		add(10+i, "write", history.Int(int64(i/2)), history.Value{}, at, at+1000)
+	}
+	at += 2000
+	for i := range 30 {
+		add(1, "read", history.Value{}, history.Int(int64(i)), at, at+5)
 		at += 10
 	}
-	for i := range 150 {
-		v := history.Int(int64(r.IntN(5)))
-		add(0, "write", v, history.Value{}, history.OK)
-		add(1, "read", history.Value{}, v, history.OK)
-		if i%5 == 0 {
-			add(100+i, "write", history.Int(int64(r.IntN(5))), history.Value{}, history.Info)
-		}
-	}
-	add(1, "read", history.Value{}, history.Int(99), history.OK)
 	return ops
 }
 
@@ -128,16 +127,13 @@ func TestBounds(t *testing.T) {
 				r = Linearizable("register", tt.o).Check(ctx, h)
 			})
 			if r.Verdict != Unknown || !strings.HasPrefix(r.Reason, tt.reason) ||
-				!strings.Contains(r.Reason, "10 of 11 keys decided; key hard has 331 operations") {
+				!strings.Contains(r.Reason, "10 of 11 keys decided; key hard has 210 operations") {
 				t.Errorf("%s: %s", r.Verdict, r.Reason)
 			}
 			d := r.Details.(LinearizableDetails)
 			if len(d.Undecided) != 1 || d.Undecided[0].Cause != tt.cause ||
-				d.Undecided[0].Unknown != 30 {
+				d.Undecided[0].Explored < 120 {
 				t.Errorf("details: %+v", d)
-			}
-			if tt.name == "time" && d.Undecided[0].Placed < 100 {
-				t.Errorf("only %d operations placed", d.Undecided[0].Placed)
 			}
 			awaitGoroutines(t, before)
 		})
@@ -237,9 +233,10 @@ func TestModelPanics(t *testing.T) {
 	}
 }
 
-// TestPruningDecidesWhatIsHard is the reason for pruning: a stale read beside
-// unanswered writes that nobody ever saw, and some that were seen later.
-func TestPruningDecidesWhatIsHard(t *testing.T) {
+// TestUnansweredOperations is the reason for dominance and for pruning: a stale read
+// beside unanswered writes that nobody ever saw, and some that were seen later.
+// Porcupine alone does not come to an end with it.
+func TestUnansweredOperations(t *testing.T) {
 	var b strings.Builder
 	at := 0
 	line := func(format string, args ...any) {
@@ -256,26 +253,31 @@ func TestPruningDecidesWhatIsHard(t *testing.T) {
 	}
 	line("p1 read = 5")
 	h := mustTimeline(t, b.String())
-	var r Result
-	within(t, 20*time.Second, func() {
-		r = Linearizable("register", Options{}).Check(t.Context(), h)
-	})
-	if r.Verdict != Invalid {
-		t.Fatalf("%s: %s", r.Verdict, r.Reason)
-	}
-	want := map[string]float64{
-		"unknown operations kept": 19, "unknown operations closed": 19,
-		"unknown operations dropped": 41, "max concurrency": 2,
-	}
-	for _, m := range r.Power {
-		if w, ok := want[m.Name]; ok && m.Value != w {
-			t.Errorf("%s = %v, want %v", m.Name, m.Value, w)
+	for _, engine := range Engines() {
+		var r Result
+		within(t, 20*time.Second, func() {
+			r = Linearizable("register", Options{Engine: engine}).Check(t.Context(), h)
+		})
+		if r.Verdict != Invalid {
+			t.Fatalf("engine %s: %s: %s", engine, r.Verdict, r.Reason)
+		}
+		want := map[string]float64{"unknown operations": 60, "max concurrency": 61}
+		for _, m := range r.Power {
+			if w, ok := want[m.Name]; ok && m.Value != w {
+				t.Errorf("%s = %v, want %v", m.Name, m.Value, w)
+			}
+		}
+		if cx := r.Counterexamples[0]; !cx.Minimal || len(cx.Ops) > 4 ||
+			cx.Until != h.Ops[len(h.Ops)-1].Return {
+			t.Errorf("engine %s: minimal %t, %d operations, until %d", engine, cx.Minimal,
+				len(cx.Ops), cx.Until)
 		}
 	}
-	r = Linearizable("register", Options{KeepUnknown: true, Timeout: 100 * time.Millisecond}).
-		Check(t.Context(), h)
+	r := Linearizable("register", Options{
+		Engine: "porcupine", KeepUnknown: true, Timeout: 100 * time.Millisecond,
+	}).Check(t.Context(), h)
 	if r.Verdict != Unknown {
-		t.Errorf("without pruning %s: then this history tests nothing", r.Verdict)
+		t.Errorf("Porcupine without pruning: %s: then this history tests nothing", r.Verdict)
 	}
 }
 

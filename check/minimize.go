@@ -6,8 +6,7 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/anishathalye/porcupine"
-
+	"github.com/ordeal-dev/ordeal/check/linear"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 )
@@ -37,16 +36,18 @@ import (
 // Within these rules this is Zeller and Hildebrandt's "Simplifying and isolating
 // failure-inducing input" (2002), chunks of operations by halves.
 type minimizer struct {
-	guard *guard
-	spec  models.Spec
+	planner *planner
+	spec    models.Spec
+	// failed are operations that certainly changed nothing, as was known when they
+	// had returned.
+	failed []*history.Operation
 	// unsure is set when a search was not decided in time.
 	unsure bool
 }
 
 // answer decides whether items, a history of its own, are linearizable.
 func (m *minimizer) answer(ctx context.Context, items []item) answer {
-	kept, _ := prune(items)
-	f := run(ctx, m.guard, m.spec.Porcupine, kept, false)
+	f := m.planner.decide(ctx, items, false)
 	if f.answer == undecided {
 		m.unsure = true
 	}
@@ -55,16 +56,20 @@ func (m *minimizer) answer(ctx context.Context, items []item) answer {
 
 // reduce returns a part of items, which must not be linearizable, that is not
 // linearizable either. minimal is true when no operation can be taken out of it by
-// the rules.
-func (m *minimizer) reduce(ctx context.Context, items []item) (part []item, minimal bool) {
-	part = slices.Clone(items)
-	slices.SortStableFunc(part, func(a, b item) int { return cmp.Compare(a.call, b.call) })
-	if end, found := m.firstViolation(ctx, part); found {
-		part = slices.DeleteFunc(part, func(it item) bool {
-			return it.call > end || it.p.Facts.Pure && it.ret > end
-		})
+// the rules. f is what was found out about items: where an engine found operations
+// that contradict each other, little else is looked at.
+func (m *minimizer) reduce(
+	ctx context.Context, items []item, f finding,
+) (part []item, minimal bool) {
+	if f.conflict != nil {
+		part = explained(items, f.conflict)
 	}
-	part = m.cut(ctx, part)
+	if len(part) == 0 || m.answer(ctx, part) != illegal {
+		part = upTo(items, f.blocked)
+		byCall(part)
+		part = m.cut(ctx, part)
+	}
+	byCall(part)
 	for size := (len(part) + 1) / 2; size >= 1; {
 		before := len(part)
 		for at := 0; at < len(part) && ctx.Err() == nil; {
@@ -81,6 +86,54 @@ func (m *minimizer) reduce(ctx context.Context, items []item) (part []item, mini
 		size = max(1, min(size/2, len(part)))
 	}
 	return part, ctx.Err() == nil && !m.unsure
+}
+
+func byCall(items []item) {
+	slices.SortStableFunc(items, func(a, b item) int {
+		return cmp.Or(cmp.Compare(a.call, b.call), cmp.Compare(a.op.Index, b.op.Index))
+	})
+}
+
+// upTo returns the items that matter up to the return of one of them, all if that is
+// negative.
+func upTo(items []item, blocked int) []item {
+	part := slices.Clone(items)
+	if blocked < 0 {
+		return part
+	}
+	end := items[blocked].ret
+	return slices.DeleteFunc(part, func(it item) bool {
+		return it.call > end || it.p.Facts.Pure && it.ret > end
+	})
+}
+
+// explained returns the operations of a conflict and whatever made what they saw,
+// before the conflict was certain.
+func explained(items []item, c *linear.Conflict) []item {
+	makers := make(map[models.Token][]int)
+	for i := range items {
+		if items[i].call > c.At {
+			continue
+		}
+		for _, t := range items[i].p.Facts.Makes {
+			makers[t] = append(makers[t], i)
+		}
+	}
+	culprits := c.Culprits()
+	var part []item
+	taken := make(map[int]bool)
+	for n := 0; n < len(culprits); n++ {
+		i := culprits[n]
+		if taken[i] {
+			continue
+		}
+		taken[i] = true
+		part = append(part, items[i])
+		for _, t := range items[i].p.Facts.Sees {
+			culprits = append(culprits, makers[t]...)
+		}
+	}
+	return part
 }
 
 // cut removes operations from the start of items, which are sorted by their calls,
@@ -129,10 +182,22 @@ func (m *minimizer) endsAsItBegan(ctx context.Context, items []item) bool {
 		end = max(end, items[i].ret)
 	}
 	last := item{
-		op: &history.Operation{Type: history.OK}, p: models.Parsed{In: probe{}},
+		op: &history.Operation{Type: history.OK},
+		// It has no token to see, and yet what it says of the state is not nothing.
+		p: models.Parsed{In: probe{}, Facts: models.Facts{
+			Pure: true, Observes: true, Denies: true,
+		}},
 		call: end + 1, ret: end + 1,
 	}
-	f := run(ctx, m.guard, pm, append(slices.Clone(items), last), false)
+	spec := models.Spec{
+		Name: m.spec.Name, Porcupine: pm, Comparable: m.spec.Comparable,
+		Classes: func() func(in, out any) uint32 {
+			next := uint32(0)
+			return func(any, any) uint32 { next++; return next } // a probe has no class
+		},
+	}
+	p := &planner{spec: spec, engine: engineAuto, guard: m.planner.guard, memory: m.planner.memory}
+	f := p.decide(ctx, append(slices.Clone(items), last), false)
 	return f.answer == illegal && m.legal(ctx, items)
 }
 
@@ -206,7 +271,7 @@ func settle(items []item, goes []bool) bool {
 }
 
 // firstViolation returns the earliest return by which the history is already
-// illegal.
+// illegal, whatever happened later.
 func (m *minimizer) firstViolation(
 	ctx context.Context, items []item,
 ) (history.Time, bool) {
@@ -215,6 +280,9 @@ func (m *minimizer) firstViolation(
 		if !items[i].crashed() {
 			returns = append(returns, items[i].ret)
 		}
+	}
+	for _, op := range m.failed {
+		returns = append(returns, op.Return)
 	}
 	slices.Sort(returns)
 	returns = slices.Compact(returns)
@@ -231,49 +299,35 @@ func (m *minimizer) firstViolation(
 }
 
 // prefix returns the history as it was just after time t: operations that had not
-// returned by then have an unknown outcome.
+// returned by then have an unknown outcome, also those that failed later.
 func (m *minimizer) prefix(items []item, t history.Time) []item {
 	var out []item
 	for _, it := range items {
 		switch {
 		case it.call > t:
-			continue
 		case it.ret <= t || it.crashed():
 			out = append(out, it)
-			continue
-		case it.p.Facts.Pure:
-			continue
+		default:
+			out = m.pending(out, *it.op)
 		}
-		op := *it.op
-		op.Type, op.Return, op.Out = history.Info, history.Never, history.Value{}
-		p, err := m.spec.Parse(op)
-		if err != nil {
-			panic("check: " + err.Error()) // it fitted with a known outcome
-		}
-		if !p.Facts.Ignored {
-			out = append(out, item{op: &op, p: p, call: it.call, ret: history.Never})
+	}
+	for _, op := range m.failed {
+		if op.Call <= t && op.Return > t {
+			out = m.pending(out, *op)
 		}
 	}
 	return out
 }
 
-// longestOrder returns the state and the length of the longest legal order that a
-// verbose search found among those that leave out the operation with the given
-// position; all of them if it is negative.
-func longestOrder(
-	pm porcupine.Model, items []item, info *porcupine.LinearizationInfo, leftOut int,
-) (state any, length int) {
-	var longest []int
-	for _, orders := range info.PartialLinearizations() {
-		for _, ids := range orders {
-			if len(ids) > len(longest) && (leftOut < 0 || !slices.Contains(ids, leftOut)) {
-				longest = ids
-			}
-		}
+// pending appends an operation as it was before it returned.
+func (m *minimizer) pending(out []item, op history.Operation) []item {
+	op.Type, op.Return, op.Out, op.Error = history.Info, history.Never, history.Value{}, ""
+	p, err := m.spec.Parse(op)
+	if err != nil {
+		panic("check: " + err.Error()) // it fitted with a known outcome
 	}
-	state = pm.Init()
-	for _, id := range longest {
-		_, state = pm.Step(state, items[id].p.In, items[id].p.Out)
+	if p.Facts.Ignored || p.Facts.Pure {
+		return out
 	}
-	return state, len(longest)
+	return append(out, item{op: &op, p: p, call: op.Call, ret: history.Never})
 }

@@ -97,6 +97,12 @@ type Counterexample struct {
 	// effect was seen.
 	Ops     []Op `json:"ops"`
 	Minimal bool `json:"minimal"`
+	// Edges say which of Ops come before which, and why: for a pair conflict, or a
+	// cycle, they contradict each other.
+	Edges []Edge `json:"edges,omitempty"`
+	// Until is the time at which the history so far broke the promise, whatever
+	// came later. 0 when that is not known.
+	Until history.Time `json:"until,omitempty"`
 	// Visualization is Porcupine's own interactive page (HTML) of Ops, if there
 	// is one.
 	Visualization string `json:"-"`

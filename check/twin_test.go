@@ -374,10 +374,10 @@ func called(ops []history.Operation) []history.Operation {
 
 // runs is how many random histories a model gets; the environment asks for more.
 func runs(t *testing.T, normal int) int {
-	if s := os.Getenv("ORDEAL_CHECK_RUNS"); s != "" {
+	if s := os.Getenv("CHECK_ROUNDS"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {
-			t.Fatalf("ORDEAL_CHECK_RUNS: %v", err)
+			t.Fatalf("CHECK_ROUNDS: %v", err)
 		}
 		return n
 	}
@@ -433,33 +433,55 @@ func timeline(ops []history.Operation) string {
 	return b.String()
 }
 
-// TestTwins compares the verdicts, with and without pruning, with brute force.
+// TestTwins compares the verdicts of all engines with brute force. Orders are replayed.
 func TestTwins(t *testing.T) {
-	eachTwin(t, runs(t, 10_000), func(
+	eachTwin(t, runs(t, 3_000), func(
 		t *testing.T, _ *rand.Rand, l *linearizable, _ twin, h *history.History, truth bool,
 	) {
 		objects, err := l.objects(h)
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := newIdleGuard()
+		want := illegal
+		if truth {
+			want = legal
+		}
 		for _, o := range objects {
-			want := illegal
-			if truth {
-				want = legal
-			}
-			if f := run(t.Context(), g, l.spec.Porcupine, o.pruned, false); f.answer != want {
-				t.Errorf("pruned: answer %d, want %d", f.answer, want)
-			}
-			if f := run(t.Context(), g, l.spec.Porcupine, o.all, false); f.answer != want {
-				t.Errorf("not pruned: answer %d, want %d", f.answer, want)
+			for _, p := range eachPlanner(l) {
+				f := p.decide(t.Context(), o.all, true)
+				if p.engine == engineExact && f.answer == undecided && f.cause == causeEngine {
+					continue // not applicable
+				}
+				if f.answer != want {
+					t.Errorf("engine %s (%s): answer %d, want %d", p.engine, f.engine, f.answer, want)
+				}
+				if truth {
+					if _, err := p.certified(t.Context(), f, o.all); err != nil {
+						t.Error(err)
+					}
+				}
 			}
 		}
 	})
 }
 
-// newIdleGuard is a guard that never stops anybody.
-func newIdleGuard() *guard { return &guard{running: map[*search]bool{}} }
+// eachPlanner returns a planner for each engine, twice for Porcupine.
+func eachPlanner(l *linearizable) []*planner {
+	var list []*planner
+	for _, engine := range Engines() {
+		list = append(list, idlePlanner(l, engine))
+	}
+	raw := idlePlanner(l, enginePorcupine)
+	raw.raw = true
+	return append(list, raw)
+}
+
+// idlePlanner is a planner that nobody stops.
+func idlePlanner(l *linearizable, engine string) *planner {
+	return &planner{
+		spec: l.spec, engine: engine, guard: &guard{running: map[*watched]bool{}}, memory: 1 << 30,
+	}
+}
 
 // TestReductionIsSound takes random operations out of linearizable histories, by the
 // rules of the minimizer: they have to stay linearizable.
@@ -471,7 +493,7 @@ func TestReductionIsSound(t *testing.T) {
 		if err != nil || len(objects) == 0 || !truth {
 			return
 		}
-		m := &minimizer{guard: newIdleGuard(), spec: l.spec}
+		m := &minimizer{planner: idlePlanner(l, engineAuto), spec: l.spec}
 		all := objects[0].all
 		for i := 1; i < len(all); i++ {
 			if quiet(all[:i], all[i].call) && m.endsAsItBegan(t.Context(), all[:i]) &&
@@ -517,8 +539,9 @@ func TestCounterexamplesAreMinimal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &minimizer{guard: newIdleGuard(), spec: l.spec}
-		part, minimal := m.reduce(t.Context(), objects[0].all)
+		m := &minimizer{planner: idlePlanner(l, engineAuto), spec: l.spec}
+		all := objects[0].all
+		part, minimal := m.reduce(t.Context(), all, m.planner.decide(t.Context(), all, false))
 		if !minimal || bruteForce(tw.world, opsOf(part)) {
 			t.Errorf("minimal %t, but the part is not bad:\n%s", minimal, timeline(opsOf(part)))
 		}
@@ -533,4 +556,68 @@ func TestCounterexamplesAreMinimal(t *testing.T) {
 			t.Errorf("no culprit in:\n%s", timeline(opsOf(part)))
 		}
 	})
+}
+
+// TestUntil: the time at which a violation is said to have been certain is the first
+// after which no outcome of what was open then would have made it good, that of
+// operations included which failed later.
+func TestUntil(t *testing.T) {
+	eachTwin(t, runs(t, 1_000), func(
+		t *testing.T, r *rand.Rand, l *linearizable, tw twin, h *history.History, _ bool,
+	) {
+		l = &linearizable{spec: l.spec, o: l.o}
+		if l.o.Refusals = r.IntN(2) == 0; !l.o.Refusals {
+			failSome(r, h)
+		}
+		want := firstBad(tw.world, h, l.o.Refusals)
+		got := history.Never
+		objects, err := l.objects(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			m := &minimizer{planner: idlePlanner(l, engineAuto), spec: l.spec, failed: o.failed}
+			if at, found := m.firstViolation(t.Context(), o.all); found {
+				got = at
+			}
+		}
+		if got != want {
+			t.Errorf("certain at %d, want %d", got, want)
+		}
+	})
+}
+
+// failSome lets some operations fail for certain, whoever saw what they did.
+func failSome(r *rand.Rand, h *history.History) {
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		if op.Type == history.OK && r.IntN(4) == 0 {
+			op.Type, op.Out, op.Error = history.Fail, history.Value{}, "no"
+		}
+	}
+}
+
+// firstBad asks brute force about the history as it was after each return.
+func firstBad(w world, h *history.History, refusals bool) history.Time {
+	first := history.Never
+	for i := range h.Ops {
+		now := h.Ops[i].Return
+		if h.Ops[i].Type == history.Info || now >= first {
+			continue
+		}
+		var ops []history.Operation
+		for _, op := range h.Ops {
+			switch {
+			case op.Call > now, op.Type == history.Fail && op.Return <= now && !refusals:
+				continue
+			case op.Return > now:
+				op.Type, op.Return = history.Info, history.Never
+			}
+			ops = append(ops, op)
+		}
+		if !bruteForce(w, ops) {
+			first = now
+		}
+	}
+	return first
 }

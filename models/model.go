@@ -140,7 +140,14 @@ type Spec struct {
 	// Porcupine is the model for a search over the In and Out of Parsed. Its
 	// Step is pure and fast, so it has no StepContext of its own.
 	Porcupine porcupine.Model
+
+	known string
 }
+
+// Known returns the name of the model if it is one of All, unchanged, and "" for a
+// model of the caller's own. An engine that knows an object better than by its Step
+// goes by this name, so whoever changes a Spec has to begin with a Model.
+func (s *Spec) Known() string { return s.known }
 
 // Spec forgets the types of m. It panics when a field without a default is
 // missing.

@@ -21,7 +21,7 @@ func hasCode(op history.Operation, code string) bool {
 
 // All returns every model, in the order in which help shows them.
 func All() []Spec {
-	return []Spec{
+	all := []Spec{
 		Register().Spec(),
 		CASRegister().Spec(),
 		FencedRegister().Spec(),
@@ -34,6 +34,10 @@ func All() []Spec {
 		List().Spec(),
 		Text().Spec(),
 	}
+	for i := range all {
+		all[i].known = all[i].Name
+	}
+	return all
 }
 
 // Lookup returns the model with this name. The error lists the names there are.

@@ -1,5 +1,12 @@
 package search
 
+import (
+	"cmp"
+	"slices"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
 // depth is a search that goes depth first.
 type depth[B bitset] struct {
 	*machine[B]
@@ -11,6 +18,16 @@ type depth[B bitset] struct {
 	deepest []config[B]
 	far     int
 	next    []config[B]
+	choices []choice
+	// rank is for each operation when somebody had seen what it made: what is seen
+	// first probably happened first.
+	rank []history.Time
+}
+
+// choice is one of the configurations that follow.
+type choice struct {
+	at, happened int
+	rank         history.Time
 }
 
 type waiting[B bitset] struct {
@@ -19,7 +36,7 @@ type waiting[B bitset] struct {
 }
 
 func newDepth[B bitset](m *machine[B]) *depth[B] {
-	d := &depth[B]{machine: m, visited: newAntichain[B](m.uses), far: -1}
+	d := &depth[B]{machine: m, visited: newAntichain[B](m.uses), far: -1, rank: m.ranks()}
 	m.own = func() int64 { return d.visited.bytes() + int64(cap(d.stack))*32 }
 	return d
 }
@@ -94,24 +111,21 @@ func (d *depth[B]) farther(c *config[B]) {
 }
 
 // prefer puts what follows c on the stack: on top, and so tried first, what lets most
-// of the open operations happen, and among equals the change that returns first.
+// of the open operations happen, and among equals the change that is seen first.
 func (d *depth[B]) prefer(c *config[B]) {
 	before := size(&c.done)
-	for most := 0; len(d.next) > 0; most++ {
-		left := d.next[:0]
-		base := len(d.stack)
-		for i := range d.next {
-			n := &d.next[i]
-			if size(&n.done)-before > most {
-				left = append(left, *n)
-			} else {
-				d.stack = append(d.stack, waiting[B]{config: *n, at: int32(d.at)})
-			}
-		}
-		for i, j := base, len(d.stack)-1; i < j; i, j = i+1, j-1 {
-			d.stack[i], d.stack[j] = d.stack[j], d.stack[i]
-		}
-		d.next = left
+	d.choices = d.choices[:0]
+	for i := range d.next {
+		d.choices = append(d.choices, choice{
+			at: i, happened: size(&d.next[i].done) - before, rank: d.rank[d.via[i]],
+		})
+	}
+	slices.SortFunc(d.choices, func(a, b choice) int {
+		return cmp.Or(cmp.Compare(a.happened, b.happened), -cmp.Compare(a.rank, b.rank),
+			-cmp.Compare(a.at, b.at))
+	})
+	for _, o := range d.choices {
+		d.stack = append(d.stack, waiting[B]{config: d.next[o.at], at: int32(d.at)})
 	}
 }
 

@@ -54,6 +54,8 @@ type machine[B bitset] struct {
 	buried []open[B]
 
 	trail []happened
+	// via are the operations by which the last call of follow came to its results.
+	via []int32
 
 	ctx    context.Context
 	budget Budget
@@ -227,6 +229,7 @@ func (m *machine[B]) absorb(c *config[B]) {
 
 // follow appends to list the configurations that follow c by one change.
 func (m *machine[B]) follow(c *config[B], list []config[B]) []config[B] {
+	m.via = m.via[:0]
 	for i := range m.changes {
 		y := &m.changes[i]
 		if has(&c.done, y.slot) || !within(&y.before, &c.done) {
@@ -249,6 +252,7 @@ func (m *machine[B]) follow(c *config[B], list []config[B]) []config[B] {
 		m.record(&n, y.op, false)
 		m.absorb(&n)
 		list = append(list, n)
+		m.via = append(m.via, y.op)
 	}
 	for _, k := range m.spares {
 		s := &m.plan.spares[k]
@@ -266,6 +270,7 @@ func (m *machine[B]) follow(c *config[B], list []config[B]) []config[B] {
 		m.record(&n, op, true)
 		m.absorb(&n)
 		list = append(list, n)
+		m.via = append(m.via, op)
 	}
 	return list
 }
@@ -330,10 +335,14 @@ func (m *machine[B]) spent(steps int) bool {
 	if before/period == m.steps/period && before > 0 {
 		return false
 	}
+	held := m.bytes()
+	if m.budget.Held != nil {
+		m.budget.Held.Store(held)
+	}
 	switch {
 	case m.ctx.Err() != nil:
 		m.cause = Time
-	case m.budget.Memory > 0 && m.bytes() > m.budget.Memory:
+	case m.budget.Memory > 0 && held > m.budget.Memory:
 		m.cause = Memory
 	}
 	return m.cause != None

@@ -258,3 +258,33 @@ func (p *plan) bury() {
 		}
 	}
 }
+
+// ranks returns for each operation the first return, after its call, of one that saw
+// a token which it made, history.Never if there is none. For those that make nothing,
+// or nothing that lasts, it is their own.
+func (p *plan) ranks() []history.Time {
+	seen := make(map[models.Token][]history.Time) // ascending
+	for _, e := range p.events {
+		if o := &p.ops[e>>1]; e&1 != 0 {
+			for _, t := range o.Facts.Sees {
+				seen[t] = append(seen[t], o.Return)
+			}
+		}
+	}
+	ranks := make([]history.Time, len(p.ops))
+	for i := range p.ops {
+		o := &p.ops[i]
+		first := history.Never
+		for _, t := range o.Facts.Makes {
+			at := seen[t]
+			if n, _ := slices.BinarySearch(at, o.Call); n < len(at) {
+				first = min(first, at[n])
+			}
+		}
+		if len(o.Facts.Makes) == 0 || o.Facts.Replaces {
+			first = o.Return
+		}
+		ranks[i] = first
+	}
+	return ranks
+}

@@ -31,6 +31,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
@@ -83,6 +84,8 @@ type Budget struct {
 	// Order asks for the order that was found. It costs memory for every
 	// configuration.
 	Order bool
+	// Held, if not nil, is told now and then how many bytes the search holds.
+	Held *atomic.Int64
 
 	_ struct{} // keyed literals only
 }
