@@ -155,6 +155,11 @@ func TestHostileEvents(t *testing.T) {
 		{edn + `{:process 1 :type :ok :f :write :value 3 :value 4}`, `h:2:49: a second :value`},
 		{json + `{"process":1,"type":"ok","f":"write","value":3,"value":4}`,
 			`h:2:56: a second "value"`},
+		{edn + "{:process 2 :type :invoke :f :txn :value [[:r 5 nil]]}\n" +
+			`{:process 3 :type :invoke :f :txn :value [[:r "5" nil]]}`,
+			"h:3:1: keys of steps are numbers, and others are texts"},
+		{edn + `{:process 2 :type :invoke :f :txn :value [[:r -5 nil] [:r "x" nil] [:r "-5"]]}`,
+			"h:2:1: keys of steps are numbers, and others are texts"},
 		{edn + "{:process 1 :type :ok :f :write :value [1 2}", "h:2:44: '}': want a value"},
 		{edn + "{:process 1 :type :ok :f :write :value \"\xff\xfe\"", "h:2:1: '{' without its '}'"},
 	} {

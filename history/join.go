@@ -20,6 +20,9 @@ type joiner struct {
 	last    Time
 	seen    bool
 	nextIdx int64
+	// numbers and digits say whether steps had keys that are numbers, and strings that
+	// look like numbers: as keys they would be the same.
+	numbers, digits bool
 	// with and without say whether there were events with and without a process.
 	with, without bool
 }
@@ -53,6 +56,9 @@ func (j *joiner) add(p *parsed) error {
 	if err := j.processes(p); err != nil {
 		return err
 	}
+	if err := j.stepKeys(e.Value); err != nil {
+		return err
+	}
 	switch {
 	case e.Process == Nemesis:
 		if e.Type != Invoke && e.Type != Info && !j.loose {
@@ -84,6 +90,38 @@ func (j *joiner) processes(p *parsed) error {
 			"knows which completion belongs to which invocation")
 	}
 	return nil
+}
+
+// stepKeys rejects a transaction when 5 and "5" are keys of the same history.
+func (j *joiner) stepKeys(v Value) error {
+	switch v.kind {
+	case kindIntSteps:
+		j.numbers = true
+	case kindSteps:
+		for _, s := range v.steps() {
+			j.digits = j.digits || looksLikeNumber(string(s.Key))
+		}
+	case KindList:
+		for _, e := range v.list() {
+			if e.kind != KindList || e.Len() < 2 || e.At(0).kind != KindString {
+				continue
+			}
+			if key := e.At(1); key.kind == KindInt {
+				j.numbers = true
+			} else if s, isText := key.AsString(); isText {
+				j.digits = j.digits || looksLikeNumber(s)
+			}
+		}
+	}
+	if j.numbers && j.digits {
+		return badEvent("value", "keys of steps are numbers, and others are texts that look like "+
+			"numbers: 5 and \"5\" would be one key")
+	}
+	return nil
+}
+
+func looksLikeNumber(s string) bool {
+	return s != "" && (s[0]-'0' <= 9 || s[0] == '-' && len(s) > 1 && s[1]-'0' <= 9)
 }
 
 // split takes the key out of the value of an event.

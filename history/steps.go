@@ -46,12 +46,23 @@ func ViewSteps(v Value) ([]Step, error) {
 		return nil, fmt.Errorf("want a list of [f, key, value], got a %s", v.Kind())
 	}
 	steps := make([]Step, v.Len())
+	var err error
 	for i := range steps {
-		if err := steps[i].parse(v.At(i)); err != nil {
+		if steps[i], err = StepAt(v, i); err != nil {
 			return nil, fmt.Errorf("step %d: %w", i, err)
 		}
 	}
 	return steps, nil
+}
+
+// StepAt returns one step of a transaction, v.At(i), without a copy.
+func StepAt(v Value, i int) (s Step, err error) {
+	switch v.kind {
+	case kindSteps, kindIntSteps:
+		return v.steps()[i], nil
+	}
+	err = s.parse(v.At(i))
+	return s, err
 }
 
 // parse reads [f, key, value].

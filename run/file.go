@@ -69,11 +69,27 @@ func (f File) judge() (verdict, error) {
 // ends inside a line is not valid: nobody knows what came after it. An error means
 // that the file was not judged, because it or what is asked of it makes no sense.
 func CheckFile(ctx context.Context, path string, f File) (check.Result, error) {
+	return f.check(ctx, func(o history.LoadOptions) (*history.History, error) {
+		return history.LoadWith(path, o)
+	})
+}
+
+// CheckReader is CheckFile for what r holds; the source names it in messages.
+func CheckReader(ctx context.Context, r io.Reader, source string, f File) (check.Result, error) {
+	return f.check(ctx, func(o history.LoadOptions) (*history.History, error) {
+		return history.ReadWith(r, source, o)
+	})
+}
+
+// loader loads a history with options.
+type loader func(history.LoadOptions) (*history.History, error)
+
+func (f File) check(ctx context.Context, load loader) (check.Result, error) {
 	v, err := f.judge()
 	if err != nil {
 		return check.Result{}, err
 	}
-	h, err := f.load(path, v)
+	h, err := f.load(load, v)
 	if err != nil {
 		return check.Result{}, fmt.Errorf("check: %w", err)
 	}
@@ -95,7 +111,7 @@ func CheckFile(ctx context.Context, path string, f File) (check.Result, error) {
 }
 
 // load reads the file and tells how far it is.
-func (f File) load(path string, v verdict) (*history.History, error) {
+func (f File) load(load loader, v verdict) (*history.History, error) {
 	o := history.LoadOptions{Independent: f.Independent, Form: f.Form}
 	if !f.Independent && !f.Plain {
 		o.Accept = func(op history.Operation) error { return oneObject(op, v.spec) }
@@ -107,7 +123,7 @@ func (f File) load(path string, v verdict) (*history.History, error) {
 		p.last = bar.began
 		o.Progress = func(at history.Progress) { bar.at(time.Now(), at) }
 	}
-	return history.LoadWith(path, o)
+	return load(o)
 }
 
 // reading shows how far the reading of a file is.
