@@ -450,6 +450,13 @@ func (e *engine) release() {
 	}
 }
 
+// calm makes all links clean; what comes is still counted as theirs.
+func (e *engine) calm() {
+	for _, l := range e.order {
+		l.rules = [classes]nemesis.Rule{}
+	}
+}
+
 // status returns counters and rules' generation, links sorted by name.
 func (e *engine) status() QueueStatus {
 	s := QueueStatus{Generation: e.generation, Stats: e.stats, Links: []LinkCounters{}}

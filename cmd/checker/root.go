@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/cluster/agent"
 )
 
 // The exit statuses, Jepsen's.
@@ -75,6 +77,9 @@ func status(err error, errOut io.Writer) int {
 	if errors.As(err, &e) {
 		return e.status
 	}
+	if errors.Is(err, agent.ErrUsage) {
+		return exitUsage
+	}
 	return exitCrash
 }
 
@@ -109,6 +114,7 @@ does not decide it), 254 bad arguments, 255 the checker itself failed.`,
 	root.AddCommand(
 		newTest(stop, std), newDemo(stop, std), newCheck(stop, std), newReport(std),
 		newHeal(std), newList(std), newDoctor(std), newVersion(std),
+		agent.Command(os.Stdin, std.out),
 	)
 	return root
 }
