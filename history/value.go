@@ -216,6 +216,29 @@ func (v Value) AsBool() (b, ok bool) {
 	return v.n != 0, true
 }
 
+// AsInts returns the elements of a list of nothing but integers, and whether v is one. They
+// may be v's own: nobody may change them.
+func (v Value) AsInts() ([]int64, bool) {
+	switch v.kind {
+	case kindInts:
+		return v.ints(), true
+	case kindPair:
+		halves := v.halves()
+		return halves[:], true
+	case KindList:
+		ns := make([]int64, v.Len())
+		for i, e := range v.list() {
+			if e.kind != KindInt {
+				return nil, false
+			}
+			ns[i] = e.n
+		}
+		return ns, true
+	default:
+		return nil, false
+	}
+}
+
 // AsString returns the string and whether v is one.
 func (v Value) AsString() (string, bool) {
 	if v.kind != KindString {

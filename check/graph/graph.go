@@ -172,6 +172,20 @@ func (b *Builder) sessions(t Times) {
 	}
 }
 
+// With returns the graph with some more edges.
+func (g *Graph) With(edges []Edge) *Graph {
+	b := NewBuilder(g.n, len(g.to)+len(edges))
+	for t := range Txn(g.n) {
+		g.EachFrom(t, func(e Edge) { b.Add(e.Kind, e.From, e.To, e.Cause) })
+	}
+	for _, e := range edges {
+		b.Add(e.Kind, e.From, e.To, e.Cause)
+	}
+	more := b.Build(Times{Call: g.call, Return: g.ret}) // sessions are there already
+	more.session = g.session
+	return more
+}
+
 // Graph is the dependency graph of transactions, as a compressed adjacency list. It is not
 // safe for concurrent use.
 type Graph struct {

@@ -155,6 +155,15 @@ func (t *Lattice) Doubt(l Level) {
 	}
 }
 
+// Settle notes that a level of which nobody knew holds, and with it all that are weaker.
+func (t *Lattice) Settle(l Level) {
+	for _, w := range Levels() {
+		if l.Implies(w) && t[w] == Undecided {
+			t[w] = Holds
+		}
+	}
+}
+
 // Join takes from each level the worse of both.
 func (t *Lattice) Join(other Lattice) {
 	for l := range t {

@@ -1,0 +1,235 @@
+package txn
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/ordeal-dev/ordeal/check/graph"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// phrases puts anomalies in words.
+type phrases struct{ c *columns }
+
+// clock renders a time of the test. Histories without times count events.
+func clock(t history.Time) string {
+	if t != 0 && t < 100_000 {
+		return fmt.Sprintf("%d ns", t)
+	}
+	return fmt.Sprintf("%.3f s", float64(t)/1e9)
+}
+
+// anomaly makes one of a key.
+func (p phrases) anomaly(key uint32, why string, txns ...uint32) Anomaly {
+	a := Anomaly{Group: p.c.names[key].group, Why: why}
+	for _, t := range txns {
+		a.Ops = append(a.Ops, int(t))
+	}
+	return a
+}
+
+// reader begins a sentence about a read.
+func (p phrases) reader(r *seen) string {
+	op := &p.c.ops[r.txn]
+	return fmt.Sprintf("Process %d read %s = %s, by %s", op.Process, p.c.names[r.key].key,
+		p.list(r.list), clock(op.Return))
+}
+
+// list renders a list, the end of a long one.
+func (p phrases) list(list []elem) string {
+	const most = 12
+	var b strings.Builder
+	b.WriteString("[")
+	if len(list) > most {
+		fmt.Fprintf(&b, "… %d more … ", len(list)-most)
+		list = list[len(list)-most:]
+	}
+	for i, e := range list {
+		if i > 0 {
+			b.WriteString(" ")
+		}
+		b.WriteString(p.c.text(e))
+	}
+	return b.String() + "]"
+}
+
+func (p phrases) internal(txn int, key uint32, had, tail, list []elem) Anomaly {
+	op := &p.c.ops[txn]
+	want := fmt.Sprintf("had appended %s", p.list(tail))
+	switch {
+	case len(tail) == 0:
+		want = fmt.Sprintf("had read %s", p.list(had))
+	case had != nil:
+		want = fmt.Sprintf("had read %s and then appended %s", p.list(had), p.list(tail))
+	}
+	return p.anomaly(key, fmt.Sprintf("Process %d read %s = %s, by %s, in a transaction that %s before.",
+		op.Process, p.c.names[key].key, p.list(list), clock(op.Return), want), uint32(txn))
+}
+
+func (p phrases) futureRead(txn int, key uint32, e elem) Anomaly {
+	op := &p.c.ops[txn]
+	return p.anomaly(key, fmt.Sprintf("Process %d read %s in %s, by %s, before the same transaction "+
+		"appended it.", op.Process, p.c.text(e), p.c.names[key].key, clock(op.Return)), uint32(txn))
+}
+
+func (p phrases) unexpected(r *seen, e elem) Anomaly {
+	return p.anomaly(r.key, fmt.Sprintf("%s: nobody ever tried to append %s.", p.reader(r),
+		p.c.text(e)), r.txn)
+}
+
+func (p phrases) twice(r *seen, e elem) Anomaly {
+	return p.anomaly(r.key, fmt.Sprintf("%s: %s is there twice.", p.reader(r), p.c.text(e)), r.txn)
+}
+
+func (p phrases) aborted(r *seen, a *appended) Anomaly {
+	return p.anomaly(r.key, fmt.Sprintf("%s: the transaction of process %d that appended %s had failed.",
+		p.reader(r), p.c.ops[a.txn].Process, p.c.text(a.elem)), a.txn, r.txn)
+}
+
+func (p phrases) dirty(bad, good *appended) Anomaly {
+	return p.anomaly(bad.key, fmt.Sprintf("In %s, %s follows %s, whose transaction, of process %d, had "+
+		"failed.", p.c.names[bad.key].key, p.c.text(good.elem), p.c.text(bad.elem),
+		p.c.ops[bad.txn].Process), bad.txn, good.txn)
+}
+
+func (p phrases) between(r *seen, a *appended) Anomaly {
+	return p.anomaly(r.key, fmt.Sprintf("%s: it ends with %s, after which the same transaction of "+
+		"process %d appended more to %s.", p.reader(r), p.c.text(a.elem), p.c.ops[a.txn].Process,
+		p.c.names[r.key].key), a.txn, r.txn)
+}
+
+func (p phrases) torn(a, b *appended) Anomaly {
+	where := "but it stands behind it"
+	if a.place == 0 {
+		where = "but it is not there"
+	}
+	return p.anomaly(a.key, fmt.Sprintf("Process %d appended %s to %s before it appended %s in the same "+
+		"transaction, %s in %s.", p.c.ops[a.txn].Process, p.c.text(a.elem), p.c.names[a.key].key,
+		p.c.text(b.elem), where, p.list(p.c.longest[a.key])), a.txn)
+}
+
+// incompatible finds the first place at which a list is not like the longest one, and
+// somebody who read that.
+func (p phrases) incompatible(key uint32, r *seen) Anomaly {
+	longest := p.c.longest[key]
+	at := 0
+	for at < len(longest) && at < len(r.list) && longest[at] == r.list[at] {
+		at++
+	}
+	for _, other := range p.c.readsOf(key) {
+		if len(other.list) == len(longest) && slices.Equal(other.list, longest) {
+			return p.anomaly(key, fmt.Sprintf("%s, and process %d read %s: they differ at place %d.",
+				p.reader(r), p.c.ops[other.txn].Process, p.list(longest), at), r.txn, other.txn)
+		}
+	}
+	return p.anomaly(key, p.reader(r)+".", r.txn)
+}
+
+func (p phrases) fractured(txn uint32, had, missed glimpse) Anomaly {
+	by := had.writer - 1
+	return p.anomaly(had.key, fmt.Sprintf("The transaction of process %d, by %s, read of that of process "+
+		"%d what it appended to %s, but not what it appended to %s.", p.c.ops[txn].Process,
+		clock(p.c.ops[txn].Return), p.c.ops[by].Process, p.c.names[had.key].key,
+		p.c.names[missed.key].key), by, txn)
+}
+
+func (p phrases) lostUpdate(key uint32, place int, a, b uint32) Anomaly {
+	return p.anomaly(key, fmt.Sprintf("The transactions of process %d and of process %d both read "+
+		"%s = %s and appended to it (by %s and by %s): one did not see the other.",
+		p.c.ops[a].Process, p.c.ops[b].Process, p.c.names[key].key, p.list(p.c.longest[key][:place]),
+		clock(p.c.ops[a].Return), clock(p.c.ops[b].Return)), a, b)
+}
+
+func (p phrases) lost(a *appended, reader uint32) Anomaly {
+	by, r := &p.c.ops[a.txn], &p.c.ops[reader]
+	return p.anomaly(a.key, fmt.Sprintf("Process %d was told at %s that it had appended %s to %s, but "+
+		"no read has it, not even that of process %d at %s.", by.Process, clock(by.Return),
+		p.c.text(a.elem), p.c.names[a.key].key, r.Process, clock(r.Call)), a.txn, reader)
+}
+
+// meanings of the bases of cycles.
+var meanings = [...]string{
+	"writes in a circle", "information that flows in a circle",
+	"a read that misses what its transaction depends on",
+	"reads, apart from each other, that miss what their transactions depend on",
+	"transactions that do not see each other's writes",
+}
+
+// cycle explains a cycle edge by edge; its transactions are T1, T2 and so on.
+func (p phrases) cycle(c graph.Cycle) Anomaly {
+	a := Anomaly{Type: Type(c.Class.String())}
+	names := make(map[graph.Txn]string, len(c.Edges))
+	for i, e := range c.Edges {
+		a.Ops = append(a.Ops, int(e.From))
+		names[e.From] = fmt.Sprintf("T%d", i+1)
+	}
+	a.Group = p.c.ops[a.Ops[0]].Key
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s", a.Type, meanings[c.Class.Base])
+	switch c.Class.By {
+	case graph.Process:
+		b.WriteString(", by the order of sessions")
+	case graph.Realtime:
+		b.WriteString(", by the order of time")
+	}
+	b.WriteString(".")
+	for _, e := range c.Edges {
+		why := p.edge(e, names[e.From], names[e.To])
+		a.Cycle = append(a.Cycle, Edge{int(e.From), int(e.To), e.Kind, why})
+		b.WriteString(" " + why)
+	}
+	a.Why = b.String()
+	return a
+}
+
+// edge says in words why one transaction comes before another.
+func (p phrases) edge(e graph.Edge, from, to string) string {
+	switch e.Kind {
+	case graph.Process:
+		return fmt.Sprintf("%s came before %s in process %d.", from, to, p.c.ops[e.From].Process)
+	case graph.Realtime:
+		return fmt.Sprintf("%s had returned at %s, before %s was called at %s.", from,
+			clock(p.c.ops[e.From].Return), to, clock(p.c.ops[e.To].Call))
+	}
+	if e.Cause&unobserved != 0 {
+		return p.hidden(e, from, to)
+	}
+	key := uint32(sort.Search(len(p.c.names), func(k int) bool {
+		return p.c.orderStart[k+1] > e.Cause
+	}))
+	place := int(e.Cause - p.c.orderStart[key])
+	name, elem := p.c.names[key].key, p.c.text(p.c.longest[key][place])
+	switch e.Kind {
+	case graph.WW:
+		before := place - 1
+		for before > 0 && p.writer(key, before) != e.From {
+			before--
+		}
+		return fmt.Sprintf("%s appended %s to %s behind %s of %s.", to, elem, name,
+			p.c.text(p.c.longest[key][before]), from)
+	case graph.WR:
+		return fmt.Sprintf("%s read %s with %s of %s.", to, name, elem, from)
+	default:
+		return fmt.Sprintf("%s read %s without %s of %s.", from, name, elem, to)
+	}
+}
+
+func (p phrases) writer(key uint32, place int) graph.Txn {
+	if row := p.c.order[int(p.c.orderStart[key])+place]; row != none {
+		return graph.Txn(p.c.appends[row].txn)
+	}
+	return -1
+}
+
+// hidden explains an edge to an append that is in no list.
+func (p phrases) hidden(e graph.Edge, from, to string) string {
+	a := &p.c.appends[e.Cause&^unobserved]
+	name, elem := p.c.names[a.key].key, p.c.text(a.elem)
+	if e.Kind == graph.WW {
+		return fmt.Sprintf("%s appended %s to %s, which no read has, so it comes behind all that they "+
+			"have, the last by %s.", to, elem, name, from)
+	}
+	return fmt.Sprintf("%s read %s without %s of %s, which no read has.", from, name, elem, to)
+}

@@ -1,0 +1,122 @@
+// Package txn decides which isolation levels a history of transactions keeps, where the
+// history itself shows the order of all versions: each element is appended to a list only
+// once, so that whoever reads the list reads the order in which it came about.
+//
+// Transactions become columns of numbers, one row for each step. Key by key, the longest
+// list that anybody read is the order of the versions, and every other one has to be the
+// beginning of it. That gives the dependencies, and package graph decides about them.
+//
+// What crashed took effect exactly if something of it was seen: then all that it appended
+// is there, what it read is unknown, and nobody knows when it ended. An element that was
+// acknowledged but is in no list comes behind those that are, so that lists read without
+// it are older; that is how lost appends show.
+//
+// The anomalies have Elle's names (Kingsbury and Alvaro, "Elle: inferring isolation
+// anomalies from experimental observations", 2020), which are Adya's with a few more.
+package txn
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ordeal-dev/ordeal/check/graph"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// Options bound a check. Zero fields have defaults.
+type Options struct {
+	// Keep is the greatest number of examples of each anomaly. Default: 4.
+	Keep int
+	// Budget bounds the search for each class of cycles, in edges looked at.
+	Budget int
+}
+
+// Report is what was found.
+type Report struct {
+	// Lattice says which levels hold.
+	Lattice graph.Lattice
+	// Anomalies are examples, a few of each type, the gravest types first and of one
+	// type the smallest first.
+	Anomalies []Anomaly
+	// Counts are how many there are of each type: reads, elements or groups of
+	// transactions, and for cycles the strongly connected components that have one.
+	Counts map[Type]int
+	Stats  Stats
+}
+
+// Stats say how much was looked at.
+type Stats struct {
+	Txns, Keys, Appends, Reads int
+	// Elements are the places in the lists that were read.
+	Elements int
+	// Versions are the elements of the longest lists, Edges the dependencies.
+	Versions, Edges int
+	// Unobserved appends took effect, but are in no list.
+	Unobserved int
+	// Crashed transactions have an unknown outcome; of Resolved ones something was
+	// seen.
+	Crashed, Resolved int
+	// Binding counts the reads that had to have an acknowledged element.
+	Binding int
+}
+
+// Anomaly is one violation.
+type Anomaly struct {
+	Type Type
+	// Group is the group of keys in which it happened.
+	Group history.Key
+	// Ops are the places in the history's list of the operations that show it.
+	Ops []int
+	// Why is a sentence or two in words.
+	Why string
+	// Cycle are the dependencies that lead in a circle, nil for the other anomalies.
+	Cycle []Edge
+}
+
+// Edge is one dependency of a cycle: From comes before To. Both are places in the history's
+// list of operations.
+type Edge struct {
+	From, To int
+	Kind     graph.Kind
+	Why      string
+}
+
+// Breaks reports whether the anomaly alone refutes a level.
+func (a Anomaly) Breaks(l graph.Level) bool {
+	for _, w := range a.Type.Refutes() {
+		if l.Implies(w) {
+			return true
+		}
+	}
+	return false
+}
+
+// ListAppend checks transactions that append unique elements to lists and read them.
+// Operations with a key of their own belong to a group of that name, an independent
+// database. It fails if the operations are no such transactions, and when ctx ends.
+func ListAppend(ctx context.Context, h *history.History, o Options) (*Report, error) {
+	if o.Keep <= 0 {
+		o.Keep = 4
+	}
+	c := newColumns(h.Ops, o.Keep)
+	for i := range h.Ops {
+		if i&0xffff == 0 && ctx.Err() != nil {
+			return nil, fmt.Errorf("reading transactions: %w", ctx.Err())
+		}
+		if err := c.operation(i); err != nil {
+			op := &h.Ops[i]
+			return nil, fmt.Errorf("operation %d (process %d, f %q) does not fit list-append: %w",
+				op.Index, op.Process, op.F, err)
+		}
+	}
+	c.byKey()
+	if err := c.versions(ctx); err != nil {
+		return nil, err
+	}
+	g := c.dependencies()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("ordering transactions: %w", ctx.Err())
+	}
+	found := g.Analyze(graph.Options{Budget: o.Budget, Keep: o.Keep})
+	return c.report(g, found), nil
+}
