@@ -9,7 +9,7 @@ import (
 // EdgeKind says why one operation comes before another.
 type EdgeKind string
 
-// The kinds of edges that linearizability knows. Checkers of transactions have more.
+// The kinds of edges that linearizability knows.
 const (
 	// RealTime: it had returned before the other was called.
 	RealTime EdgeKind = "real-time"
@@ -19,6 +19,20 @@ const (
 	ReadFrom EdgeKind = "read-from"
 	// WriteOrder: what it made was replaced by what the other made.
 	WriteOrder EdgeKind = "write-order"
+)
+
+// The kinds of edges between transactions, as package graph names them.
+const (
+	// WW: the other overwrote what it wrote.
+	WW EdgeKind = "ww"
+	// WR: the other read what it wrote.
+	WR EdgeKind = "wr"
+	// RW: the other overwrote what it had read.
+	RW EdgeKind = "rw"
+	// InProcess: it had returned before in the same process.
+	InProcess EdgeKind = "process"
+	// InTime: it had returned before the other was called.
+	InTime EdgeKind = "realtime"
 )
 
 // Edge is an order between two operations of a counterexample.

@@ -6,44 +6,47 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ordeal-dev/ordeal/check/graph"
+	engine "github.com/ordeal-dev/ordeal/check/txn"
 	"github.com/ordeal-dev/ordeal/history"
-	"github.com/ordeal-dev/ordeal/models"
 )
 
 // TxnOptions refine ListAppend and RWRegister.
 type TxnOptions struct {
-	// Stale says that no real-time order is claimed.
-	Stale bool
+	// Level is the isolation that is claimed; the zero Level is the strongest. What
+	// breaks only stronger ones is told, but not judged.
+	Level graph.Level
+	// Counterexamples is the greatest number of them. Default: 5.
+	Counterexamples int
+	// Budget bounds the search for the shortest cycle of each class, in dependencies
+	// that it looks at. Default: 20 million.
+	Budget int
 
 	_ struct{} // keyed literals only
 }
 
-// ListAppendDetails are the Details of ListAppend, with Elle's names for anomalies.
+// ListAppendDetails are the Details of ListAppend.
 type ListAppendDetails struct {
-	Txns    int `json:"txns"`
-	Appends int `json:"appends"`
-	Reads   int `json:"reads"`
-	// Binding counts the reads that had to have an acknowledged element.
-	Binding           int `json:"binding"`
-	Internal          int `json:"internal"`
-	DuplicateElements int `json:"duplicateElements"`
-	Unexpected        int `json:"unexpected"`
-	G1a               int `json:"g1a"`
-	G1b               int `json:"g1b"`
-	IncompatibleOrder int `json:"incompatibleOrder"`
-	Lost              int `json:"lost"`
+	// Claimed is the level that is judged. Refuted ones are named by the weakest of
+	// them, from which the others follow, and those that hold by the strongest.
+	Claimed   graph.Level   `json:"claimed"`
+	Refuted   []graph.Level `json:"refuted"`
+	Strongest []graph.Level `json:"strongest"`
+	// Anomalies are counts by Elle's names.
+	Anomalies map[engine.Type]int `json:"anomalies"`
+	// Beyond are examples, in words, of what breaks only stronger levels.
+	Beyond []string     `json:"beyond,omitempty"`
+	Stats  engine.Stats `json:"stats"`
 }
 
-// ListAppend checks transactions that append unique elements to lists and read them,
-// for what shows without looking at more than one key at a time: a transaction
-// contradicts itself (internal), an element stands twice in a list, was never
-// appended, comes from a transaction that failed (G1a), or is there without the
-// other elements that its transaction appended to the list (G1b); two reads do not
-// agree on the order; and, unless o.Stale is set, a read misses an element that was
-// acknowledged before its call. Snapshot isolation and everything stronger forbid all
-// of it. (Kingsbury and Alvaro, "Elle: inferring isolation anomalies from
-// experimental observations", 2020.)
+// ListAppend checks transactions that append unique elements to lists and read them: which
+// isolation levels they keep, by package txn. Each group of keys is a database of its own.
+// The verdict is about the level that o claims. A counterexample is a shortest cycle of
+// dependencies of its class, or the operations that show something simpler.
 func ListAppend(o TxnOptions) Checker {
+	if o.Counterexamples <= 0 {
+		o.Counterexamples = 5
+	}
 	return CheckerFunc(func(ctx context.Context, h *history.History) Result {
 		return listAppend(ctx, h, o)
 	})
@@ -51,276 +54,100 @@ func ListAppend(o TxnOptions) Checker {
 
 func listAppend(ctx context.Context, h *history.History, o TxnOptions) Result {
 	const name = "list-append"
-	r := Result{Name: name}
-	l := lists{o: o}
-	for key, ops := range h.ByKey() {
-		if r, stop := interrupted(ctx, name); stop {
-			return r
-		}
-		txns, err := parseTxns(ops)
-		if err == nil {
-			err = l.group(key, txns)
-		}
-		if err != nil {
-			return Result{Name: name, Verdict: Unknown, Reason: err.Error()}
+	if r, stop := interrupted(ctx, name); stop {
+		return r
+	}
+	found, err := engine.ListAppend(ctx, h, engine.Options{Keep: o.Counterexamples, Budget: o.Budget})
+	if err != nil {
+		return Result{Name: name, Verdict: Unknown, Reason: err.Error()}
+	}
+	s := found.Stats
+	r := Result{Name: name, Power: []Measure{measure("transactions", s.Txns),
+		measure("appends", s.Appends), measure("reads", s.Reads), measure("dependencies", s.Edges),
+		measure("reads that had to have something", s.Binding)}}
+	d := ListAppendDetails{
+		Claimed: o.Level, Anomalies: found.Counts, Stats: s,
+		Refuted: found.Lattice.Weakest(), Strongest: found.Lattice.Strongest(),
+	}
+	var mine []engine.Anomaly
+	for _, a := range found.Anomalies {
+		if a.Breaks(o.Level) {
+			mine = append(mine, a)
+		} else {
+			d.Beyond = append(d.Beyond, a.Why)
 		}
 	}
-	d := &l.d
-	r.Details = *d
-	r.Power = []Measure{measure("transactions", d.Txns), measure("appends", d.Appends),
-		measure("reads", d.Reads), measure("reads that had to have something", d.Binding)}
-	l.bad.settle(&r, tallies(tally{d.Internal, "internal"},
-		tally{d.DuplicateElements, "duplicate-elements"}, tally{d.Unexpected, "unexpected"},
-		tally{d.G1a, "G1a"}, tally{d.G1b, "G1b"}, tally{d.IncompatibleOrder, "incompatible-order"},
-		tally{d.Lost, "lost"}),
-		func() (Verdict, string) {
-			if d.Reads == 0 || d.Appends == 0 || d.Binding == 0 && !o.Stale {
-				return Unknown, "nothing was shown: no read had to have an element"
-			}
-			return Valid, fmt.Sprintf("%s in %s agree", count(d.Reads, "read", "reads"),
-				count(d.Txns, "transaction", "transactions"))
-		})
+	slices.SortStableFunc(mine, func(a, b engine.Anomaly) int {
+		return cmp.Compare(len(a.Ops), len(b.Ops))
+	})
+	for _, a := range mine[:min(len(mine), o.Counterexamples)] {
+		r.Counterexamples = append(r.Counterexamples, anomaly(h, a))
+	}
+	r.Details = d
+	r.Verdict, r.Reason = levelVerdict(found, o.Level, r.Counterexamples)
 	return r
 }
 
-// lists adds up the groups.
-type lists struct {
-	o   TxnOptions
-	d   ListAppendDetails
-	bad violations
+// levelVerdict judges the claimed level, and says of the others what is known.
+func levelVerdict(
+	found *engine.Report, claimed graph.Level, cxs []Counterexample,
+) (Verdict, string) {
+	var broken, beyond []tally
+	for _, t := range engine.Types() {
+		list := &beyond
+		if (engine.Anomaly{Type: t}).Breaks(claimed) {
+			list = &broken
+		}
+		*list = append(*list, tally{found.Counts[t], string(t)})
+	}
+	strongest := "nothing holds"
+	if hold := found.Lattice.Strongest(); len(hold) > 0 {
+		strongest = fmt.Sprintf("what holds is %s", levelList(hold))
+	}
+	s := found.Stats
+	switch found.Lattice[claimed] {
+	case graph.Refuted:
+		return Invalid, fmt.Sprintf("not %s: %s; %s. %s", claimed, tallies(broken...), strongest,
+			cxs[0].Why)
+	case graph.Undecided:
+		return Unknown, fmt.Sprintf("the search for what breaks %s was given up; %s", claimed, strongest)
+	}
+	if s.Reads == 0 || s.Appends == 0 || s.Binding == 0 && claimed.Realtime() {
+		return Unknown, "nothing was shown: no read had to have an element"
+	}
+	reason := fmt.Sprintf("%s: %s in %s agree", claimed, count(s.Reads, "read", "reads"),
+		count(s.Txns, "transaction", "transactions"))
+	if more := tallies(beyond...); len(found.Counts) > 0 {
+		reason += fmt.Sprintf("; stronger levels are broken (%s), %s", more, strongest)
+	}
+	return Valid, reason
 }
 
-// element of a list, and how it came there.
-type listElement struct {
-	key   history.Key
-	value models.Scalar
-	op    *history.Operation
-	// with are all elements that its transaction appended to the same list.
-	with []models.Scalar
+func levelList(levels []graph.Level) string {
+	words := make([]string, len(levels))
+	for i, l := range levels {
+		words[i] = l.String()
+	}
+	return andList(words)
 }
 
-// place is an element's name.
-type place struct {
-	key   history.Key
-	value models.Scalar
-}
-
-// listRead is one read of one list by a transaction that took effect.
-type listRead struct {
-	txn  *txn
-	key  history.Key
-	list []models.Scalar
-	// own is true when the transaction had appended to the list before.
-	own bool
-}
-
-func (l *lists) group(key history.Key, txns []txn) error {
-	elements := make(map[place]*listElement)
-	var reads []listRead
-	for i := range txns {
-		t := &txns[i]
-		l.d.Txns++
-		if err := l.appends(t, elements); err != nil {
-			return misfit(t.op, "list-append", err)
+// anomaly makes a counterexample of one.
+func anomaly(h *history.History, a engine.Anomaly) Counterexample {
+	cx := Counterexample{Key: a.Group, Why: a.Why, Minimal: a.Minimal}
+	ops := slices.Compact(slices.Sorted(slices.Values(a.Ops)))
+	for _, i := range ops {
+		op := showOp(&h.Ops[i])
+		if t := h.Ops[i].Ended; t != history.Never && a.Type != engine.Unexpected {
+			cx.Until = max(cx.Until, t) // what is unexpected may be appended later
 		}
-		if !t.ok() {
-			continue
-		}
-		list, err := l.internal(key, t)
-		if err != nil {
-			return misfit(t.op, "list-append", err)
-		}
-		reads = append(reads, list...)
+		op.Culprit = i == a.Culprit
+		cx.Ops = append(cx.Ops, op)
 	}
-	l.d.Reads += len(reads)
-	byKey := make(map[history.Key][]listRead)
-	for _, r := range reads {
-		if l.content(key, r, elements) {
-			byKey[r.key] = append(byKey[r.key], r)
-		}
+	for _, e := range a.Cycle {
+		cx.Edges = append(cx.Edges, Edge{
+			From: slices.Index(ops, e.From), To: slices.Index(ops, e.To),
+			Kind: EdgeKind(e.Kind.String()), Why: e.Why,
+		})
 	}
-	for _, k := range groupKeys(txns) {
-		l.order(key, byKey[k])
-		if !l.o.Stale {
-			l.lost(key, k, byKey[k], elements)
-		}
-	}
-	return nil
-}
-
-// appends notes what a transaction appends.
-func (l *lists) appends(t *txn, elements map[place]*listElement) error {
-	byKey := make(map[history.Key][]models.Scalar)
-	var mine []*listElement
-	for _, s := range t.steps {
-		switch s.F {
-		case history.StepRead:
-			continue
-		case history.StepAppend:
-		default:
-			return fmt.Errorf("there are only reads and appends")
-		}
-		v, err := models.NewScalar(s.Value)
-		if err != nil {
-			return err
-		}
-		if elements[place{s.Key, v}] != nil {
-			return fmt.Errorf("%s is appended to %s twice", v, s.Key)
-		}
-		l.d.Appends++
-		e := &listElement{key: s.Key, value: v, op: t.op}
-		elements[place{s.Key, v}] = e
-		byKey[s.Key] = append(byKey[s.Key], v)
-		mine = append(mine, e)
-	}
-	for _, e := range mine {
-		e.with = byKey[e.key]
-	}
-	return nil
-}
-
-// internal looks whether a transaction fits itself, and returns its reads.
-func (l *lists) internal(key history.Key, t *txn) ([]listRead, error) {
-	var reads []listRead
-	known := make(map[history.Key][]models.Scalar) // the list, if whole
-	tail := make(map[history.Key][]models.Scalar)  // appended since, or ever
-	whole := make(map[history.Key]bool)
-	for _, s := range t.steps {
-		if s.F == history.StepAppend {
-			v, err := models.NewScalar(s.Value)
-			if err != nil {
-				return nil, err
-			}
-			tail[s.Key] = append(tail[s.Key], v)
-			continue
-		}
-		list, err := scalarsOf(s.Value)
-		if err != nil {
-			return nil, err
-		}
-		want := append(slices.Clone(known[s.Key]), tail[s.Key]...)
-		end := list[max(0, len(list)-len(want)):]
-		if !slices.Equal(end, want) || whole[s.Key] && len(list) != len(want) {
-			l.d.Internal++
-			l.bad.add(key, fmt.Sprintf("Process %d read %s = %s, by %s, in a transaction whose steps "+
-				"before made it %v, or end with that.", t.op.Process, s.Key, s.Value,
-				seconds(t.op.Return), want), t.op)
-			return nil, nil
-		}
-		reads = append(reads, listRead{txn: t, key: s.Key, list: list, own: len(tail[s.Key]) > 0 ||
-			ownBefore(reads, s.Key)})
-		known[s.Key], tail[s.Key], whole[s.Key] = list, nil, true
-	}
-	return reads, nil
-}
-
-// ownBefore reports whether an earlier read of the key had an append of its own.
-func ownBefore(reads []listRead, key history.Key) bool {
-	return slices.ContainsFunc(reads, func(r listRead) bool { return r.key == key && r.own })
-}
-
-// content judges what stands in one list. It reports whether its order is worth
-// looking at.
-func (l *lists) content(key history.Key, r listRead, elements map[place]*listElement) bool {
-	op := r.txn.op
-	has := make(map[models.Scalar]bool, len(r.list))
-	for _, v := range r.list {
-		if has[v] {
-			l.d.DuplicateElements++
-			l.bad.add(key, fmt.Sprintf("Process %d read %s twice in %s, at %s.", op.Process, v, r.key,
-				seconds(op.Return)), op)
-			return false
-		}
-		has[v] = true
-	}
-	for _, v := range r.list {
-		e := elements[place{r.key, v}]
-		got := fmt.Sprintf("Process %d read %s in %s at %s, ", op.Process, v, r.key,
-			seconds(op.Return))
-		switch {
-		case e == nil:
-			l.d.Unexpected++
-			l.bad.add(key, got+"which nobody ever tried to append.", op)
-			return false
-		case e.op.Type == history.Fail:
-			l.d.G1a++
-			l.bad.add(key, got+fmt.Sprintf("but the transaction of process %d that appended it had failed.",
-				e.op.Process), e.op, op)
-			return false
-		case e.op.Call > op.Return:
-			l.d.Unexpected++
-			l.bad.add(key, got+fmt.Sprintf("but process %d only began to append it at %s.", e.op.Process,
-				seconds(e.op.Call)), e.op, op)
-			return false
-		case e.op == op:
-			continue
-		}
-		for _, w := range e.with {
-			if !has[w] {
-				l.d.G1b++
-				l.bad.add(key, got+fmt.Sprintf("but not %s, which the same transaction of process %d "+
-					"appended.", w, e.op.Process), e.op, op)
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// order looks whether the reads of one list are a chain of prefixes.
-func (l *lists) order(key history.Key, reads []listRead) {
-	slices.SortStableFunc(reads, func(a, b listRead) int {
-		return cmp.Compare(len(a.list), len(b.list))
-	})
-	for i := 1; i < len(reads); i++ {
-		a, b := reads[i-1], reads[i]
-		for at, v := range a.list {
-			if b.list[at] == v {
-				continue
-			}
-			l.d.IncompatibleOrder++
-			l.bad.add(key, fmt.Sprintf("At place %d of %s process %d read %s, by %s, and process %d read "+
-				"%s, by %s.", at, a.key, a.txn.op.Process, v, seconds(a.txn.op.Return), b.txn.op.Process,
-				b.list[at], seconds(b.txn.op.Return)), a.txn.op, b.txn.op)
-			break
-		}
-	}
-}
-
-// lost looks for reads that miss an element which was acknowledged before their call.
-func (l *lists) lost(
-	group, key history.Key, reads []listRead, elements map[place]*listElement,
-) {
-	var acked []*listElement
-	for _, e := range elements {
-		if e.key == key && e.op.Type == history.OK {
-			acked = append(acked, e)
-		}
-	}
-	slices.SortFunc(acked, func(a, b *listElement) int {
-		return cmp.Or(cmp.Compare(a.op.Return, b.op.Return), a.value.Compare(b.value))
-	})
-	for _, r := range reads {
-		if len(acked) == 0 || acked[0].op.Return >= r.txn.op.Call {
-			continue
-		}
-		l.d.Binding++
-		has := make(map[models.Scalar]bool, len(r.list))
-		for _, v := range r.list {
-			has[v] = true
-		}
-		for _, e := range acked {
-			if e.op.Return >= r.txn.op.Call {
-				break
-			}
-			if has[e.value] {
-				continue
-			}
-			l.d.Lost++
-			l.bad.add(group, fmt.Sprintf("Process %d read %s (called at %s) without %s, which process %d "+
-				"had been told at %s that it had appended.", r.txn.op.Process, key, seconds(r.txn.op.Call),
-				e.value, e.op.Process, seconds(e.op.Return)), e.op, r.txn.op)
-			break
-		}
-	}
+	return cx
 }

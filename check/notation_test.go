@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 )
@@ -185,16 +186,27 @@ func TestCheckers(t *testing.T) {
 	})
 }
 
+// levelArg is the level with this name, the strongest if there is none.
+func levelArg(name string) (graph.Level, error) {
+	if name == "" {
+		return graph.StrictSerializable, nil
+	}
+	return graph.ParseLevel(name)
+}
+
+// argument returns an argument's value.
+func argument(d *datadriven.TestData, name string) (value string) {
+	for _, a := range d.CmdArgs {
+		if a.Key == name && len(a.Vals) > 0 {
+			value = a.Vals[0]
+		}
+	}
+	return value
+}
+
 // scriptedChecker makes the checker that a script names.
 func scriptedChecker(d *datadriven.TestData) (Checker, error) {
-	arg := func(name string) (value string) {
-		for _, a := range d.CmdArgs {
-			if a.Key == name && len(a.Vals) > 0 {
-				value = a.Vals[0]
-			}
-		}
-		return value
-	}
+	arg := func(name string) string { return argument(d, name) }
 	switch d.Cmd {
 	case "linearizable":
 		return Linearizable(arg("model"), Options{
@@ -225,6 +237,7 @@ func scriptedChecker(d *datadriven.TestData) (Checker, error) {
 
 // scriptedWorkload makes the checkers of single workloads.
 func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
+	arg := func(name string) string { return argument(d, name) }
 	switch d.Cmd {
 	case "twin":
 		return Twin(), nil
@@ -251,9 +264,11 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 	case "liveness":
 		return Liveness(LivenessOptions{Claimed: d.HasArg("claimed")}), nil
 	case "list-append":
-		return ListAppend(TxnOptions{Stale: d.HasArg("stale")}), nil
+		l, err := levelArg(arg("level"))
+		return ListAppend(TxnOptions{Level: l}), err
 	case "rw-register":
-		return RWRegister(TxnOptions{Stale: d.HasArg("stale")}), nil
+		l, err := levelArg(arg("level"))
+		return RWRegister(TxnOptions{Level: l}), err
 	case "increasing-ids":
 		return IncreasingIDs(), nil
 	case "groups":

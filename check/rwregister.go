@@ -26,7 +26,7 @@ type RWRegisterDetails struct {
 // contradicts itself (internal), a value was never written or comes from a
 // transaction that failed (unexpected, G1a), or is one that its transaction itself
 // had overwritten (G1b); two transactions read the same value and both overwrote it
-// (lost-update); and, unless o.Stale is set, a read returns what was overwritten
+// (lost-update); and, if o.Level has an order in time, a read returns what was overwritten
 // before its call. Snapshot isolation and everything stronger forbid all of it.
 func RWRegister(o TxnOptions) Checker {
 	return CheckerFunc(func(ctx context.Context, h *history.History) Result {
@@ -170,7 +170,7 @@ func (c *rwCheck) read(
 			return false
 		}
 	}
-	if c.o.Stale || !v.IsNil() && origin.Type != history.OK {
+	if !c.o.Level.Realtime() || !v.IsNil() && origin.Type != history.OK {
 		return true
 	}
 	for _, later := range writers {

@@ -1,6 +1,10 @@
 package systems
 
-import "github.com/ordeal-dev/ordeal/history"
+import (
+	"github.com/ordeal-dev/ordeal/check/graph"
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/workload"
+)
 
 // dmvccProtocols are the modes of the distributed multi-version store.
 func dmvccProtocols() []Protocol {
@@ -19,6 +23,7 @@ func dmvccProtocols() []Protocol {
 		Missing: "the distributed multi-version store has registers, sets, counters, lists " +
 			"and transactions",
 		Primaries: true,
+		Promise:   workload.Promise{Isolation: graph.StrongSnapshotIsolation},
 	}
 	all, quorum := row, row
 	all.Name = "dmvcc-all"

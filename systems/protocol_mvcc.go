@@ -3,7 +3,9 @@ package systems
 import (
 	"slices"
 
+	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/workload"
 )
 
 // mvccProtocols are the modes of the multi-version store on one machine: the rule
@@ -15,14 +17,22 @@ func mvccProtocols() []Protocol {
 	var all []Protocol
 	for _, m := range []struct {
 		name, doc, claim string
+		isolation        graph.Level
 		workloads        []string
 	}{
-		{"mvcc-si", "versions on one machine, the first committer wins", snapshot, si},
+		{
+			"mvcc-si", "versions on one machine, the first committer wins", snapshot,
+			graph.StrongSnapshotIsolation, si,
+		},
 		{
 			"mvcc-serializable", "versions on one machine, with detection of rw-conflicts",
-			"strict serializable; no service without the first node", serializable,
+			"strict serializable; no service without the first node",
+			graph.StrictSerializable, serializable,
 		},
-		{"mvcc-merge", "versions on one machine, three-way merge of branches", snapshot, si},
+		{
+			"mvcc-merge", "versions on one machine, three-way merge of branches", snapshot,
+			graph.StrongSnapshotIsolation, si,
+		},
 	} {
 		for _, form := range []struct{ suffix, doc string }{
 			{"", "copies of values"}, {"-log", "a base and a log of updates"},
@@ -40,6 +50,7 @@ func mvccProtocols() []Protocol {
 				Interactive: true,
 				Missing:     "the multi-version store has registers, sets, counters, lists and transactions",
 				Primaries:   true,
+				Promise:     workload.Promise{Isolation: m.isolation},
 			})
 		}
 	}

@@ -8,13 +8,13 @@ import (
 func listAppendWorkload() Workload {
 	s := groups(spec{
 		name: "list-append",
-		doc: "Transactions that append unique elements to a few lists and read them. Sees elements " +
-			"that are lost, doubled, from failed or unfinished transactions, and reads that do not " +
-			"agree on an order.",
+		doc: "Transactions that append unique elements to a few lists and read them. Sees every " +
+			"violation of the isolation that is claimed, from lost and doubled elements to cycles of " +
+			"transactions that do not see each other.",
 		registers: elleKeys(), prefix: "e", keys: 8, opsPerKey: 100, unbounded: true,
 		newKey: func() Generator { return &elleKey{change: history.StepAppend} },
 		judge: func(o Options) []check.Checker {
-			return []check.Checker{check.ListAppend(check.TxnOptions{Stale: o.Promise.Stale})}
+			return []check.Checker{check.ListAppend(check.TxnOptions{Level: o.Promise.isolation()})}
 		},
 		floors: map[history.F]int{Read: 20, Txn: 20},
 	})
@@ -30,7 +30,7 @@ func rwRegisterWorkload() Workload {
 		registers: elleKeys(), prefix: "rw", keys: 8, opsPerKey: 100, unbounded: true,
 		newKey: func() Generator { return &elleKey{change: history.StepWrite} },
 		judge: func(o Options) []check.Checker {
-			return []check.Checker{check.RWRegister(check.TxnOptions{Stale: o.Promise.Stale})}
+			return []check.Checker{check.RWRegister(check.TxnOptions{Level: o.Promise.isolation()})}
 		},
 		floors: map[history.F]int{Read: 20, Txn: 20},
 	}).workload()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/check/graph"
 )
 
 // Options shape a workload. Zero fields have defaults; Concurrency, Nodes and
@@ -68,6 +69,8 @@ type Promise struct {
 	Eventual bool
 	// Stale says that no real-time order is claimed: what is read may be old.
 	Stale bool
+	// Isolation is the level that transactions keep.
+	Isolation graph.Level
 	// Unordered says that the elements of a log have no order in which they
 	// appear, only that they are all there in the end.
 	Unordered bool
@@ -80,6 +83,18 @@ type Promise struct {
 	// Drift is the greatest relative error of a clock's rate within which leases
 	// and locks are promised, 0.05 for five percent.
 	Drift float64
+}
+
+// isolation is the level by which transactions are judged.
+func (p Promise) isolation() graph.Level {
+	switch {
+	case p.Stale && p.Isolation == graph.StrictSerializable:
+		return graph.Serializable
+	case p.Stale && p.Isolation == graph.StrongSnapshotIsolation:
+		return graph.SnapshotIsolation
+	default:
+		return p.Isolation
+	}
 }
 
 // maxConcurrency bounds the threads; a history with more tells nothing more.

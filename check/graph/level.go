@@ -77,6 +77,11 @@ func ParseLevel(name string) (Level, error) {
 	return 0, fmt.Errorf("level %q: there are %v", name, levelNames)
 }
 
+// Realtime reports whether the level has an order in time.
+func (l Level) Realtime() bool {
+	return l == StrictSerializable || l == StrongSnapshotIsolation
+}
+
 // Levels returns all levels, the stronger ones first.
 func Levels() []Level {
 	list := make([]Level, levels)

@@ -37,6 +37,9 @@ func (c *columns) fractures() {
 				continue
 			}
 			for j, other := range glimpses {
+				if j < at && other.key == g.key {
+					continue // that is what Internal is about
+				}
 				for _, whole := range reached[g.writer-1] {
 					if whole.key == other.key && whole.length > other.length {
 						t := FracturedRead

@@ -83,8 +83,8 @@ func (c *columns) index(x *index, key uint32) error {
 		s := x.find(rows[i].elem)
 		if s.round == x.round {
 			op := &c.ops[rows[i].txn]
-			return fmt.Errorf("operation %d (process %d) does not fit list-append: %s is appended to %s twice",
-				op.Index, op.Process, c.text(rows[i].elem), c.names[key].key)
+			return fmt.Errorf("operation %d (process %d) does not fit list-append: %s is appended to %s "+
+				"twice", op.Index, op.Process, c.text(rows[i].elem), c.names[key].key)
 		}
 		*s = slot{rows[i].elem, c.appendStart[key] + uint32(i), x.round}
 	}

@@ -25,7 +25,7 @@ func clock(t history.Time) string {
 func (p phrases) anomaly(key uint32, why string, txns ...uint32) Anomaly {
 	a := Anomaly{Group: p.c.names[key].group, Why: why}
 	for _, t := range txns {
-		a.Ops = append(a.Ops, int(t))
+		a.Ops, a.Culprit = append(a.Ops, int(t)), int(t)
 	}
 	return a
 }
@@ -64,7 +64,8 @@ func (p phrases) internal(txn int, key uint32, had, tail, list []elem) Anomaly {
 	case had != nil:
 		want = fmt.Sprintf("had read %s and then appended %s", p.list(had), p.list(tail))
 	}
-	return p.anomaly(key, fmt.Sprintf("Process %d read %s = %s, by %s, in a transaction that %s before.",
+	return p.anomaly(key, fmt.Sprintf(
+		"Process %d read %s = %s, by %s, in a transaction that %s before.",
 		op.Process, p.c.names[key].key, p.list(list), clock(op.Return), want), uint32(txn))
 }
 
@@ -84,14 +85,26 @@ func (p phrases) twice(r *seen, e elem) Anomaly {
 }
 
 func (p phrases) aborted(r *seen, a *appended) Anomaly {
-	return p.anomaly(r.key, fmt.Sprintf("%s: the transaction of process %d that appended %s had failed.",
+	return p.anomaly(r.key, fmt.Sprintf(
+		"%s: the transaction of process %d that appended %s had failed.",
 		p.reader(r), p.c.ops[a.txn].Process, p.c.text(a.elem)), a.txn, r.txn)
 }
 
 func (p phrases) dirty(bad, good *appended) Anomaly {
-	return p.anomaly(bad.key, fmt.Sprintf("In %s, %s follows %s, whose transaction, of process %d, had "+
-		"failed.", p.c.names[bad.key].key, p.c.text(good.elem), p.c.text(bad.elem),
-		p.c.ops[bad.txn].Process), bad.txn, good.txn)
+	return p.anomaly(bad.key, fmt.Sprintf(
+		"In %s, %s follows %s, whose transaction, of process %d, had "+
+			"failed.", p.c.names[bad.key].key, p.c.text(good.elem), p.c.text(bad.elem),
+		p.c.ops[bad.txn].Process), p.with(good, bad.txn, good.txn)...)
+}
+
+// with adds to some transactions the first that read an element.
+func (p phrases) with(a *appended, txns ...uint32) []uint32 {
+	for _, r := range p.c.readsOf(a.key) {
+		if !r.odd && len(r.list) >= int(a.place) {
+			return append(txns, r.txn)
+		}
+	}
+	return txns
 }
 
 func (p phrases) between(r *seen, a *appended) Anomaly {
@@ -105,9 +118,10 @@ func (p phrases) torn(a, b *appended) Anomaly {
 	if a.place == 0 {
 		where = "but it is not there"
 	}
-	return p.anomaly(a.key, fmt.Sprintf("Process %d appended %s to %s before it appended %s in the same "+
-		"transaction, %s in %s.", p.c.ops[a.txn].Process, p.c.text(a.elem), p.c.names[a.key].key,
-		p.c.text(b.elem), where, p.list(p.c.longest[a.key])), a.txn)
+	return p.anomaly(a.key, fmt.Sprintf(
+		"Process %d appended %s to %s before it appended %s in the same "+
+			"transaction, %s in %s.", p.c.ops[a.txn].Process, p.c.text(a.elem), p.c.names[a.key].key,
+		p.c.text(b.elem), where, p.list(p.c.longest[a.key])), p.with(b, a.txn)...)
 }
 
 // incompatible finds the first place at which a list is not like the longest one, and
@@ -121,7 +135,8 @@ func (p phrases) incompatible(key uint32, r *seen) Anomaly {
 	for _, other := range p.c.readsOf(key) {
 		if len(other.list) == len(longest) && slices.Equal(other.list, longest) {
 			return p.anomaly(key, fmt.Sprintf("%s, and process %d read %s: they differ at place %d.",
-				p.reader(r), p.c.ops[other.txn].Process, p.list(longest), at), r.txn, other.txn)
+				p.reader(r), p.c.ops[other.txn].Process, p.list(longest), at),
+				append(p.appenders(key, longest[at], r.list[at]), other.txn, r.txn)...)
 		}
 	}
 	return p.anomaly(key, p.reader(r)+".", r.txn)
@@ -129,10 +144,22 @@ func (p phrases) incompatible(key uint32, r *seen) Anomaly {
 
 func (p phrases) fractured(txn uint32, had, missed glimpse) Anomaly {
 	by := had.writer - 1
-	return p.anomaly(had.key, fmt.Sprintf("The transaction of process %d, by %s, read of that of process "+
-		"%d what it appended to %s, but not what it appended to %s.", p.c.ops[txn].Process,
+	return p.anomaly(had.key, fmt.Sprintf(
+		"The transaction of process %d, by %s, read of that of process "+
+			"%d what it appended to %s, but not what it appended to %s.", p.c.ops[txn].Process,
 		clock(p.c.ops[txn].Return), p.c.ops[by].Process, p.c.names[had.key].key,
 		p.c.names[missed.key].key), by, txn)
+}
+
+// appenders are the transactions that appended some elements.
+func (p phrases) appenders(key uint32, elems ...elem) []uint32 {
+	var txns []uint32
+	for _, a := range p.c.appendsOf(key) {
+		if slices.Contains(elems, a.elem) && !slices.Contains(txns, a.txn) {
+			txns = append(txns, a.txn)
+		}
+	}
+	return txns
 }
 
 func (p phrases) lostUpdate(key uint32, place int, a, b uint32) Anomaly {
@@ -144,8 +171,9 @@ func (p phrases) lostUpdate(key uint32, place int, a, b uint32) Anomaly {
 
 func (p phrases) lost(a *appended, reader uint32) Anomaly {
 	by, r := &p.c.ops[a.txn], &p.c.ops[reader]
-	return p.anomaly(a.key, fmt.Sprintf("Process %d was told at %s that it had appended %s to %s, but "+
-		"no read has it, not even that of process %d at %s.", by.Process, clock(by.Return),
+	return p.anomaly(a.key, fmt.Sprintf(
+		"Process %d was told at %s that it had appended %s to %s, but "+
+			"no read has it, not even that of process %d at %s.", by.Process, clock(by.Return),
 		p.c.text(a.elem), p.c.names[a.key].key, r.Process, clock(r.Call)), a.txn, reader)
 }
 
@@ -157,15 +185,24 @@ var meanings = [...]string{
 	"transactions that do not see each other's writes",
 }
 
-// cycle explains a cycle edge by edge; its transactions are T1, T2 and so on.
+// cycle explains a cycle edge by edge. T1, T2 and so on are its operations in their order.
 func (p phrases) cycle(c graph.Cycle) Anomaly {
-	a := Anomaly{Type: Type(c.Class.String())}
-	names := make(map[graph.Txn]string, len(c.Edges))
-	for i, e := range c.Edges {
+	a := Anomaly{Type: Type(c.Class.String()), Group: p.c.ops[c.Edges[0].From].Key}
+	c.Edges = p.shorten(c.Edges)
+	for _, e := range c.Edges {
 		a.Ops = append(a.Ops, int(e.From))
-		names[e.From] = fmt.Sprintf("T%d", i+1)
+		if p.c.ops[e.From].Call > p.c.ops[a.Culprit].Call || len(a.Ops) == 1 {
+			a.Culprit = int(e.From)
+		}
 	}
-	a.Group = p.c.ops[a.Ops[0]].Key
+	for _, e := range c.Edges {
+		a.Ops = p.witness(a.Ops, e)
+	}
+	slices.Sort(a.Ops)
+	name := func(t graph.Txn) string {
+		at, _ := slices.BinarySearch(a.Ops, int(t))
+		return fmt.Sprintf("T%d", at+1)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", a.Type, meanings[c.Class.Base])
 	switch c.Class.By {
@@ -176,12 +213,90 @@ func (p phrases) cycle(c graph.Cycle) Anomaly {
 	}
 	b.WriteString(".")
 	for _, e := range c.Edges {
-		why := p.edge(e, names[e.From], names[e.To])
+		why := p.edge(e, name(e.From), name(e.To))
 		a.Cycle = append(a.Cycle, Edge{int(e.From), int(e.To), e.Kind, why})
+		a.hidden = a.hidden || e.Kind <= graph.RW && e.Cause&unobserved != 0
 		b.WriteString(" " + why)
 	}
 	a.Why = b.String()
 	return a
+}
+
+// shorten leaves out who only wrote in between: the graph has a dependency on the next
+// version alone, but a list that has an element has all that came before it, too.
+// The class stays as it is.
+func (p phrases) shorten(cycle []graph.Edge) []graph.Edge {
+	class := graph.ClassOf(cycle)
+	for i := 0; i < len(cycle) && len(cycle) > 2; i++ {
+		j := (i + 1) % len(cycle)
+		a, b := cycle[i], cycle[j]
+		if a.Kind > graph.RW || b.Kind > graph.RW || a.Kind == graph.WR || b.Kind == graph.RW {
+			continue
+		}
+		key, _ := p.version(a)
+		other, place := p.version(b)
+		if key != other {
+			continue
+		}
+		e := graph.Edge{From: a.From, To: b.To, Kind: max(a.Kind, b.Kind), Cause: b.Cause}
+		switch {
+		case a.Kind == graph.RW && b.Kind == graph.WR:
+			continue
+		case b.Kind == graph.WR:
+			for p.writer(key, place) != a.From {
+				place--
+			}
+			e.Cause = p.c.orderStart[key] + uint32(place)
+		}
+		short := slices.Clone(cycle)
+		short[i] = e
+		short = slices.Delete(short, j, j+1)
+		if graph.ClassOf(short) == class {
+			cycle, i = short, -1
+		}
+	}
+	return cycle
+}
+
+// version returns the key of an edge through data and the place of its version, -1 if it
+// has none.
+func (p phrases) version(e graph.Edge) (key uint32, place int) {
+	if e.Cause&unobserved != 0 {
+		return p.c.appends[e.Cause&^unobserved].key, -1
+	}
+	key = uint32(sort.Search(len(p.c.names), func(k int) bool {
+		return p.c.orderStart[k+1] > e.Cause
+	}))
+	return key, int(e.Cause - p.c.orderStart[key])
+}
+
+// witness adds who has read in which order two elements came, or that a crashed
+// transaction took effect, if none of ops has.
+func (p phrases) witness(ops []int, e graph.Edge) []int {
+	crashedTo := e.Kind == graph.RW && p.c.outcome[e.To] == resolved
+	if e.Kind != graph.WW && !crashedTo {
+		return ops
+	}
+	key, place := p.version(e)
+	if place < 0 {
+		place = len(p.c.longest[key]) - 1
+	}
+	found := -1
+	for _, r := range p.c.readsOf(key) {
+		if r.odd || len(r.list) <= place {
+			continue
+		}
+		if slices.Contains(ops, int(r.txn)) {
+			return ops
+		}
+		if found < 0 {
+			found = int(r.txn)
+		}
+	}
+	if found >= 0 {
+		ops = append(ops, found)
+	}
+	return ops
 }
 
 // edge says in words why one transaction comes before another.
@@ -193,13 +308,10 @@ func (p phrases) edge(e graph.Edge, from, to string) string {
 		return fmt.Sprintf("%s had returned at %s, before %s was called at %s.", from,
 			clock(p.c.ops[e.From].Return), to, clock(p.c.ops[e.To].Call))
 	}
-	if e.Cause&unobserved != 0 {
+	key, place := p.version(e)
+	if place < 0 {
 		return p.hidden(e, from, to)
 	}
-	key := uint32(sort.Search(len(p.c.names), func(k int) bool {
-		return p.c.orderStart[k+1] > e.Cause
-	}))
-	place := int(e.Cause - p.c.orderStart[key])
 	name, elem := p.c.names[key].key, p.c.text(p.c.longest[key][place])
 	switch e.Kind {
 	case graph.WW:

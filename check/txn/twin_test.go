@@ -400,6 +400,54 @@ func checkAnomalies(t *testing.T, h *history.History, r *Report) {
 	}
 }
 
+// TestExamplesStandAlone: the operations of a cycle, with lists that have only their own
+// elements, are invalid by themselves, and without any of them they are not.
+func TestExamplesStandAlone(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	w := &world{r: r}
+	looked := 0
+	for range rounds(t, 1500) {
+		h := w.history(3 + r.IntN(4))
+		report, err := ListAppend(t.Context(), h, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range report.Anomalies {
+			if a.Cycle == nil || report.Lattice[graph.ReadCommitted] != graph.Holds {
+				continue
+			}
+			looked++
+			if types := alone(t, h, a.Ops, true); !types[a.Type] {
+				t.Fatalf("%s\nalone shows %v, in\n%s", a.Why, types, show(h))
+			}
+			for i := range a.Ops {
+				rest := slices.Delete(slices.Clone(a.Ops), i, i+1)
+				if types := alone(t, h, rest, a.hidden); types[a.Type] {
+					t.Fatalf("%s\nwithout %d shows %v, in\n%s", a.Why, i, types, show(h))
+				}
+			}
+		}
+	}
+	if looked < 200 {
+		t.Errorf("only %d examples", looked)
+	}
+}
+
+// alone returns the cycles in some of the operations, apart from those with elements that
+// only here nobody reads.
+func alone(t *testing.T, h *history.History, ops []int, hidden bool) map[Type]bool {
+	t.Helper()
+	r, err := ListAppend(t.Context(), &history.History{Ops: excerpt(h.Ops, ops)}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := map[Type]bool{}
+	for _, a := range r.Anomalies {
+		types[a.Type] = types[a.Type] || hidden || !a.hidden
+	}
+	return types
+}
+
 // committedReads tries all orders of the elements in which the appends of a transaction
 // stay in order and every list read is a beginning, and wants that no list ends within
 // another transaction, that writes and reads make no circle, and that nobody reads what

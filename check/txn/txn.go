@@ -65,12 +65,19 @@ type Anomaly struct {
 	Type Type
 	// Group is the group of keys in which it happened.
 	Group history.Key
-	// Ops are the places in the history's list of the operations that show it.
-	Ops []int
+	// Ops are the places in the history's list of the operations that show it, Culprit the
+	// one that shows it last.
+	Ops     []int
+	Culprit int
+	// Minimal says that without any of Ops the others do not show it.
+	Minimal bool
 	// Why is a sentence or two in words.
 	Why string
 	// Cycle are the dependencies that lead in a circle, nil for the other anomalies.
 	Cycle []Edge
+
+	// hidden says that the cycle has an append that is in no list.
+	hidden bool
 }
 
 // Edge is one dependency of a cycle: From comes before To. Both are places in the history's
@@ -99,12 +106,23 @@ func ListAppend(ctx context.Context, h *history.History, o Options) (*Report, er
 		o.Keep = 4
 	}
 	c := newColumns(h.Ops, o.Keep)
-	for i := range h.Ops {
+	r, err := c.listAppend(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	for i, a := range r.Anomalies {
+		r.Anomalies[i] = c.reduce(ctx, a)
+	}
+	return r, nil
+}
+
+func (c *columns) listAppend(ctx context.Context, o Options) (*Report, error) {
+	for i := range c.ops {
 		if i&0xffff == 0 && ctx.Err() != nil {
 			return nil, fmt.Errorf("reading transactions: %w", ctx.Err())
 		}
 		if err := c.operation(i); err != nil {
-			op := &h.Ops[i]
+			op := &c.ops[i]
 			return nil, fmt.Errorf("operation %d (process %d, f %q) does not fit list-append: %w",
 				op.Index, op.Process, op.F, err)
 		}
