@@ -111,10 +111,10 @@ func anomalous() []literal {
 			p2 10..11 rx=1,2`, "G1b", "read-committed"},
 		{"the first append is missing", `
 			p0 0..1 ax1 ax2
-			p1 2..3 rx=2`, "torn", "read-committed"},
+			p1 2..3 rx=2`, "torn", "read-uncommitted"},
 		{"a transaction's appends change places", `
 			p0 0..1 ax1 ax2
-			p1 2..3 rx=2,1`, "G1b torn", "read-committed"},
+			p1 2..3 rx=2,1`, "G1b torn", "read-uncommitted"},
 		{"from the future", `
 			p0 0..1 rx=1 ax1`, "future-read", "read-committed"},
 		{"does not see its own append", `

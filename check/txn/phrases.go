@@ -233,18 +233,21 @@ func (p phrases) shorten(cycle []graph.Edge) []graph.Edge {
 		if a.Kind > graph.RW || b.Kind > graph.RW || a.Kind == graph.WR || b.Kind == graph.RW {
 			continue
 		}
-		key, _ := p.version(a)
+		key, from := p.version(a)
 		other, place := p.version(b)
-		if key != other {
-			continue
+		if key != other || b.Kind == graph.WW && place >= 0 && place <= from {
+			continue // one who wrote at several places may be between others
 		}
 		e := graph.Edge{From: a.From, To: b.To, Kind: max(a.Kind, b.Kind), Cause: b.Cause}
 		switch {
 		case a.Kind == graph.RW && b.Kind == graph.WR:
 			continue
 		case b.Kind == graph.WR:
-			for p.writer(key, place) != a.From {
+			for place >= 0 && p.writer(key, place) != a.From {
 				place--
+			}
+			if place < 0 {
+				continue
 			}
 			e.Cause = p.c.orderStart[key] + uint32(place)
 		}

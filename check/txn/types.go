@@ -15,6 +15,8 @@ const (
 	Unexpected Type = "unexpected"
 	// DuplicateElements: an element is in a list twice.
 	DuplicateElements Type = "duplicate-elements"
+	// Torn: a list has a later append of a transaction, but not before it an earlier one.
+	Torn Type = "torn"
 	// IncompatibleOrder: two reads do not agree on the order of a list.
 	IncompatibleOrder Type = "incompatible-order"
 	// G1a: somebody read what a failed transaction appended.
@@ -23,8 +25,6 @@ const (
 	DirtyUpdate Type = "dirty-update"
 	// G1b: somebody read a list between two appends of another transaction.
 	G1b Type = "G1b"
-	// Torn: a list has a later append of a transaction, but not before it an earlier one.
-	Torn Type = "torn"
 	// FutureRead: a transaction read what it only appended afterwards.
 	FutureRead Type = "future-read"
 	// Internal: a transaction contradicts itself.
@@ -43,7 +43,7 @@ const (
 
 // plainTypes are those that are no cycles, the gravest first.
 func plainTypes() []Type {
-	return []Type{Unexpected, DuplicateElements, IncompatibleOrder, G1a, DirtyUpdate, G1b, Torn,
+	return []Type{Unexpected, DuplicateElements, Torn, IncompatibleOrder, G1a, DirtyUpdate, G1b,
 		FutureRead, FracturedView, Internal, FracturedRead, LostUpdate, Lost}
 }
 
@@ -70,9 +70,9 @@ func Types() []Type {
 // Refutes returns the weakest levels that the anomaly rules out.
 func (t Type) Refutes() []graph.Level {
 	switch t {
-	case Unexpected, DuplicateElements:
+	case Unexpected, DuplicateElements, Torn:
 		return []graph.Level{graph.ReadUncommitted}
-	case IncompatibleOrder, G1a, DirtyUpdate, G1b, Torn, FutureRead:
+	case IncompatibleOrder, G1a, DirtyUpdate, G1b, FutureRead:
 		return []graph.Level{graph.ReadCommitted}
 	case FracturedView:
 		return []graph.Level{graph.MonotonicAtomicView}
