@@ -130,3 +130,174 @@ func BenchmarkRegister(b *testing.B) {
 		}
 	}
 }
+
+// workload is a closed loop of 30 clients, of one thousand operations ten of unknown
+// outcome. draw makes an operation when it is called, effect lets it take effect.
+func workload[T any](n int, draw func(rng *rand.Rand, s Span) T, effect func(op *T)) []T {
+	ops := make([]T, 0, n)
+	rng := rand.New(rand.NewPCG(8, 8))
+	closedLoop(n, 30, 10,
+		func(_ int, s Span) { ops = append(ops, draw(rng, s)) },
+		func(i int) { effect(&ops[i]) })
+	return ops
+}
+
+// benchmark decides a valid history.
+func benchmark[T any](b *testing.B, draw func(n int) []T, run func(ops []T) Result) {
+	for _, n := range sizes() {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			ops := draw(n)
+			measured(b, n, func() {
+				if r := run(ops); r.Answer != Linearizable {
+					b.Fatal(r)
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkCAS(b *testing.B) {
+	benchmark(b, func(n int) []CASOp {
+		values, state := Nil, Nil
+		return workload(n, func(rng *rand.Rand, s Span) CASOp {
+			op := CASOp{Span: s, Kind: CASKind(rng.IntN(3))}
+			if op.Kind != CASRead {
+				values++
+				op.Value = values
+			}
+			return op
+		}, func(op *CASOp) {
+			if op.Kind == CASRead {
+				op.Value = state
+			}
+			op.Old, state = state, op.Value
+		})
+	}, CAS)
+}
+
+func BenchmarkRevisions(b *testing.B) {
+	benchmark(b, func(n int) []RevisionOp {
+		values, state, at := Nil, Nil, int64(0)
+		return workload(n, func(rng *rand.Rand, s Span) RevisionOp {
+			op := RevisionOp{Span: s, Write: rng.IntN(2) == 0, Position: Unknown}
+			if op.Write {
+				values++
+				op.Value = values
+			}
+			return op
+		}, func(op *RevisionOp) {
+			if op.Write {
+				state = op.Value
+				at++
+			}
+			op.Value, op.Position = state, at
+		})
+	}, func(ops []RevisionOp) Result { return Revisions(ops, RevisionOptions{}) })
+}
+
+func BenchmarkLogs(b *testing.B) {
+	benchmark(b, func(n int) []LogOp {
+		values, length := Nil, int64(0)
+		return workload(n, func(_ *rand.Rand, s Span) LogOp {
+			values++
+			return LogOp{Span: s, Value: values, Offset: Unknown}
+		}, func(op *LogOp) {
+			if !op.crashed() {
+				op.Offset = length
+			}
+			length++
+		})
+	}, Logs)
+}
+
+// BenchmarkSets has ten reads of the whole set, evenly spread.
+func BenchmarkSets(b *testing.B) {
+	benchmark(b, func(n int) []SetOp {
+		values := Nil
+		var state []Value
+		return workload(n, func(_ *rand.Rand, s Span) SetOp {
+			values++
+			return SetOp{Span: s, Value: values, Read: int(values)%(n/10) == 0}
+		}, func(op *SetOp) {
+			if op.Read {
+				op.Elements = state[:len(state):len(state)]
+			} else {
+				state = append(state, op.Value)
+			}
+		})
+	}, Sets)
+}
+
+func BenchmarkCounters(b *testing.B) {
+	benchmark(b, func(n int) []CounterOp {
+		state := int64(0)
+		return workload(n, func(rng *rand.Rand, s Span) CounterOp {
+			return CounterOp{Span: s, Value: 1, Read: rng.IntN(2) == 0}
+		}, func(op *CounterOp) {
+			if op.Read {
+				op.Value = state
+			} else {
+				state++
+			}
+		})
+	}, Counters)
+}
+
+// drawQueues dequeues a little more often than there is something.
+func drawQueues(n int) []QueueOp {
+	values := Nil
+	var state fifo[Value]
+	return workload(n, func(rng *rand.Rand, s Span) QueueOp {
+		op := QueueOp{Span: s, Dequeue: rng.IntN(100) < 51}
+		if !op.Dequeue {
+			values++
+			op.Value = values
+		}
+		return op
+	}, func(op *QueueOp) {
+		if !op.Dequeue {
+			state.push(op.Value)
+		} else if state.len() > 0 {
+			op.Value = state.pop()
+		}
+	})
+}
+
+func BenchmarkQueues(b *testing.B) { benchmark(b, drawQueues, Queues) }
+func BenchmarkBags(b *testing.B)   { benchmark(b, drawQueues, Bags) }
+
+// BenchmarkMembers adds elements one after the other and looks for one of the last
+// twenty.
+func BenchmarkMembers(b *testing.B) {
+	benchmark(b, func(n int) []MemberOp {
+		values := Nil
+		state := map[Value]bool{}
+		return workload(n, func(rng *rand.Rand, s Span) MemberOp {
+			if rng.IntN(2) == 0 {
+				values++
+				return MemberOp{Span: s, Kind: MemberAdd, Value: values}
+			}
+			return MemberOp{Span: s, Kind: MemberFound, Value: values - min(values, Value(rng.IntN(20)))}
+		}, func(op *MemberOp) {
+			if op.Kind == MemberAdd {
+				state[op.Value] = true
+			} else if !state[op.Value] {
+				op.Kind = MemberMissed
+			}
+		})
+	}, Members)
+}
+
+func BenchmarkLocks(b *testing.B) {
+	benchmark(b, func(n int) []LockOp {
+		ops := make([]LockOp, n)
+		for i := range ops { // acquires overlap the tenure before
+			at := history.Time(i) * 100
+			ops[i] = LockOp{Span: Span{at, at + 60}, Acquire: i%2 == 0, Owner: i / 2}
+			if i%2 == 0 {
+				ops[i].Call = max(0, at-150)
+			}
+		}
+		return ops
+	}, Locks)
+}

@@ -28,7 +28,7 @@ func randomCAS(w *world, refusals bool) []CASOp {
 			state = op.Value
 		}
 	}
-	for range w.IntN(3) { // spoil it
+	for range w.mistakes(3) {
 		switch op := &ops[w.IntN(len(ops))]; op.Kind {
 		case CASRead:
 			op.Value = Value(w.IntN(int(values) + 2))
@@ -71,3 +71,4 @@ func casEngine(refusals bool) *engine[CASOp, Value] {
 func TestCASAgainstTwin(t *testing.T)      { casEngine(false).test(t, 6000) }
 func TestCASChanges(t *testing.T)          { casEngine(false).testChanges(t, 2000) }
 func TestRefusalsAgainstTwin(t *testing.T) { casEngine(true).test(t, 6000) }
+func TestCASLong(t *testing.T)             { casEngine(false).testLong(t, 200) }

@@ -121,13 +121,12 @@ func (c *counterRun) level() Result {
 		reads = append(reads, i)
 	}
 	slices.SortFunc(reads, func(a, b int) int { return cmp.Compare(c.ops[a].Value, c.ops[b].Value) })
-	for _, i := range reads {
-		count := c.ops[i].Value / c.step
-		if n := len(c.levels); n == 0 || c.levels[n-1].count != count {
-			c.levels = append(c.levels, countLevel{count: count})
+	for from, to := 0, 0; from < len(reads); from = to {
+		value := c.ops[reads[from]].Value
+		for to < len(reads) && c.ops[reads[to]].Value == value {
+			to++
 		}
-		at := len(c.levels) - 1
-		c.levels[at].reads = append(c.levels[at].reads, i)
+		c.levels = append(c.levels, countLevel{count: value / c.step, reads: reads[from:to]})
 	}
 	line := newLine()
 	for g := range c.levels {
@@ -183,8 +182,10 @@ func (c *counterRun) fill() Result {
 		return a.last < b.last || a.last == b.last && c.ops[a.op].Call < c.ops[b.op].Call
 	}
 	next, before := 0, int64(0)
+	placed := make([]int, 0, len(c.adds))
 	c.gaps = make([][]int, len(c.levels)+1)
 	for g := range c.levels {
+		from := len(placed)
 		for ; next < len(c.adds) && c.adds[next].first <= g; next++ {
 			waiting.push(c.adds[next])
 		}
@@ -193,8 +194,9 @@ func (c *counterRun) fill() Result {
 			return conflict(Gap, c.ops[l.soonest].Return, l.soonest)
 		}
 		for ; before < l.count; before++ {
-			c.gaps[g] = append(c.gaps[g], waiting.pop().op)
+			placed = append(placed, waiting.pop().op)
 		}
+		c.gaps[g] = placed[from:]
 		if waiting.len() > 0 && waiting.top().last <= g {
 			return c.tooMany(g)
 		}
@@ -204,12 +206,13 @@ func (c *counterRun) fill() Result {
 			waiting.push(a)
 		}
 	}
-	last := len(c.levels)
+	from := len(placed)
 	for waiting.len() > 0 {
 		if a := waiting.pop(); !c.ops[a.op].crashed() {
-			c.gaps[last] = append(c.gaps[last], a.op)
+			placed = append(placed, a.op)
 		}
 	}
+	c.gaps[len(c.levels)] = placed[from:]
 	return Result{Answer: Linearizable}
 }
 

@@ -16,7 +16,7 @@ func randomCounters(w *world) []CounterOp {
 			state += 3
 		}
 	}
-	for range w.IntN(4) { // spoil it
+	for range w.mistakes(4) {
 		if op := &ops[w.IntN(len(ops))]; op.Read {
 			op.Value += 3 * (w.Int64N(5) - 2)
 			if w.IntN(20) == 0 {
@@ -45,6 +45,8 @@ var counterEngine = engine[CounterOp, int64]{
 
 func TestCountersAgainstTwin(t *testing.T) { counterEngine.test(t, 5000) }
 func TestCountersChanges(t *testing.T)     { counterEngine.testChanges(t, 2000) }
+
+func TestCountersLong(t *testing.T) { counterEngine.testLong(t, 200) }
 
 func TestCounterPreconditions(t *testing.T) {
 	for name, ops := range map[string][]CounterOp{

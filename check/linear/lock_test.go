@@ -10,7 +10,7 @@ import (
 // history they do not care much who holds it.
 func randomLocks(w *world) []LockOp {
 	var ops []LockOp
-	careless := w.IntN(3) == 0
+	careless := w.mistakes(3) == 1
 	free := history.Time(0) // since when, in the world of the careful ones
 	for owner := range 1 + w.IntN(5) {
 		at := history.Time(w.IntN(10))

@@ -189,8 +189,10 @@ func (l *logRun) group() Result {
 		}
 	}
 	if l.longest != noOp {
+		appends := make([]int, l.length)
 		for i, v := range l.ops[l.longest].Elements {
-			l.groups[2*i+1] = []int{int(l.appender[v])}
+			appends[i] = int(l.appender[v])
+			l.groups[2*i+1] = appends[i : i+1 : i+1]
 		}
 	}
 	return Result{Answer: Linearizable}
@@ -222,7 +224,7 @@ func (l *logRun) tail() Result {
 			l.groups = append(l.groups, crashed[:1:1])
 			crashed = crashed[1:]
 		}
-		l.groups = append(l.groups, []int{n})
+		l.groups = append(l.groups, l.told[i:i+1:i+1])
 		at++
 	}
 	return Result{Answer: Linearizable}

@@ -3,6 +3,7 @@ package linear
 import (
 	"slices"
 	"testing"
+	"unicode/utf8"
 )
 
 // randomLogs draws the history of a log. Of a hundred appends, so many tell their
@@ -29,7 +30,7 @@ func randomLogs(w *world, telling int) []LogOp {
 		}
 		state = append(state, op.Value)
 	}
-	for range w.IntN(4) { // spoil it
+	for range w.mistakes(4) {
 		op := &ops[w.IntN(len(ops))]
 		switch n := len(op.Elements); {
 		case !op.Read:
@@ -48,38 +49,36 @@ func randomLogs(w *world, telling int) []LogOp {
 	return ops
 }
 
-// logStep is a log as a number with a digit for every element, after a 1.
-func logStep(ops []LogOp) func(s uint64, i int) []uint64 {
-	length := func(s uint64) (n int64) {
-		for ; s > 1; s /= 32 {
-			n++
-		}
-		return n
-	}
-	return func(s uint64, i int) []uint64 {
+// logStep is a log as a text with a letter for every element.
+func logStep(ops []LogOp) func(s string, i int) []string {
+	return func(s string, i int) []string {
 		op := ops[i]
-		if !op.Read {
-			ok := op.Offset == Unknown || op.Offset == length(s)
-			return only(s*32+uint64(op.Value), ok)
+		if op.Read {
+			return only(s, s == letters(op.Elements...))
 		}
-		all := uint64(1)
-		for _, v := range op.Elements {
-			all = all*32 + uint64(v)
-		}
-		return only(s, s == all)
+		ok := op.Offset == Unknown || op.Offset == int64(utf8.RuneCountInString(s))
+		return only(s+letters(op.Value), ok)
 	}
 }
 
-func logEngine(telling int) *engine[LogOp, uint64] {
+func letters(values ...Value) string {
+	runes := make([]rune, len(values))
+	for i, v := range values {
+		runes[i] = rune(v)
+	}
+	return string(runes)
+}
+
+func logEngine(telling int) *engine[LogOp, string] {
 	kinds := []Kind{Unwritten, Inverted, Missing, Shrunk, Repeated, Diverged}
 	if telling > 0 {
 		kinds = append(kinds, Clash, Misordered, Gap)
 	} else {
 		kinds = append(kinds, Between, Reordered)
 	}
-	return &engine[LogOp, uint64]{
+	return &engine[LogOp, string]{
 		draw: func(w *world) []LogOp { return randomLogs(w, telling) },
-		run:  Logs, order: LogsOrder, start: 1, step: logStep,
+		run:  Logs, order: LogsOrder, step: logStep,
 		span:    func(op *LogOp) *Span { return &op.Span },
 		changes: func(op *LogOp) bool { return !op.Read },
 		forget:  func(op *LogOp) { op.Offset = Unknown },
@@ -100,3 +99,5 @@ func TestLogsChanges(t *testing.T)            { logEngine(0).testChanges(t, 2000
 func TestOffsetsAgainstTwin(t *testing.T)     { logEngine(100).test(t, 5000) }
 func TestOffsetsChanges(t *testing.T)         { logEngine(100).testChanges(t, 2000) }
 func TestSomeOffsetsAgainstTwin(t *testing.T) { logEngine(70).test(t, 5000) }
+func TestLogsLong(t *testing.T)               { logEngine(0).testLong(t, 100) }
+func TestOffsetsLong(t *testing.T)            { logEngine(100).testLong(t, 100) }

@@ -1,6 +1,9 @@
 package linear
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // randomQueues draws the history of a queue that is first-in first-out or a bag.
 func randomQueues(w *world, fifo bool) []QueueOp {
@@ -33,7 +36,7 @@ func randomQueues(w *world, fifo bool) []QueueOp {
 			ops[i].Value = Nil
 		}
 	}
-	for range w.IntN(4) { // spoil it
+	for range w.mistakes(5) {
 		a, b := &ops[w.IntN(len(ops))], &ops[w.IntN(len(ops))]
 		switch {
 		case !a.Dequeue || !b.Dequeue || a.crashed() || b.crashed():
@@ -48,31 +51,33 @@ func randomQueues(w *world, fifo bool) []QueueOp {
 	return ops
 }
 
-// queueStep is a queue as a number with a digit for every element.
-func queueStep(ops []QueueOp, fifo bool) func(s uint64, i int) []uint64 {
-	return func(s uint64, i int) (next []uint64) {
+// queueStep is a queue as a text with a letter for every element.
+func queueStep(ops []QueueOp, fifo bool) func(s string, i int) []string {
+	return func(s string, i int) (next []string) {
 		op := ops[i]
 		switch {
 		case !op.Dequeue:
-			return []uint64{s*32 + uint64(op.Value)}
-		case s == 0:
+			return []string{s + letters(op.Value)}
+		case s == "":
 			return only(s, op.crashed() || op.Value == Nil)
 		}
-		for place := uint64(1); place <= s; place *= 32 {
-			first := s/place < 32
-			if v := s / place % 32; (!fifo || first) && (op.crashed() || uint64(op.Value) == v) {
-				next = append(next, s/(place*32)*place+s%place)
+		for at, letter := range s {
+			if op.crashed() || letter == rune(op.Value) {
+				next = append(next, s[:at]+strings.TrimPrefix(s[at:], string(letter)))
+			}
+			if fifo {
+				break
 			}
 		}
 		return next
 	}
 }
 
-func queueEngine(fifo bool) *engine[QueueOp, uint64] {
-	e := &engine[QueueOp, uint64]{
+func queueEngine(fifo bool) *engine[QueueOp, string] {
+	e := &engine[QueueOp, string]{
 		draw: func(w *world) []QueueOp { return randomQueues(w, fifo) },
 		run:  Bags, order: BagsOrder,
-		step:    func(ops []QueueOp) func(uint64, int) []uint64 { return queueStep(ops, fifo) },
+		step:    func(ops []QueueOp) func(string, int) []string { return queueStep(ops, fifo) },
 		span:    func(op *QueueOp) *Span { return &op.Span },
 		changes: func(op *QueueOp) bool { return true },
 		forget: func(op *QueueOp) {
@@ -94,3 +99,5 @@ func TestQueuesAgainstTwin(t *testing.T) { queueEngine(true).test(t, 6000) }
 func TestQueuesChanges(t *testing.T)     { queueEngine(true).testChanges(t, 2000) }
 func TestBagsAgainstTwin(t *testing.T)   { queueEngine(false).test(t, 6000) }
 func TestBagsChanges(t *testing.T)       { queueEngine(false).testChanges(t, 2000) }
+func TestQueuesLong(t *testing.T)        { queueEngine(true).testLong(t, 200) }
+func TestBagsLong(t *testing.T)          { queueEngine(false).testLong(t, 200) }

@@ -200,8 +200,9 @@ func (r *register) lost(op int, v Value, now history.Time) *Conflict {
 	if !r.written.has(uint32(v)) {
 		return &Conflict{Kind: Unwritten, Ops: []int{op}, At: now}
 	}
-	var u *cluster
+	var u *cluster // who replaced it
 	for _, z := range []*zones{&r.forward, &r.backward} {
+		z.settle(r.settled) // a zone may have become a forward one since then
 		if z.len() > 0 && z.at(0).first < r.settled && z.at(0).value != v &&
 			(u == nil || z.at(0).last > u.last) {
 			u = z.at(0)

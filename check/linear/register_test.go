@@ -1,6 +1,7 @@
 package linear
 
 import (
+	"cmp"
 	"slices"
 	"testing"
 
@@ -25,7 +26,7 @@ func randomRegister(w *world) []RegisterOp {
 		}
 		ops[i].Value = state
 	}
-	for range w.IntN(5) { // spoil it
+	for range w.mistakes(5) {
 		if i := w.IntN(len(ops)); !ops[i].Write {
 			ops[i].Value = Value(w.IntN(int(values) + 1))
 		}
@@ -54,26 +55,26 @@ var registerEngine = engine[RegisterOp, Value]{
 func TestRegisterAgainstTwin(t *testing.T) { registerEngine.test(t, 6000) }
 func TestRegisterChanges(t *testing.T)     { registerEngine.testChanges(t, 2000) }
 
-// TestRegisterCulprits takes the culprits for a history of their own, beside writes
-// of unknown outcome.
+// withCulprits is a history of the culprits, beside writes of unknown outcome.
+func withCulprits(ops []RegisterOp, c *Conflict) []RegisterOp {
+	var culprits []RegisterOp
+	for _, i := range c.Culprits() {
+		culprits = append(culprits, ops[i])
+	}
+	for _, op := range ops {
+		if op.Write && !slices.Contains(culprits, op) {
+			op.Return = history.Never
+			culprits = append(culprits, op)
+		}
+	}
+	return culprits
+}
+
 func TestRegisterCulprits(t *testing.T) {
 	for round := range rounds(t, 3000) {
 		ops := randomRegister(newWorld(seeded(round), 10))
 		got := Register(ops)
-		if got.Answer != Violation {
-			continue
-		}
-		var culprits []RegisterOp
-		for _, i := range got.Conflict.Culprits() {
-			culprits = append(culprits, ops[i])
-		}
-		for _, op := range ops {
-			if op.Write && !slices.Contains(culprits, op) {
-				op.Return = history.Never
-				culprits = append(culprits, op)
-			}
-		}
-		if registerEngine.legal(culprits) {
+		if got.Answer == Violation && registerEngine.legal(withCulprits(ops, got.Conflict)) {
 			t.Fatalf("round %d: %+v is no conflict: %v", round, got.Conflict, ops)
 		}
 	}
@@ -104,40 +105,41 @@ func TestRegisterMonitor(t *testing.T) {
 	seen.check(t)
 }
 
-// monitorRegister feeds a monitor at every time first with calls.
+// monitorRegister feeds a monitor, at every time first with calls. Reads that crash
+// are given up some time later.
 func monitorRegister(ops []RegisterOp) Result {
+	type event struct {
+		at   history.Time
+		kind int // call, return, giving up
+		op   int
+	}
+	var events []event
+	for i, op := range ops {
+		events = append(events, event{op.Call, 0, i})
+		switch {
+		case !op.crashed():
+			events = append(events, event{op.Return, 1, i})
+		case !op.Write:
+			events = append(events, event{op.Call + 5, 2, i})
+		}
+	}
+	slices.SortStableFunc(events, func(a, b event) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.kind, b.kind))
+	})
 	m := NewRegisterMonitor()
 	tickets := make([]ReadTicket, len(ops))
-	for now := history.Time(0); now < 100; now++ {
-		for i, op := range ops {
-			switch {
-			case op.Call != now:
-			case op.Write:
-				m.CallWrite(i, op.Value, now)
-			default:
-				tickets[i] = m.CallRead(now)
-			}
-		}
-		var open returns // in the order of the offline engine
-		for i, op := range ops {
-			if !op.crashed() {
-				open.push(due{op.Return, i})
-			}
-		}
-		for open.len() > 0 {
-			d := open.pop()
-			switch op := ops[d.op]; {
-			case d.at != now:
-			case op.Write:
-				m.ReturnWrite(d.op, op.Value, now)
-			default:
-				m.ReturnRead(d.op, tickets[d.op], op.Value, now)
-			}
-		}
-		for i, op := range ops { // reads that crash are given up some time later
-			if !op.Write && op.crashed() && op.Call+5 == now {
-				m.DropRead(tickets[i], now)
-			}
+	for _, e := range events {
+		switch op := ops[e.op]; {
+		case e.kind == 2:
+			m.DropRead(tickets[e.op], e.at)
+		case op.Write && e.kind == 0:
+			m.CallWrite(e.op, op.Value, e.at)
+		case op.Write:
+			m.ReturnWrite(e.op, op.Value, e.at)
+		case e.kind == 0:
+			tickets[e.op] = m.CallRead(e.at)
+		default:
+			m.ReturnRead(e.op, tickets[e.op], op.Value, e.at)
 		}
 	}
 	return m.Result()
@@ -172,6 +174,62 @@ func TestRegisterPreconditions(t *testing.T) {
 	} {
 		if got := Register(ops); got.Answer != NotApplicable || got.Why == "" {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestRegisterAgainstCAS compares two engines that share nothing but the theorem,
+// one that forgets and one that sorts, on histories that are too long for the twin.
+func TestRegisterAgainstCAS(t *testing.T) {
+	var seen tally
+	for round := range rounds(t, 500) {
+		rng := seeded(round)
+		w := longWorld(rng, 20+rng.IntN(300))
+		ops := randomRegister(w)
+		cas := casOf(ops)
+		want := CAS(cas)
+		got := Register(ops)
+		seen.count(want.Answer == Linearizable)
+		if got.Answer != want.Answer {
+			t.Fatalf("round %d: %v, sorting says %v: %v", round, got, want, ops)
+		}
+		if got.Answer != Violation {
+			if m := monitorRegister(ops); m.Answer != Linearizable {
+				t.Fatalf("round %d: online %+v: %v", round, m, ops)
+			}
+			continue
+		}
+		if CAS(casOf(withCulprits(ops, got.Conflict))).Answer != Violation {
+			t.Fatalf("round %d: %+v is no conflict: %v", round, got.Conflict, ops)
+		}
+		if m := monitorRegister(ops); m.Answer != Violation || m.Conflict.At != got.Conflict.At {
+			t.Fatalf("round %d: %+v, online %+v: %v", round, got.Conflict, m.Conflict, ops)
+		}
+		// With the event at which it was certain there is a conflict, before it not.
+		for _, with := range []bool{false, true} {
+			known := casOf(registerEngine.known(ops, got.Conflict.At, with))
+			if (CAS(known).Answer == Violation) != with {
+				t.Fatalf("round %d: not certain with time %d: %v", round, got.Conflict.At, ops)
+			}
+		}
+	}
+	seen.check(t)
+}
+
+// TestRegisterForgets wants what is remembered to be bounded by what is open.
+func TestRegisterForgets(t *testing.T) {
+	for _, n := range []int{20_000, 80_000} {
+		ops := registerHistory(n, 20, 0, true)
+		run := registerRun{r: newRegister(), ops: ops}
+		if res := run.all(); res.Answer != Linearizable {
+			t.Fatal(res)
+		}
+		if got := len(run.r.clusters); got > 400 {
+			t.Errorf("%d clusters at a time with %d operations of 20 clients", got, n)
+		}
+		got := cap(run.r.forward.items) + cap(run.r.backward.items) + cap(run.r.byFirst.items)
+		if got > 2000 {
+			t.Errorf("room for %d zones with %d operations of 20 clients", got, n)
 		}
 	}
 }

@@ -141,6 +141,8 @@ const (
 	// 3 it was never dequeued, and nobody is left whose answer is not known and who
 	// could have.
 	Overtaken
+	// Unstable: the operations cannot all be right about when one element was there.
+	Unstable
 
 	lastKind
 )
@@ -202,6 +204,8 @@ func (k Kind) template(ops int) string {
 		}
 		return "{0} returned before {1} was called, but {2}, which dequeued what {1} had enqueued, " +
 			"returned before {3} was called, which dequeued what {0} had"
+	case Unstable:
+		return "these cannot all be right about when the element was there: {*}"
 	default:
 		return "kind " + strconv.Itoa(int(k)) + " of conflict"
 	}

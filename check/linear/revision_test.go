@@ -28,7 +28,7 @@ func randomRevisions(w *world, shared bool) []RevisionOp {
 			op.Position = at
 		}
 	}
-	for range w.IntN(3) { // spoil it
+	for range w.mistakes(3) {
 		op := &ops[w.IntN(len(ops))]
 		switch {
 		case op.crashed():
@@ -56,7 +56,7 @@ func revisionStep(ops []RevisionOp, shared bool) func(s revisionState, i int) []
 			return only(s, s == revisionState{op.Value, op.Position} ||
 				op.Value == Nil && s.value == Nil)
 		}
-		for p := range int64(24) {
+		for p := range int64(3*len(ops) + 8) { // as far as positions are drawn
 			if (op.Position == Unknown || op.Position == p) && (s.value == Nil || greater(p, s.position)) {
 				next = append(next, revisionState{op.Value, p})
 			}
@@ -92,3 +92,5 @@ func revisionEngine(shared bool) *engine[RevisionOp, revisionState] {
 func TestRevisionsAgainstTwin(t *testing.T) { revisionEngine(false).test(t, 3000) }
 func TestTokensAgainstTwin(t *testing.T)    { revisionEngine(true).test(t, 3000) }
 func TestRevisionsChanges(t *testing.T)     { revisionEngine(false).testChanges(t, 2000) }
+func TestRevisionsLong(t *testing.T)        { revisionEngine(false).testLong(t, 100) }
+func TestTokensLong(t *testing.T)           { revisionEngine(true).testLong(t, 100) }

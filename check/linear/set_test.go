@@ -25,7 +25,7 @@ func randomSets(w *world) []SetOp {
 			state = append(state, op.Value)
 		}
 	}
-	for range w.IntN(3) { // spoil it
+	for range w.mistakes(3) {
 		op := &ops[w.IntN(len(ops))]
 		switch {
 		case !op.Read:
@@ -69,3 +69,4 @@ var setEngine = engine[SetOp, uint32]{
 
 func TestSetsAgainstTwin(t *testing.T) { setEngine.test(t, 5000) }
 func TestSetsChanges(t *testing.T)     { setEngine.testChanges(t, 2000) }
+func TestSetsLong(t *testing.T)        { setEngine.testLong(t, 200) }

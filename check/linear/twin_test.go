@@ -1,8 +1,10 @@
 package linear
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/ordeal-dev/ordeal/history"
 )
@@ -74,6 +76,16 @@ type world struct {
 	// moments are operations in the order in which they take effect. Some of those
 	// that crash are not among them.
 	moments []int
+	// right histories have no mistakes.
+	right bool
+}
+
+// mistakes is how many answers to spoil, less than n.
+func (w *world) mistakes(n int) int {
+	if w.right {
+		return 0
+	}
+	return w.IntN(n)
 }
 
 func newWorld(rng *rand.Rand, most int) *world {
@@ -143,4 +155,34 @@ func replay[S any](spans []Span, order []int, start S, step func(s S, op int) []
 		}
 	}
 	return nil
+}
+
+// longWorld has up to thirty operations open at a time. Some take very long.
+func longWorld(rng *rand.Rand, n int) *world {
+	w := &world{Rand: rng, spans: make([]Span, n)}
+	var effects []due
+	clients, crash, slow := 1+rng.IntN(30), rng.IntN(8), rng.IntN(4)
+	at := 0
+	for i := range w.spans {
+		at += rng.IntN(4)
+		length := rng.IntN(2*clients + 1)
+		if rng.IntN(100) < slow {
+			length *= 20
+		}
+		s := Span{history.Time(at), history.Time(at + length)}
+		effect := history.Time(at + rng.IntN(length+1))
+		if rng.IntN(100) < crash {
+			s.Return = history.Never
+			effect += history.Time(rng.IntN(300))
+		}
+		w.spans[i] = s
+		if !s.crashed() || rng.IntN(2) == 0 {
+			effects = append(effects, due{effect, i})
+		}
+	}
+	slices.SortFunc(effects, func(a, b due) int { return cmp.Compare(a.at, b.at) })
+	for _, d := range effects {
+		w.moments = append(w.moments, d.op)
+	}
+	return w
 }

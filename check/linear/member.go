@@ -1,0 +1,220 @@
+package linear
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// MemberKind is what an operation of a set does with one element.
+type MemberKind uint8
+
+// The operations.
+const (
+	MemberAdd MemberKind = iota
+	MemberRemove
+	// MemberFound and MemberMissed looked for the element.
+	MemberFound
+	MemberMissed
+)
+
+// MemberOp is an operation of a set, empty at first, that concerns one element.
+// Looks of unknown outcome are passed over.
+type MemberOp struct {
+	Span
+	Kind  MemberKind
+	Value Value
+}
+
+// Members decides sets where each element is added at most once and removed at most
+// once. Elements are objects of their own.
+//
+// Either the removal found nothing: then everybody who missed the element and the
+// removal come before the add, and everybody who found it behind. Or it took the
+// element: then the add, those who found it and the removal are a block, and who
+// missed it stands before the block if that is possible, else behind. A removal of
+// unknown outcome may also never have happened.
+func Members(ops []MemberOp) Result {
+	_, res := newMemberRun(ops)
+	return res
+}
+
+// MembersOrder returns a legal order of the operations, nil if Members finds none.
+func MembersOrder(ops []MemberOp) []int {
+	m, res := newMemberRun(ops)
+	if res.Answer != Linearizable {
+		return nil
+	}
+	return m.order
+}
+
+// member are the operations on one element; add and remove are noOp if there is
+// none.
+type member struct {
+	add, remove   int
+	found, missed []int
+}
+
+type memberRun struct {
+	ops   []MemberOp
+	order []int
+	// effects are when the operations in order take effect.
+	effects []history.Time
+}
+
+func newMemberRun(ops []MemberOp) (*memberRun, Result) {
+	m := &memberRun{ops: ops, effects: make([]history.Time, len(ops))}
+	members, values := map[Value]*member{}, []Value{}
+	for _, i := range orderByCall(len(ops), func(i int) Span { return ops[i].Span }) {
+		op := &ops[i]
+		e := members[op.Value]
+		if e == nil {
+			e = &member{add: noOp, remove: noOp}
+			members[op.Value] = e
+			values = append(values, op.Value)
+		}
+		if why := e.take(i, op); why != "" {
+			return m, notApplicable(why)
+		}
+	}
+	for _, v := range values {
+		if res := m.decide(members[v]); res.Answer != Linearizable {
+			return m, res
+		}
+	}
+	slices.SortStableFunc(m.order, func(a, b int) int {
+		return cmp.Compare(m.effects[a], m.effects[b])
+	})
+	return m, Result{Answer: Linearizable}
+}
+
+// take puts an operation where it belongs. The text is a precondition that does not
+// hold.
+func (e *member) take(i int, op *MemberOp) (why string) {
+	switch {
+	case op.Return < op.Call:
+		return backwards(i, op.Span)
+	case op.Kind == MemberAdd && e.add != noOp:
+		return fmt.Sprintf("operation %d adds an element that was added before", i)
+	case op.Kind == MemberRemove && e.remove != noOp:
+		return fmt.Sprintf("operation %d removes an element that was removed before", i)
+	case op.Kind == MemberAdd:
+		e.add = i
+	case op.Kind == MemberRemove:
+		e.remove = i
+	case op.crashed():
+	case op.Kind == MemberFound:
+		e.found = append(e.found, i)
+	default:
+		e.missed = append(e.missed, i)
+	}
+	return ""
+}
+
+// decide finds an order for the operations on one element.
+func (m *memberRun) decide(e *member) Result {
+	removed := e.remove != noOp && !m.ops[e.remove].crashed()
+	var early []int // the removal, if it has to stand somewhere
+	if removed {
+		early = []int{e.remove}
+	}
+	switch {
+	case len(e.found) > 0 && e.add == noOp:
+		return conflict(Unwritten, m.ops[e.found[0]].Return, e.found[0])
+	case len(e.found) == 0 && (e.add == noOp || m.ops[e.add].crashed()):
+		m.place(m.byCall(slices.Concat(e.missed, early)))
+		return Result{Answer: Linearizable}
+	}
+	groups := [][]int{m.byCall(slices.Concat(e.missed, early)), {e.add}, e.found}
+	y, x := m.walk(groups)
+	if y == noOp {
+		m.place(slices.Concat(groups...))
+		return Result{Answer: Linearizable}
+	}
+	if e.remove == noOp {
+		kind := Missing
+		if m.ops[y].Kind == MemberFound {
+			kind = Shrunk
+			if m.ops[x].Kind == MemberAdd {
+				kind = Inverted
+			}
+		}
+		return m.certain(kind, y, x)
+	}
+	order, why := m.remove(e)
+	if why != nil {
+		return m.certain(Unstable, append(why, y, x)...)
+	}
+	m.place(order)
+	return Result{Answer: Linearizable}
+}
+
+// remove finds an order where the element is added first and removed then, or
+// operations that speak against that.
+func (m *memberRun) remove(e *member) (order, why []int) {
+	block := slices.Concat([]int{e.add}, e.found, []int{e.remove})
+	if y, x := m.walk([][]int{{e.add}, e.found, {e.remove}}); y != noOp {
+		return nil, []int{y, x}
+	}
+	b := newBlock(0)
+	for _, i := range block {
+		b.add(i, m.ops[i].Span)
+	}
+	var before, behind []int
+	for _, i := range e.missed {
+		switch s := m.ops[i].Span; {
+		case s.Call <= b.first:
+			before = append(before, i)
+		case s.Return >= b.last:
+			behind = append(behind, i)
+		default:
+			return nil, []int{i, b.firstOp, b.lastOp}
+		}
+	}
+	return slices.Concat(before, block, behind), nil
+}
+
+// walk looks for one y that has to stand behind an x of an earlier group, which was
+// called when y had returned.
+func (m *memberRun) walk(groups [][]int) (y, x int) {
+	l := newLine()
+	for _, g := range groups {
+		for _, i := range g {
+			if !l.admits(m.ops[i].Span) {
+				return i, l.op
+			}
+		}
+		for _, i := range g {
+			l.pass(i, m.ops[i].Span)
+		}
+	}
+	return noOp, noOp
+}
+
+func (m *memberRun) byCall(ops []int) []int {
+	slices.SortFunc(ops, func(a, b int) int { return cmp.Compare(m.ops[a].Call, m.ops[b].Call) })
+	return ops
+}
+
+// place lets operations take effect in this order, each as early as it can.
+func (m *memberRun) place(ops []int) {
+	at := beginning
+	for _, i := range ops {
+		at = max(at, m.ops[i].Call)
+		m.effects[i] = at
+	}
+	m.order = append(m.order, ops...)
+}
+
+// certain makes a conflict that is certain when its operations have returned.
+func (m *memberRun) certain(kind Kind, ops ...int) Result {
+	at := history.Time(0)
+	for _, i := range ops {
+		if op := &m.ops[i]; !op.crashed() {
+			at = max(at, op.Return)
+		}
+	}
+	return conflict(kind, at, ops...)
+}
