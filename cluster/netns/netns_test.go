@@ -106,7 +106,8 @@ func TestUpAndDown(t *testing.T) {
 		t.Logf("up in %v", took)
 	}
 	r, err := lab.Shell().Run(t.Context(), "n3", remote.Command{Argv: []string{
-		"sh", "-c", "setsid sleep 100 </dev/null >/dev/null 2>&1 & kill -STOP $!; echo $!",
+		"sh", "-c", "setsid sleep 100 </dev/null >/dev/null 2>&1 & echo $!; " +
+			"until grep -q sleep /proc/$!/comm; do :; done; kill -STOP $!",
 	}})
 	if err != nil {
 		t.Fatal(err)
