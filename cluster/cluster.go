@@ -71,16 +71,23 @@ type ProcessLog interface {
 	ProcessEnded(nemesis.ProcessRecord) error
 }
 
+// StartLine begins the line that marks a new start of a node in its log.
+const StartLine = "=== ordeal: start"
+
 // LastWords picks the line of a log's end that says most about why its node is
-// gone: a panic's first line, else the last line.
+// gone: a panic's first line, else the last line. What it said before its last start is
+// about something else.
 func LastWords(log string) string {
+	if i := strings.LastIndex(log, StartLine); i >= 0 {
+		_, log, _ = strings.Cut(log[i:], "\n")
+	}
 	words := "it said nothing"
 	for _, line := range strings.Split(log, "\n") {
 		line = strings.TrimSpace(line)
 		switch {
 		case strings.HasPrefix(line, "panic:"), strings.HasPrefix(line, "fatal error:"):
 			return line
-		case line != "" && !strings.HasPrefix(line, "=== ordeal"):
+		case line != "":
 			words = line
 		}
 	}

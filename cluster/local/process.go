@@ -221,7 +221,7 @@ func (m *member) openLog(argv []string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Fprintf(log, "=== ordeal: start %d of %s at %s: %s\n", m.starts, m.name,
+	if _, err := fmt.Fprintf(log, cluster.StartLine+" %d of %s at %s: %s\n", m.starts, m.name,
 		time.Now().UTC().Format(time.RFC3339Nano), strings.Join(argv, " ")); err != nil {
 		return nil, errors.Join(err, log.Close())
 	}

@@ -74,7 +74,7 @@ func TestFake(t *testing.T) {
 		t.Errorf("downloaded %q, %v", got.String(), err)
 	}
 	want := "n1$ cat 'a b' <<EOF\nin\nEOF\n" +
-		"n1$ upload /x/y 1 bytes -rwxr-xr-x\nn1$ download /x/y\nn2$ false\n"
+		"n1$ upload /x/y -rwxr-xr-x <<EOF\nz\nEOF\nn1$ download /x/y\nn2$ false\n"
 	if sh.Script() != want {
 		t.Errorf("recorded:\n%s\nwant:\n%s", sh.Script(), want)
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/ordeal-dev/ordeal/cluster/remote"
 	"github.com/ordeal-dev/ordeal/nemesis"
@@ -26,19 +27,25 @@ type Call struct {
 	File *remote.File
 }
 
-// String is how a person would type it, with the standard input as a here-document.
+// String is how a person would type it, with the standard input, or the content of an
+// uploaded file, as a here-document.
 func (c Call) String() string {
+	s, in := fmt.Sprintf("%s$ %s", c.Node, remote.CommandLine(c.Argv)), c.Stdin
 	if c.File != nil {
-		return fmt.Sprintf("%s$ upload %s %d bytes %v\n", c.Node, remote.Quote(c.File.Path),
-			len(c.File.Content), c.File.Mode)
+		s, in = fmt.Sprintf("%s %v", s, c.File.Mode), c.File.Content
 	}
-	s := fmt.Sprintf("%s$ %s", c.Node, remote.CommandLine(c.Argv))
-	if len(c.Stdin) == 0 {
+	switch {
+	case len(in) == 0:
 		return s + "\n"
+	case len(in) > longText || !utf8.Valid(in):
+		return fmt.Sprintf("%s (%d bytes)\n", s, len(in))
+	default:
+		return s + " <<EOF\n" + strings.TrimSuffix(string(in), "\n") + "\nEOF\n"
 	}
-	in := strings.TrimSuffix(string(c.Stdin), "\n")
-	return s + " <<EOF\n" + in + "\nEOF\n"
 }
+
+// longText is what is not shown whole.
+const longText = 64 << 10
 
 // Fake is a remote.Shell that records its calls, in their order. Files that are
 // uploaded can be downloaded.
