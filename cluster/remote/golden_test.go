@@ -35,7 +35,8 @@ type stage struct {
 func newStage(t *testing.T, n int) stage {
 	t.Helper()
 	over := make(chan struct{})
-	s := stage{over: sync.OnceFunc(func() { close(over) }), sh: shelltest.NewFake(func(c shelltest.Call) (remote.Result, error) {
+	s := stage{over: sync.OnceFunc(func() { close(over) })}
+	s.sh = shelltest.NewFake(func(c shelltest.Call) (remote.Result, error) {
 		script := string(c.Stdin)
 		say := func(format string, args ...any) (remote.Result, error) {
 			return remote.Result{Stdout: fmt.Appendf(nil, format, args...)}, nil
@@ -58,7 +59,7 @@ func newStage(t *testing.T, n int) stage {
 			return say(" 65\n")
 		}
 		return remote.Result{}, nil
-	})}
+	})
 	var hosts []remote.Host
 	for i := range n {
 		node := nemesis.Node(fmt.Sprintf("n%d", i+1))
