@@ -3,7 +3,9 @@ package weak
 import (
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // snapshots makes a history as a database with snapshot isolation gives it: every
@@ -74,6 +76,7 @@ func BenchmarkLevels(b *testing.B) {
 		for _, l := range levels {
 			b.Run(fmt.Sprintf("%s/sessions=%d", l.name, sessions), func(b *testing.B) {
 				b.ReportAllocs()
+				start := cpu(b)
 				for b.Loop() {
 					x, err := NewIndex(h)
 					if err != nil || len(x.Wrong()) > 0 {
@@ -83,7 +86,17 @@ func BenchmarkLevels(b *testing.B) {
 						b.Fatal(v, err)
 					}
 				}
+				b.ReportMetric(float64((cpu(b)-start).Milliseconds())/float64(b.N), "cpu-ms/op")
 			})
 		}
 	}
+}
+
+// cpu is the time that the process has used, which other processes do not lengthen.
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -296,9 +296,6 @@ func (b *builder) read(t Txn, at int32, k *keyed) {
 		return
 	case s > 0 && !b.final[s-1]:
 		wrong(Intermediate)
-	case s > 0 && len(h.called) > 0 && h.called[v.Writer] > h.returned[t]:
-		wrong(FutureRead)
-		return
 	}
 	if k.read >= 0 && b.source[k.read] != s {
 		v.Want = h.Ops[k.read].Value

@@ -159,24 +159,6 @@ func TestWrongReads(t *testing.T) {
 	}
 }
 
-func TestReadBeforeTheCall(t *testing.T) {
-	h := &History{}
-	h.Begin(0, Committed)
-	h.Write(0, 1)
-	h.Timed(20, 30)
-	h.Begin(1, Committed)
-	h.Read(0, 1)
-	h.Timed(0, 19)
-	h.Begin(2, Committed)
-	h.Read(0, 1)
-	h.Timed(0, 20)
-	x, err := NewIndex(h)
-	if err != nil || len(x.Wrong()) != 1 || x.Wrong()[0].Kind != FutureRead ||
-		x.Wrong()[0].Reader != 1 {
-		t.Errorf("got %+v, %v", x.Wrong(), err)
-	}
-}
-
 func TestValuesAreUnique(t *testing.T) {
 	for _, text := range []string{"w x 1\nw x 1", "w x 1 w x 2 w x 1", "w x 1\nw x 1 ?"} {
 		if _, err := NewIndex(parse(t, text)); err == nil {

@@ -15,8 +15,7 @@ const (
 	Intermediate
 	// Internal is a read that does not see what its own transaction wrote before.
 	Internal
-	// FutureRead is a read of what its own transaction wrote only later, or of a
-	// transaction that was called when the reader had returned.
+	// FutureRead is a read of what its own transaction wrote only later.
 	FutureRead
 	// NonRepeatable is a read that contradicts an earlier one of the transaction.
 	NonRepeatable

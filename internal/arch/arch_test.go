@@ -42,6 +42,8 @@ var layers = []struct {
 	{"history", place{harness, 0}},
 	{"models", place{harness, 10}},
 	{"check/graph", place{harness, 12}},
+	{"check/weak", place{harness, 12}},
+	{"check/rw", place{harness, 13}},
 	{"check", place{harness, 20}},
 	{"check/", place{harness, 15}}, // engines: they know no history file and no report
 	{"workload", place{harness, 30}},

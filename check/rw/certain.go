@@ -1,0 +1,130 @@
+package rw
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/ordeal-dev/ordeal/check/graph"
+)
+
+// Rule is why a dependency between two transactions is certain.
+type Rule uint8
+
+// The rules.
+const (
+	// ReadIt: To read the version that From wrote.
+	ReadIt Rule = iota
+	// InitialFirst: From read the initial state of the key, and To wrote the key.
+	InitialFirst
+	// ReadThenWrote: To read Older and wrote Newer itself.
+	ReadThenWrote
+	// KeyOrder: the key was claimed to keep an order, and somebody was done with Older
+	// before somebody else began with Newer.
+	KeyOrder
+	// OtherwiseCycle: if Newer were older than Older, there would be a cycle.
+	OtherwiseCycle
+)
+
+// arc is a dependency of one transaction on another.
+type arc struct {
+	from, to     txn
+	kind         graph.Kind
+	rule         Rule
+	older, newer version
+}
+
+// manyArcs bounds the arcs from readers of the initial state.
+const manyArcs = 20_000_000
+
+// certain returns the dependencies that hold whatever the order of versions. It reports
+// false if there are too many: then some are missing.
+func (p *problem) certain() (arcs []arc, all bool) {
+	arcs = make([]arc, 0, len(p.reads)+len(p.writes))
+	for t := range txn(p.n) {
+		for _, r := range p.readsOf(t) {
+			w := p.writer[r.version]
+			if w != nobody {
+				arcs = append(arcs, arc{w, t, graph.WR, ReadIt, r.version, r.version})
+			}
+			if p.wroteKey(t, r.key) {
+				arcs = p.succession(arcs, r.version, p.versionOf(r.key, t), ReadThenWrote)
+			}
+		}
+	}
+	for k := range p.keys {
+		v := p.first[k]
+		if len(p.readersOf(v)) == 0 {
+			continue
+		}
+		for next := v + 1; next < p.first[k+1]; next++ {
+			if p.blind(next) {
+				arcs = p.succession(arcs, v, next, InitialFirst)
+			}
+		}
+		if len(arcs) > manyArcs {
+			return arcs, false
+		}
+	}
+	return arcs, true
+}
+
+// blind reports whether the writer of a version had not read the key.
+func (p *problem) blind(v version) bool {
+	return !slices.ContainsFunc(p.readsOf(p.writer[v]), func(r access) bool {
+		return r.key == p.key[v]
+	})
+}
+
+// succession adds what follows from one version being older than another: ww between
+// their writers, and rw from the readers of the older one.
+func (p *problem) succession(arcs []arc, older, newer version, rule Rule) []arc {
+	from, to := p.writer[older], p.writer[newer]
+	if from != nobody && rule != ReadThenWrote { // that is a wr already
+		arcs = append(arcs, arc{from, to, graph.WW, rule, older, newer})
+	}
+	for _, r := range p.readersOf(older) {
+		if r != to {
+			arcs = append(arcs, arc{r, to, graph.RW, rule, older, newer})
+		}
+	}
+	return arcs
+}
+
+// graphOf builds the dependency graph of arcs; their numbers are the causes of its edges.
+func (p *problem) graphOf(arcs []arc) *graph.Graph {
+	b := graph.NewBuilder(p.n, len(arcs)+p.n)
+	for i, a := range arcs {
+		b.Add(a.kind, graph.Txn(a.from), graph.Txn(a.to), uint32(i))
+	}
+	return b.Build(graph.Times{Call: p.call, Return: p.ret, Session: p.session})
+}
+
+// inTime returns enough pairs of which one returned before the other was called for all
+// such pairs to follow: to the next ones only.
+func (p *problem) inTime(f func(from, to txn)) {
+	if p.call == nil {
+		return
+	}
+	byCall := make([]txn, p.n)
+	for i := range byCall {
+		byCall[i] = txn(i)
+	}
+	slices.SortFunc(byCall, func(a, b txn) int { return cmp.Compare(p.call[a], p.call[b]) })
+	earliest := make([]int64, p.n+1) // return of those called from here on
+	earliest[p.n] = graph.Never
+	for i := p.n - 1; i >= 0; i-- {
+		earliest[i] = min(earliest[i+1], p.ret[byCall[i]])
+	}
+	for t := range txn(p.n) {
+		ret := p.ret[t]
+		at, _ := slices.BinarySearchFunc(byCall, ret, func(u txn, ret int64) int {
+			if p.call[u] <= ret {
+				return -1
+			}
+			return 1
+		})
+		for limit := earliest[at]; at < p.n && p.call[byCall[at]] <= limit; at++ {
+			f(t, byCall[at])
+		}
+	}
+}
