@@ -73,25 +73,6 @@ func overlap(blocks []block) (u, v *block) {
 	return nil, nil
 }
 
-// line is a walk along an order that the operations themselves tell: whoever comes
-// later must not have returned before an earlier one was called.
-type line struct {
-	call history.Time
-	op   int
-}
-
-func newLine() line { return line{call: beginning, op: noOp} }
-
-// admits reports whether an operation may stand behind all that were passed.
-func (l *line) admits(s Span) bool { return s.Return >= l.call }
-
-// pass puts an operation behind those before.
-func (l *line) pass(op int, s Span) {
-	if s.Call > l.call {
-		l.call, l.op = s.Call, op
-	}
-}
-
 // dense reports whether an array with an element for every value is in proportion
 // to a history of n operations.
 func dense(most Value, n int) bool { return int64(most) <= 8*int64(n)+1024 }

@@ -40,7 +40,7 @@ func (c *casRun) readsByValue() func(v Value) []int {
 	}
 	all := make([]int, ends[len(c.groups)])
 	next := slices.Clone(ends)
-	for _, i := range c.byCall() {
+	for _, i := range c.timeline().sorted(len(c.ops)) {
 		if op := &c.ops[i]; counted(op) {
 			all[next[op.Value]] = i
 			next[op.Value]++
@@ -49,9 +49,7 @@ func (c *casRun) readsByValue() func(v Value) []int {
 	return func(v Value) []int { return all[ends[v]:ends[v+1]] }
 }
 
-func (c *casRun) byCall() []int {
-	return orderByCall(len(c.ops), func(i int) Span { return c.ops[i].Span })
-}
+func (c *casRun) timeline() timeline { return func(i int) Span { return c.ops[i].Span } }
 
 // held is where in an order a value is there: after at least from and less than to
 // operations.
@@ -90,7 +88,7 @@ func (c *casRun) withRefusals(order []int) ([]int, Result) {
 	var placed []refusal
 	var open returns // the refusals that were placed, op being the index in placed
 	floor := 0
-	for _, i := range c.byCall() {
+	for _, i := range c.timeline().sorted(len(c.ops)) {
 		op := &c.ops[i]
 		if op.Kind != CASRefused || op.crashed() {
 			continue
@@ -98,11 +96,11 @@ func (c *casRun) withRefusals(order []int) ([]int, Result) {
 		for open.next() < op.Call {
 			floor = max(floor, placed[open.pop().op].place)
 		}
-		p := max(floor, lowest[i])
+		p := max(floor, int(lowest[i]))
 		if s := spans[op.Old]; s.from <= p && p < s.to {
 			p = s.to
 		}
-		if p > highest[i] {
+		if p > int(highest[i]) {
 			return nil, notApplicable("a refused compare-and-set told only what it did not " +
 				"find, and the order found for the others has no place for it")
 		}
@@ -125,44 +123,41 @@ func (c *casRun) withRefusals(order []int) ([]int, Result) {
 
 // rooms returns, for every refusal, how many operations of the order stand before
 // it at least and at most.
-func (c *casRun) rooms(order []int) (lowest, highest map[int]int) {
-	lowest, highest = map[int]int{}, map[int]int{}
-	byReturn, byStart := slices.Clone(order), slices.Clone(order)
-	position := make(map[int]int, len(order))
-	for i, n := range order {
-		position[n] = i
-	}
-	slices.SortFunc(byReturn, func(a, b int) int {
-		return cmp.Compare(c.ops[a].Return, c.ops[b].Return)
-	})
-	slices.SortFunc(byStart, func(a, b int) int {
-		return cmp.Compare(c.ops[a].Call, c.ops[b].Call)
-	})
+func (c *casRun) rooms(order []int) (lowest, highest []int32) {
 	var refused []int
 	for i := range c.ops {
 		if c.ops[i].Kind == CASRefused && !c.ops[i].crashed() {
 			refused = append(refused, i)
 		}
 	}
-	slices.SortFunc(refused, func(a, b int) int {
-		return cmp.Compare(c.ops[a].Call, c.ops[b].Call)
-	})
-	least := 0
+	lowest, highest = make([]int32, len(c.ops)), make([]int32, len(c.ops))
+	position := make([]int32, len(c.ops))
+	for i, n := range order {
+		position[n] = int32(i)
+	}
+	byReturn := func(a, b int) int { return cmp.Compare(c.ops[a].Return, c.ops[b].Return) }
+	byCall := func(a, b int) int { return cmp.Compare(c.ops[a].Call, c.ops[b].Call) }
+
+	others := slices.Clone(order)
+	slices.SortFunc(others, byReturn)
+	slices.SortFunc(refused, byCall)
+	least := int32(0)
 	for _, i := range refused {
-		for len(byReturn) > 0 && c.ops[byReturn[0]].Return < c.ops[i].Call {
-			least = max(least, position[byReturn[0]]+1)
-			byReturn = byReturn[1:]
+		for len(others) > 0 && c.ops[others[0]].before(c.ops[i].Span) {
+			least = max(least, position[others[0]]+1)
+			others = others[1:]
 		}
 		lowest[i] = least
 	}
-	slices.SortFunc(refused, func(a, b int) int {
-		return cmp.Compare(c.ops[b].Return, c.ops[a].Return)
-	})
-	most := len(order)
-	for _, i := range refused {
-		for len(byStart) > 0 && c.ops[byStart[len(byStart)-1]].Call > c.ops[i].Return {
-			most = min(most, position[byStart[len(byStart)-1]])
-			byStart = byStart[:len(byStart)-1]
+
+	others = slices.Clone(order)
+	slices.SortFunc(others, byCall)
+	slices.SortFunc(refused, byReturn)
+	most := int32(len(order))
+	for _, i := range slices.Backward(refused) {
+		for n := len(others); n > 0 && c.ops[i].before(c.ops[others[n-1]].Span); n-- {
+			most = min(most, position[others[n-1]])
+			others = others[:n-1]
 		}
 		highest[i] = most
 	}

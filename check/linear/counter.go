@@ -36,17 +36,14 @@ func CountersOrder(ops []CounterOp) []int {
 	if res.Answer != Linearizable {
 		return nil
 	}
-	byCall := func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) }
-	var order []int
+	var groups [][]int
 	for g, adds := range c.gaps {
-		slices.SortFunc(adds, byCall)
-		order = append(order, adds...)
+		groups = append(groups, adds)
 		if g < len(c.levels) {
-			slices.SortFunc(c.levels[g].reads, byCall)
-			order = append(order, c.levels[g].reads...)
+			groups = append(groups, c.levels[g].reads)
 		}
 	}
-	return order
+	return c.timeline().flatten(groups)
 }
 
 // countLevel are the reads that returned one value.
@@ -87,6 +84,9 @@ func newCounterRun(ops []CounterOp) (*counterRun, Result) {
 	return c, Result{Answer: Linearizable}
 }
 
+func (c *counterRun) timeline() timeline { return func(i int) Span { return c.ops[i].Span } }
+
+// gather finds what is added. The text is a precondition that does not hold.
 func (c *counterRun) gather() (why string) {
 	c.step = 1
 	first := noOp
@@ -133,7 +133,7 @@ func (c *counterRun) level() Result {
 		l := &c.levels[g]
 		for _, i := range l.reads {
 			if !line.admits(c.ops[i].Span) {
-				return conflict(Shrunk, max(c.ops[i].Return, c.ops[line.op].Return), i, line.op)
+				return c.timeline().certain(Shrunk, i, line.op)
 			}
 		}
 		for _, i := range l.reads {
@@ -172,7 +172,7 @@ func (c *counterRun) fill() Result {
 		a := c.room(i)
 		if a.first > a.last { // it stands between two reads of one level
 			low, high := c.levels[a.first-1].soonest, c.levels[a.last].latest
-			return conflict(Skipped, max(c.ops[low].Return, c.ops[high].Return), low, high)
+			return c.timeline().certain(Skipped, low, high)
 		}
 		c.adds = append(c.adds, a)
 	}
@@ -230,8 +230,7 @@ func (c *counterRun) tooMany(g int) Result {
 	for k := g; k > 0; k-- {
 		count += from[k]
 		if low := c.levels[k-1]; count > c.levels[g].count-low.count {
-			at := max(c.ops[low.soonest].Return, c.ops[high].Return)
-			return conflict(Skipped, at, low.soonest, high)
+			return c.timeline().certain(Skipped, low.soonest, high)
 		}
 	}
 	return conflict(Undercount, c.ops[high].Return, high)

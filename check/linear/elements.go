@@ -77,9 +77,9 @@ func (r *elementRun) gather() Result {
 			dequeue[op.Value] = int32(i)
 		}
 	}
-	byCall := func(a, b int) int { return cmp.Compare(r.ops[a].Call, r.ops[b].Call) }
-	slices.SortFunc(r.lost, byCall)
-	slices.SortFunc(r.empty, byCall)
+	t := timeline(func(i int) Span { return r.ops[i].Span })
+	t.sort(r.lost)
+	t.sort(r.empty)
 	return r.pair(enqueue, dequeue)
 }
 

@@ -91,7 +91,8 @@ func newLockRun(ops []LockOp) (*lockRun, Result) {
 func (l *lockRun) pair() (why string) {
 	holding := map[int]int{} // owner to the tenure that was not released
 	last := map[int]int{}    // owner to the last operation
-	for _, i := range orderByCall(len(l.ops), func(i int) Span { return l.ops[i].Span }) {
+	t := timeline(func(i int) Span { return l.ops[i].Span })
+	for _, i := range t.sorted(len(l.ops)) {
 		op := &l.ops[i]
 		if op.Return < op.Call {
 			return backwards(i, op.Span)

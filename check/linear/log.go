@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-
-	"github.com/ordeal-dev/ordeal/history"
 )
 
 // LogOp is an operation of a log that is only appended to and is empty at first: an
@@ -43,12 +41,7 @@ func LogsOrder(ops []LogOp) []int {
 	if res.Answer != Linearizable {
 		return nil
 	}
-	var order []int
-	for _, g := range l.groups {
-		slices.SortFunc(g, func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
-		order = append(order, g...)
-	}
-	return order
+	return l.timeline().flatten(l.groups)
 }
 
 type logRun struct {
@@ -165,9 +158,7 @@ func (l *logRun) offsets() Result {
 			l.told = append(l.told, i)
 		}
 	}
-	slices.SortFunc(l.crashed, func(a, b int) int {
-		return cmp.Compare(l.ops[a].Call, l.ops[b].Call)
-	})
+	l.timeline().sort(l.crashed)
 	slices.SortFunc(l.told, func(a, b int) int {
 		return cmp.Compare(l.ops[a].Offset, l.ops[b].Offset)
 	})
@@ -245,26 +236,20 @@ func (l *logRun) gap(op int) Result {
 	return res
 }
 
-// judge walks along the groups.
-func (l *logRun) judge() Result {
-	line := newLine()
-	for _, group := range l.groups {
-		for _, i := range group {
-			if !line.admits(l.ops[i].Span) {
-				return l.conflict(i, line.op)
-			}
-		}
-		for _, i := range group {
-			line.pass(i, l.ops[i].Span)
-		}
-	}
-	return Result{Answer: Linearizable}
+func (l *logRun) timeline() timeline { return func(i int) Span { return l.ops[i].Span } }
+
+func (l *logRun) certain(kind Kind, ops ...int) Result {
+	return l.timeline().certain(kind, ops...)
 }
 
-// conflict says why y has to come after x, which was called when y had returned.
-func (l *logRun) conflict(y, x int) Result {
-	later, earlier := &l.ops[y], &l.ops[x]
-	switch {
+// judge walks along the groups. If y has to come after x, which was called when y had
+// returned, it says why.
+func (l *logRun) judge() Result {
+	y, x, _ := l.timeline().walk(l.groups)
+	if y == noOp {
+		return Result{Answer: Linearizable}
+	}
+	switch later, earlier := &l.ops[y], &l.ops[x]; {
 	case later.Read && earlier.Read:
 		return l.certain(Shrunk, y, x)
 	case later.Read:
@@ -280,16 +265,4 @@ func (l *logRun) conflict(y, x int) Result {
 	default:
 		return l.certain(Misordered, y, x, y, x)
 	}
-}
-
-// certain makes a conflict that is certain when its operations have returned.
-func (l *logRun) certain(kind Kind, ops ...int) Result {
-	at := history.Time(0)
-	ops = slices.DeleteFunc(ops, func(i int) bool { return i == noOp })
-	for _, i := range ops {
-		if op := &l.ops[i]; !op.crashed() {
-			at = max(at, op.Return)
-		}
-	}
-	return conflict(kind, at, ops...)
 }

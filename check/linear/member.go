@@ -67,7 +67,7 @@ type memberRun struct {
 func newMemberRun(ops []MemberOp) (*memberRun, Result) {
 	m := &memberRun{ops: ops, effects: make([]history.Time, len(ops))}
 	members, values := map[Value]*member{}, []Value{}
-	for _, i := range orderByCall(len(ops), func(i int) Span { return ops[i].Span }) {
+	for _, i := range m.timeline().sorted(len(ops)) {
 		op := &ops[i]
 		e := members[op.Value]
 		if e == nil {
@@ -89,6 +89,8 @@ func newMemberRun(ops []MemberOp) (*memberRun, Result) {
 	})
 	return m, Result{Answer: Linearizable}
 }
+
+func (m *memberRun) timeline() timeline { return func(i int) Span { return m.ops[i].Span } }
 
 // take puts an operation where it belongs. The text is a precondition that does not
 // hold.
@@ -124,13 +126,13 @@ func (m *memberRun) decide(e *member) Result {
 	case len(e.found) > 0 && e.add == noOp:
 		return conflict(Unwritten, m.ops[e.found[0]].Return, e.found[0])
 	case len(e.found) == 0 && (e.add == noOp || m.ops[e.add].crashed()):
-		m.place(m.byCall(slices.Concat(e.missed, early)))
+		m.place(m.timeline().sort(slices.Concat(e.missed, early)))
 		return Result{Answer: Linearizable}
 	}
-	groups := [][]int{m.byCall(slices.Concat(e.missed, early)), {e.add}, e.found}
-	y, x := m.walk(groups)
+	groups := [][]int{slices.Concat(e.missed, early), {e.add}, e.found}
+	y, x, _ := m.timeline().walk(groups)
 	if y == noOp {
-		m.place(slices.Concat(groups...))
+		m.place(m.timeline().flatten(groups))
 		return Result{Answer: Linearizable}
 	}
 	if e.remove == noOp {
@@ -141,11 +143,11 @@ func (m *memberRun) decide(e *member) Result {
 				kind = Inverted
 			}
 		}
-		return m.certain(kind, y, x)
+		return m.timeline().certain(kind, y, x)
 	}
 	order, why := m.remove(e)
 	if why != nil {
-		return m.certain(Unstable, append(why, y, x)...)
+		return m.timeline().certain(Unstable, append(why, y, x)...)
 	}
 	m.place(order)
 	return Result{Answer: Linearizable}
@@ -155,7 +157,7 @@ func (m *memberRun) decide(e *member) Result {
 // operations that speak against that.
 func (m *memberRun) remove(e *member) (order, why []int) {
 	block := slices.Concat([]int{e.add}, e.found, []int{e.remove})
-	if y, x := m.walk([][]int{{e.add}, e.found, {e.remove}}); y != noOp {
+	if y, x, _ := m.timeline().walk([][]int{{e.add}, e.found, {e.remove}}); y != noOp {
 		return nil, []int{y, x}
 	}
 	b := newBlock(0)
@@ -176,28 +178,6 @@ func (m *memberRun) remove(e *member) (order, why []int) {
 	return slices.Concat(before, block, behind), nil
 }
 
-// walk looks for one y that has to stand behind an x of an earlier group, which was
-// called when y had returned.
-func (m *memberRun) walk(groups [][]int) (y, x int) {
-	l := newLine()
-	for _, g := range groups {
-		for _, i := range g {
-			if !l.admits(m.ops[i].Span) {
-				return i, l.op
-			}
-		}
-		for _, i := range g {
-			l.pass(i, m.ops[i].Span)
-		}
-	}
-	return noOp, noOp
-}
-
-func (m *memberRun) byCall(ops []int) []int {
-	slices.SortFunc(ops, func(a, b int) int { return cmp.Compare(m.ops[a].Call, m.ops[b].Call) })
-	return ops
-}
-
 // place lets operations take effect in this order, each as early as it can.
 func (m *memberRun) place(ops []int) {
 	at := beginning
@@ -206,15 +186,4 @@ func (m *memberRun) place(ops []int) {
 		m.effects[i] = at
 	}
 	m.order = append(m.order, ops...)
-}
-
-// certain makes a conflict that is certain when its operations have returned.
-func (m *memberRun) certain(kind Kind, ops ...int) Result {
-	at := history.Time(0)
-	for _, i := range ops {
-		if op := &m.ops[i]; !op.crashed() {
-			at = max(at, op.Return)
-		}
-	}
-	return conflict(kind, at, ops...)
 }

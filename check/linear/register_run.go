@@ -19,8 +19,8 @@ type RegisterOp struct {
 // open at a time, as much per operation that returned while the oldest open read
 // was waiting and per unseen write of unknown outcome, and one bit per value.
 func Register(ops []RegisterOp) Result {
-	span := func(i int) Span { return ops[i].Span }
-	run := registerRun{r: newRegister(), ops: ops, order: byCall(len(ops), span)}
+	t := timeline(func(i int) Span { return ops[i].Span })
+	run := registerRun{r: newRegister(), ops: ops, order: t.byCall(len(ops))}
 	res := run.all()
 	if res.Answer == Violation {
 		run.complete(res.Conflict)

@@ -61,6 +61,7 @@ func RevisionsOrder(ops []RevisionOp, o RevisionOptions) []int {
 	}
 	add(true)
 	add(false)
+	t := timeline(func(i int) Span { return ops[i].Span })
 	var order []int
 	for _, b := range r.blocks {
 		of := byValue[b.id]
@@ -68,7 +69,7 @@ func RevisionsOrder(ops []RevisionOp, o RevisionOptions) []int {
 		if b.id != int(Nil) {
 			reads = of[1:]
 		}
-		slices.SortFunc(reads, func(x, y int) int { return cmp.Compare(ops[x].Call, ops[y].Call) })
+		t.sort(reads)
 		order = append(order, of...)
 	}
 	return order

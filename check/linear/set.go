@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-
-	"github.com/ordeal-dev/ordeal/history"
 )
 
 // SetOp is an operation of a set that only grows and is empty at first: an add of
@@ -37,12 +35,7 @@ func SetsOrder(ops []SetOp) []int {
 	if res.Answer != Linearizable {
 		return nil
 	}
-	var order []int
-	for _, g := range s.groups {
-		slices.SortFunc(g, func(a, b int) int { return cmp.Compare(ops[a].Call, ops[b].Call) })
-		order = append(order, g...)
-	}
-	return order
+	return s.timeline().flatten(s.groups)
 }
 
 type setRun struct {
@@ -138,8 +131,7 @@ func (s *setRun) level() Result {
 			}
 		}
 		if r.size < union+len(adds) {
-			at := max(s.ops[before.op].Return, s.ops[r.op].Return)
-			return conflict(Incomparable, at, before.op, r.op)
+			return s.timeline().certain(Incomparable, before.op, r.op)
 		}
 		if len(s.groups) == 0 || len(adds) > 0 {
 			s.groups = append(s.groups, adds, nil)
@@ -158,43 +150,23 @@ func (s *setRun) level() Result {
 	return Result{Answer: Linearizable}
 }
 
-// judge walks along the groups.
+func (s *setRun) timeline() timeline { return func(i int) Span { return s.ops[i].Span } }
+
+// judge walks along the groups. If y, of a group, has to come after x, which was
+// called when y had returned, it says why.
 func (s *setRun) judge() Result {
-	l := newLine()
-	for g, group := range s.groups {
-		for _, i := range group {
-			if !l.admits(s.ops[i].Span) {
-				return s.conflict(g, i, l.op)
-			}
-		}
-		for _, i := range group {
-			l.pass(i, s.ops[i].Span)
-		}
+	t := s.timeline()
+	y, x, group := t.walk(s.groups)
+	switch {
+	case y == noOp:
+		return Result{Answer: Linearizable}
+	case s.ops[y].Read && s.ops[x].Read:
+		return t.certain(Shrunk, y, x)
+	case s.ops[y].Read:
+		return t.certain(Inverted, y, x)
+	case s.ops[x].Read:
+		return t.certain(Missing, y, x)
+	default:
+		return t.certain(Between, y, x, s.groups[group-1][0])
 	}
-	return Result{Answer: Linearizable}
-}
-
-// conflict says why y, of a group, has to come after x, which was called when y had
-// returned.
-func (s *setRun) conflict(group, y, x int) Result {
-	switch first, second := &s.ops[y], &s.ops[x]; {
-	case first.Read && second.Read:
-		return s.certain(Shrunk, y, x)
-	case first.Read:
-		return s.certain(Inverted, y, x)
-	case second.Read:
-		return s.certain(Missing, y, x)
-	}
-	return s.certain(Between, y, x, s.groups[group-1][0])
-}
-
-// certain makes a conflict that is certain when its operations have returned.
-func (s *setRun) certain(kind Kind, ops ...int) Result {
-	at := history.Time(0)
-	for _, i := range ops {
-		if op := &s.ops[i]; !op.crashed() {
-			at = max(at, op.Return)
-		}
-	}
-	return conflict(kind, at, ops...)
 }

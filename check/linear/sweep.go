@@ -1,9 +1,7 @@
 package linear
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/ordeal-dev/ordeal/history"
 )
@@ -106,79 +104,7 @@ func (r *returns) grow() {
 	}
 }
 
-// byCall returns the indices of n operations by their call, nil if they are sorted.
-func byCall(n int, span func(i int) Span) []int {
-	sorted := true
-	for i := 1; i < n && sorted; i++ {
-		sorted = span(i-1).Call <= span(i).Call
-	}
-	if sorted {
-		return nil
-	}
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(span(a).Call, span(b).Call) })
-	return order
-}
-
-// orderByCall is byCall, spelled out if they are sorted.
-func orderByCall(n int, span func(i int) Span) []int {
-	order := byCall(n, span)
-	if order == nil {
-		order = make([]int, n)
-		for i := range order {
-			order[i] = i
-		}
-	}
-	return order
-}
-
 // backwards says that an operation ends before it begins.
 func backwards(op int, s Span) string {
 	return fmt.Sprintf("operation %d returns at %d, before its call at %d", op, s.Return, s.Call)
-}
-
-// heap is a heap of T, the least on top.
-type heap[T any] struct {
-	less  func(a, b *T) bool
-	items []T
-}
-
-func (h *heap[T]) len() int { return len(h.items) }
-func (h *heap[T]) top() *T  { return &h.items[0] }
-
-func (h *heap[T]) push(x T) {
-	h.items = append(h.items, x)
-	q := h.items
-	for i := len(q) - 1; i > 0; {
-		parent := (i - 1) / 2
-		if !h.less(&q[i], &q[parent]) {
-			break
-		}
-		q[i], q[parent] = q[parent], q[i]
-		i = parent
-	}
-}
-
-func (h *heap[T]) pop() T {
-	q := h.items
-	top := q[0]
-	q[0] = q[len(q)-1]
-	q = q[:len(q)-1]
-	h.items = q
-	for i := 0; ; {
-		least := i
-		for c := 2*i + 1; c <= 2*i+2 && c < len(q); c++ {
-			if h.less(&q[c], &q[least]) {
-				least = c
-			}
-		}
-		if least == i {
-			return top
-		}
-		q[i], q[least] = q[least], q[i]
-		i = least
-	}
 }
