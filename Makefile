@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint bench fuzz sim recall matrix build ci clean
+.PHONY: help demo test race lint bench fuzz corpora sim recall matrix build ci clean
 
 help:   ## print these verbs
 	@grep -hE '^[a-z]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/' | expand -t 12
@@ -16,6 +16,8 @@ bench:  ## run the benchmarks of docs/PERFORMANCE.md
 fuzz:   ## fuzz the codecs for a minute each
 	for f in FuzzDecode FuzzEDN FuzzForms FuzzParseValue; do \
 	  go test -run '^$$' -fuzz $$f -fuzztime 1m -fuzzminimizetime 5x ./history || exit 1; done
+corpora: ## compare verdicts with those of recorded histories, CORPORA=directory
+	go run ./bench/corpora -dir "$(CORPORA)"
 sim:    ## simulate the protocols over 10,000 seeds each
 	SIM_SEEDS=10000 go test -timeout 3h -run 'Sim|Disks' ./target/...
 recall: ## run every planted bug and write docs/RECALL.md (hours)

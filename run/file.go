@@ -17,9 +17,15 @@ type File struct {
 	// Model is what linearizability is checked against, Checker another judge by
 	// name. One of the two must be given.
 	Model, Checker string
+	// Isolation is the level that is claimed of transactions, for the checkers that
+	// judge it. Default: the strongest.
+	Isolation string
 	// Refusals makes failures that are answers about the state, such as a compare
 	// that did not match, observations; for models only.
 	Refusals bool
+	// NilUnknown says that a read that returned nil tells nothing, as in histories of
+	// Knossos, instead of that there was nothing.
+	NilUnknown bool
 	// Form is the format of the file, if it is not to be seen from what is in it.
 	Form history.Form
 	// Independent splits all values, which are [key, value]. Plain says that values
@@ -47,6 +53,8 @@ func (f File) judge() (verdict, error) {
 		return verdict{}, errors.New("a model and a checker exclude each other")
 	case f.Independent && f.Plain:
 		return verdict{}, errors.New("values either are keys and values or they are not")
+	case f.Model != "" && f.Isolation != "":
+		return verdict{}, errors.New("an isolation level is judged by a checker, not by a model")
 	case f.Model != "":
 		spec, err := models.Lookup(f.Model)
 		if err != nil {
@@ -62,7 +70,7 @@ func (f File) judge() (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	return verdict{checker: j.make(), timeless: j.timeless, reshape: j.reshape}, nil
+	return j.verdict(f.Isolation)
 }
 
 // CheckFile judges one history file, or standard input if the path is "-". One that
@@ -95,10 +103,14 @@ func (f File) check(ctx context.Context, load loader) (check.Result, error) {
 	}
 	if h.Untimed && !v.timeless {
 		return check.Result{}, fmt.Errorf("check: %s has sessions and no times: it takes a "+
-			"checker that asks for no order in real time", h.Source)
+			"checker that asks for no order in real time, such as rw-register with the isolation "+
+			"serializable or causal", h.Source)
 	}
 	if v.reshape != nil {
 		v.reshape(h)
+	}
+	if f.NilUnknown {
+		forgetNil(h)
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.Limits.Time)
 	defer cancel()
@@ -108,6 +120,16 @@ func (f File) check(ctx context.Context, load loader) (check.Result, error) {
 		r.Reason += "; " + tornNote
 	}
 	return r, nil
+}
+
+// forgetNil makes reads of nil reads of which nobody knows what they returned.
+func forgetNil(h *history.History) {
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		if op.F == "read" && op.Type == history.OK && op.Out.IsNil() {
+			op.Type, op.Return = history.Info, history.Never
+		}
+	}
 }
 
 // load reads the file and tells how far it is.

@@ -37,8 +37,9 @@ func TestReading(t *testing.T) {
 func TestJudges(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, j := range judges() {
-		if j.name == "" || j.doc == "" || seen[j.name] || seen[j.doc] || j.make() == nil {
-			t.Errorf("%+v", j)
+		v, err := j.verdict("")
+		if j.name == "" || j.doc == "" || seen[j.name] || seen[j.doc] || v.checker == nil || err != nil {
+			t.Errorf("%+v: %v", j, err)
 		}
 		seen[j.name], seen[j.doc] = true, true
 		if _, err := lookupJudge(j.name); err != nil {

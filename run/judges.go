@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/history"
 )
 
@@ -13,9 +14,11 @@ import (
 type judgeByName struct {
 	name, doc string
 	// timeless judges ask for no real-time order, so that they can judge histories
-	// that know of none.
+	// that know of none. Of those with levels of isolation it depends on the level.
 	timeless bool
 	make     func() check.Checker
+	// makeLevel is instead of make for a checker that judges an isolation level.
+	makeLevel func(check.TxnOptions) check.Checker
 	// reshape brings histories of Jepsen's own workloads into the shape that the
 	// checker knows. It may be nil.
 	reshape func(*history.History)
@@ -25,9 +28,9 @@ type judgeByName struct {
 func judges() []judgeByName {
 	return []judgeByName{
 		{name: "list-append", doc: "transactions that append unique elements to lists and read them",
-			make: func() check.Checker { return check.ListAppend(check.TxnOptions{}) }},
+			makeLevel: check.ListAppend},
 		{name: "rw-register", doc: "transactions that write unique values to registers and read them",
-			make: func() check.Checker { return check.RWRegister(check.TxnOptions{}) }},
+			makeLevel: check.RWRegister},
 		{name: "set-full", doc: "add, read: every acknowledged element is in every later read",
 			make: func() check.Checker {
 				return check.SetFull(check.SetFullOptions{Linearizable: true})
@@ -64,6 +67,39 @@ func judges() []judgeByName {
 		{name: "stats", doc: "counts and latencies by operation; every kind has to succeed at times",
 			timeless: true, make: check.Stats},
 	}
+}
+
+// Levels are the isolation levels that can be claimed, the stronger ones first.
+func Levels() []string {
+	var names []string
+	for _, l := range graph.Levels() {
+		names = append(names, l.String())
+	}
+	return names
+}
+
+// verdict returns what judges by this checker, for a level of isolation if it has such.
+func (j judgeByName) verdict(isolation string) (verdict, error) {
+	v := verdict{timeless: j.timeless, reshape: j.reshape}
+	if j.makeLevel == nil {
+		if isolation != "" {
+			return v, fmt.Errorf("checker %s judges no isolation level: --isolation is for "+
+				"list-append and rw-register", j.name)
+		}
+		v.checker = j.make()
+		return v, nil
+	}
+	var o check.TxnOptions
+	if isolation != "" {
+		level, err := graph.ParseLevel(isolation)
+		if err != nil {
+			return v, fmt.Errorf("isolation %q: unknown; there is %s", isolation,
+				strings.Join(Levels(), ", "))
+		}
+		o.Level = level
+	}
+	v.checker, v.timeless = j.makeLevel(o), !o.Level.Realtime()
+	return v, nil
 }
 
 // Checkers returns the checkers that CheckFile can use beside models, each with what

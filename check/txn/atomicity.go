@@ -1,5 +1,7 @@
 package txn
 
+import "github.com/ordeal-dev/ordeal/history"
+
 // glimpse is what a transaction read of one key: the length of the list without its own
 // elements, and the transaction, from 1, that appended the last of these.
 type glimpse struct {
@@ -62,13 +64,13 @@ func (c *columns) glimpses(i int) []glimpse {
 	}
 	var list []glimpse
 	for at := range op.In.Len() {
-		f, name, v, err := parts(op.Out, at)
-		if err != nil || f != "r" {
+		step, err := history.StepAt(op.Out, at)
+		if err != nil || step.F != history.StepRead {
 			continue
 		}
-		key := c.numbers[op.Key][name]
+		key := c.numbers[op.Key][step.Key]
 		order := c.order[c.orderStart[key]:c.orderStart[key+1]]
-		g := glimpse{key: key, length: min(v.Len(), len(order))}
+		g := glimpse{key: key, length: min(step.Value.Len(), len(order))}
 		for ; g.length > 0; g.length-- {
 			row := order[g.length-1]
 			if row == none {

@@ -157,39 +157,26 @@ func (c *columns) operation(i int) error {
 	return nil
 }
 
-// parts returns the three parts of a step.
-func parts(list history.Value, at int) (f string, key history.Key, v history.Value, err error) {
-	e := list.At(at)
-	if e.Kind() != history.KindList || e.Len() != 3 {
-		return "", "", v, fmt.Errorf("want [f, key, value]")
-	}
-	f, isF := e.At(0).AsString()
-	k, isKey := e.At(1).AsString()
-	if !isF || !isKey {
-		return "", "", v, fmt.Errorf("f and key have to be strings")
-	}
-	return f, history.Key(k), e.At(2), nil
-}
-
 // step adds the row of one step.
 func (c *columns) step(i, at int, group map[history.Key]uint32) error {
 	op := &c.ops[i]
-	f, name, v, err := parts(op.In, at)
+	step, err := history.StepAt(op.In, at)
 	if err != nil {
 		return err
 	}
-	if f != string(history.StepRead) && f != string(history.StepAppend) {
+	f, name, v := step.F, step.Key, step.Value
+	if f != history.StepRead && f != history.StepAppend {
 		return fmt.Errorf("there are only reads and appends, not %q", f)
 	}
 	if op.Type == history.OK && op.Out.Kind() == history.KindList {
-		g, same, out, err := parts(op.Out, at)
-		if err != nil || g != f || same != name {
+		out, err := history.StepAt(op.Out, at)
+		if err != nil || out.F != f || out.Key != name {
 			return fmt.Errorf("result: not the step of the call")
 		}
-		if f == string(history.StepRead) {
-			v = out
+		if f == history.StepRead {
+			v = out.Value
 		}
-	} else if op.Type == history.OK && f == string(history.StepRead) {
+	} else if op.Type == history.OK && f == history.StepRead {
 		return fmt.Errorf("result: there is none")
 	}
 	key, known := group[name]
@@ -205,7 +192,7 @@ func (c *columns) step(i, at int, group map[history.Key]uint32) error {
 		c.local.used = append(c.local.used, key)
 	}
 	switch {
-	case f == string(history.StepAppend):
+	case f == history.StepAppend:
 		return c.append(i, key, k, v)
 	case op.Type != history.OK:
 		return nil // nobody knows what it read

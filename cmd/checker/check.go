@@ -50,11 +50,15 @@ func newCheck(stop interrupts, std streams) *cobra.Command {
 	flags.StringVarP(&f.file.Model, "model", "m", "",
 		"check linearizability against this model")
 	flags.StringVarP(&f.file.Checker, "checker", "c", "", "judge by this checker")
+	flags.StringVar(&f.file.Isolation, "isolation", "",
+		"isolation level that is claimed of transactions (default: strict-serializable)")
 	flags.StringVar(&f.form, "format", "", "format of the file (default: what it looks like)")
 	flags.BoolVar(&f.independent, "independent", false,
 		"split all values of the file, which are [key, value]; =false: none of them is")
 	flags.BoolVar(&f.file.Refusals, "refusals", false,
 		"a failure that may be an answer is one: a compare that did not match, an empty queue")
+	flags.BoolVar(&f.file.NilUnknown, "nil-unknown", false,
+		"a read that returned nil tells nothing (Knossos), not that there was nothing")
 	flags.BoolVar(&f.asJSON, "json", false, "print the whole result as JSON")
 	flags.DurationVar(&f.limit, "check-time", d.CheckTime, "time limit of the checkers")
 	flags.Int64Var(&f.memoryMB, "check-memory", d.CheckMemory>>20,
@@ -79,7 +83,7 @@ func (f *checkFlags) run(cmd *cobra.Command, stop interrupts, std streams, path 
 		file.Out, file.Terminal = std.err, isTerminal(std.err)
 		return checkFile(stop, std, path, file, f.asJSON)
 	}
-	for _, name := range []string{"independent", "format", "refusals"} {
+	for _, name := range []string{"independent", "format", "refusals", "isolation", "nil-unknown"} {
 		if cmd.Flags().Changed(name) {
 			return usage(fmt.Errorf("--%s is for a history file by itself: it needs --model or "+
 				"--checker", name))

@@ -16,6 +16,7 @@ const checkExamples = `  checker check
   checker check --model register --independent untagged.edn
   checker check --model cas-register --refusals etcd.log
   checker check --checker set-full history.jsonl.zst
+  checker check --checker list-append --isolation snapshot-isolation history.edn
   zcat history.edn.gz | checker check --checker list-append -
   checker check --checker bank --json history.json | jq .verdict`
 
@@ -62,7 +63,32 @@ Models, for --model:
 ` + helpTable(modelNames, modelDocs) + `
 Checkers, for --checker:
 ` + helpTable(checkers, checkerDocs) + `
+List-append and rw-register judge the isolation level that --isolation claims, by
+default the strongest, and tell which other levels the history keeps. From strong
+to weak: ` + wrap(run.Levels(), len("to weak: "), 80) + `.
+
 docs/HISTORIES.md has the formats in detail, with examples of each.`
+}
+
+// wrap joins words to lines of at most width columns, the first of which begins at col.
+func wrap(words []string, col, width int) string {
+	var b strings.Builder
+	for i, w := range words {
+		if i < len(words)-1 {
+			w += ","
+		}
+		switch {
+		case i > 0 && col+1+len(w) > width:
+			b.WriteByte('\n')
+			col = 0
+		case i > 0:
+			b.WriteByte(' ')
+			col++
+		}
+		b.WriteString(w)
+		col += len(w)
+	}
+	return b.String()
 }
 
 // helpTable lists names with what they mean.
