@@ -17,19 +17,54 @@ type exact struct {
 // fitted is an exact engine with a history in its own terms.
 type fitted struct {
 	decide func() linear.Result
-	// order returns a legal order, if decide found that there is one. nil if the
-	// engine cannot tell.
+	// order returns a legal order, if decide found that there is one.
 	order func() []int
 }
 
 // exactEngines returns the engines for a model, the ones to be asked first first.
 func exactEngines(model string) []exact {
+	const unique = "every value is written once"
+	const once = "every element is put in once"
 	switch model {
 	case "register":
-		return []exact{{"register zones", "unique values", registerZones}}
+		return []exact{{"register zones", unique, registerZones}}
+	case "cas-register":
+		return []exact{{"cas chains",
+			unique + ", and refusals fit into the order of the rest", casChains}}
+	case "fenced-register":
+		return []exact{{"fenced zones", unique + ", tokens are not negative", fencedZones}}
+	case "mutex":
+		return []exact{{"lock tenures", "every process acquires and releases in turn", lockTenures}}
+	case "set":
+		return []exact{{"growing set", once + ", nothing but adds and whole reads", growingSet}}
+	case "list":
+		return []exact{{"log positions", once, logPositions}}
+	case "counter":
+		return []exact{{"counter gaps", "always the same positive number is added", counterGaps}}
+	case "queue":
+		return []exact{{"fifo queue", once, queueEngine(linear.Queues, linear.QueuesOrder)}}
+	case "unordered-queue":
+		return []exact{{"bag", once, queueEngine(linear.Bags, linear.BagsOrder)}}
 	default:
 		return nil
 	}
+}
+
+// fit binds an engine to operations.
+func fit[T any](
+	ops []T, decide func([]T) linear.Result, order func([]T) []int,
+) fitted {
+	return fitted{
+		decide: func() linear.Result { return decide(ops) },
+		order:  func() []int { return order(ops) },
+	}
+}
+
+// unfit is for a history that an engine has no words for.
+func unfit(why string) fitted {
+	return fitted{decide: func() linear.Result {
+		return linear.Result{Answer: linear.NotApplicable, Why: why}
+	}}
 }
 
 // numbering gives values numbers, nil that of what an object holds at first.
@@ -47,6 +82,14 @@ func (n numbering) of(s models.Scalar) linear.Value {
 	return v
 }
 
+func (n numbering) all(ts []models.Token) []linear.Value {
+	list := make([]linear.Value, len(ts))
+	for i, t := range ts {
+		list[i] = n.of(t.Value)
+	}
+	return list
+}
+
 func (it *item) span() linear.Span { return linear.Span{Call: it.call, Return: it.ret} }
 
 func registerZones(items []item) fitted {
@@ -61,5 +104,144 @@ func registerZones(items []item) fitted {
 			ops[i].Value = values.of(f.Sees[0].Value)
 		}
 	}
-	return fitted{decide: func() linear.Result { return linear.Register(ops) }}
+	return fit(ops, linear.Register, linear.RegisterOrder)
+}
+
+func casChains(items []item) fitted {
+	values := make(numbering)
+	ops := make([]linear.CASOp, len(items))
+	for i := range items {
+		f := &items[i].p.Facts
+		op := &ops[i]
+		op.Span = items[i].span()
+		switch {
+		case f.Denies:
+			in, ok := items[i].p.In.(models.RegisterIn)
+			if !ok {
+				return unfit("an operation that is not one of a register")
+			}
+			op.Kind, op.Old = linear.CASRefused, values.of(in.Old)
+		case f.Pure:
+			op.Kind, op.Value = linear.CASRead, values.of(f.Sees[0].Value)
+		case len(f.Sees) > 0:
+			op.Kind = linear.CASSwap
+			op.Old, op.Value = values.of(f.Sees[0].Value), values.of(f.Makes[0].Value)
+		default:
+			op.Kind, op.Value = linear.CASWrite, values.of(f.Makes[0].Value)
+		}
+	}
+	return fit(ops, linear.CAS, linear.CASOrder)
+}
+
+func fencedZones(items []item) fitted {
+	values := make(numbering)
+	ops := make([]linear.RevisionOp, len(items))
+	for i := range items {
+		in, ok := items[i].p.In.(models.FencedIn)
+		if !ok || in.Write && in.Token < 0 {
+			return unfit("a token is negative")
+		}
+		f := &items[i].p.Facts
+		ops[i] = linear.RevisionOp{Span: items[i].span(), Write: in.Write, Position: linear.Unknown}
+		if in.Write {
+			ops[i].Value, ops[i].Position = values.of(f.Makes[0].Value), in.Token
+		} else {
+			ops[i].Value = values.of(f.Sees[0].Value)
+		}
+	}
+	o := linear.RevisionOptions{Shared: true}
+	return fit(ops,
+		func(ops []linear.RevisionOp) linear.Result { return linear.Revisions(ops, o) },
+		func(ops []linear.RevisionOp) []int { return linear.RevisionsOrder(ops, o) })
+}
+
+func lockTenures(items []item) fitted {
+	ops := make([]linear.LockOp, len(items))
+	for i := range items {
+		in, ok := items[i].p.In.(models.MutexIn)
+		if !ok {
+			return unfit("an operation that is not one of a mutex")
+		}
+		ops[i] = linear.LockOp{
+			Span: items[i].span(), Acquire: in.Acquire, Owner: int(items[i].op.Process),
+		}
+	}
+	return fit(ops, linear.Locks, linear.LocksOrder)
+}
+
+func growingSet(items []item) fitted {
+	values := make(numbering)
+	ops := make([]linear.SetOp, len(items))
+	for i := range items {
+		f := &items[i].p.Facts
+		ops[i].Span = items[i].span()
+		switch {
+		case f.Whole:
+			ops[i].Read, ops[i].Elements = true, values.all(f.Sees)
+		case f.Pure || f.Pinned:
+			return unfit("something is removed, or a single element asked for")
+		case f.Makes[0].Value.IsNil():
+			return unfit("nil is an element")
+		default:
+			ops[i].Value = values.of(f.Makes[0].Value)
+		}
+	}
+	return fit(ops, linear.Sets, linear.SetsOrder)
+}
+
+func logPositions(items []item) fitted {
+	values := make(numbering)
+	ops := make([]linear.LogOp, len(items))
+	for i := range items {
+		f := &items[i].p.Facts
+		ops[i].Span, ops[i].Offset = items[i].span(), linear.Unknown
+		switch {
+		case f.Whole:
+			ops[i].Read, ops[i].Elements = true, values.all(f.Sees)
+		case f.Makes[0].Value.IsNil():
+			return unfit("nil is an element")
+		default:
+			ops[i].Value = values.of(f.Makes[0].Value)
+		}
+	}
+	return fit(ops, linear.Logs, linear.LogsOrder)
+}
+
+func counterGaps(items []item) fitted {
+	ops := make([]linear.CounterOp, len(items))
+	for i := range items {
+		in, ok := items[i].p.In.(models.CounterIn)
+		out, known := items[i].p.Out.(models.CounterOut)
+		if !ok || !known {
+			return unfit("an operation that is not one of a counter")
+		}
+		ops[i] = linear.CounterOp{Span: items[i].span(), Read: in.Read, Value: in.Add}
+		if in.Read {
+			ops[i].Value = out.Value
+		}
+	}
+	return fit(ops, linear.Counters, linear.CountersOrder)
+}
+
+func queueEngine(
+	decide func([]linear.QueueOp) linear.Result, order func([]linear.QueueOp) []int,
+) func([]item) fitted {
+	return func(items []item) fitted {
+		values := make(numbering)
+		ops := make([]linear.QueueOp, len(items))
+		for i := range items {
+			in, ok := items[i].p.In.(models.QueueIn)
+			out, known := items[i].p.Out.(models.QueueOut)
+			if !ok || !known {
+				return unfit("an operation that is not one of a queue")
+			}
+			ops[i] = linear.QueueOp{Span: items[i].span(), Dequeue: in.Dequeue}
+			if in.Dequeue {
+				ops[i].Value = values.of(out.Element)
+			} else {
+				ops[i].Value = values.of(in.Element)
+			}
+		}
+		return fit(ops, decide, order)
+	}
 }

@@ -50,16 +50,15 @@ func (l *linearizable) explain(
 	ctx context.Context, p *planner, o *object, share time.Duration,
 ) Counterexample {
 	// Half of the time for reducing.
-	m := &minimizer{planner: p, spec: l.spec, failed: o.failed}
+	m := &minimizer{planner: p, spec: l.spec}
 	half, cancel := context.WithTimeout(ctx, share/2)
 	part, minimal := m.reduce(half, o.all, o.finding)
-	alone := &minimizer{planner: p, spec: l.spec}
 	culprit := -1
-	if end, found := alone.firstViolation(half, part); found {
+	if end, found := m.firstViolation(half, part, nil); found {
 		culprit = culpritAt(part, end)
 	}
 	cx := Counterexample{Key: o.key, Minimal: minimal}
-	if until, found := m.firstViolation(half, o.all); found {
+	if until, found := m.firstViolation(half, o.all, o.failed); found {
 		cx.Until = until
 	}
 	cancel()

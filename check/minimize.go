@@ -38,9 +38,6 @@ import (
 type minimizer struct {
 	planner *planner
 	spec    models.Spec
-	// failed are operations that certainly changed nothing, as was known when they
-	// had returned.
-	failed []*history.Operation
 	// unsure is set when a search was not decided in time.
 	unsure bool
 }
@@ -65,11 +62,12 @@ func (m *minimizer) reduce(
 		part = explained(items, f.conflict)
 	}
 	if len(part) == 0 || m.answer(ctx, part) != illegal {
-		part = upTo(items, f.blocked)
-		byCall(part)
-		part = m.cut(ctx, part)
+		part = m.cut(ctx, upTo(items, f))
 	}
 	byCall(part)
+	if end, found := m.firstViolation(ctx, part, nil); found {
+		part = slices.DeleteFunc(part, func(it item) bool { return useless(&it, end) })
+	}
 	for size := (len(part) + 1) / 2; size >= 1; {
 		before := len(part)
 		for at := 0; at < len(part) && ctx.Err() == nil; {
@@ -94,29 +92,47 @@ func byCall(items []item) {
 	})
 }
 
-// upTo returns the items that matter up to the return of one of them, all if that is
-// negative.
-func upTo(items []item, blocked int) []item {
+// upTo returns the items that matter up to the return at which an engine found that
+// there is no order, all if it did not say which.
+func upTo(items []item, f finding) []item {
 	part := slices.Clone(items)
-	if blocked < 0 {
+	var end history.Time
+	switch {
+	case f.conflict != nil:
+		end = f.conflict.At
+	case f.blocked >= 0:
+		end = items[f.blocked].ret
+	default:
 		return part
 	}
-	end := items[blocked].ret
-	return slices.DeleteFunc(part, func(it item) bool {
-		return it.call > end || it.p.Facts.Pure && it.ret > end
-	})
+	part = slices.DeleteFunc(part, func(it item) bool { return useless(&it, end) })
+	byCall(part)
+	return part
+}
+
+// useless reports whether an operation does not matter to what was certain at end.
+func useless(it *item, end history.Time) bool {
+	return it.call > end || it.p.Facts.Pure && it.ret > end
 }
 
 // explained returns the operations of a conflict and whatever made what they saw,
-// before the conflict was certain.
+// before the conflict was certain. It returns nothing if that could break the rules.
 func explained(items []item, c *linear.Conflict) []item {
 	makers := make(map[models.Token][]int)
+	units := make(map[models.Token][]int)
 	for i := range items {
+		f := &items[i].p.Facts
 		if items[i].call > c.At {
 			continue
 		}
-		for _, t := range items[i].p.Facts.Makes {
+		if f.Pinned {
+			return nil
+		}
+		for _, t := range f.Makes {
 			makers[t] = append(makers[t], i)
+		}
+		if f.InUnit {
+			units[f.Unit] = append(units[f.Unit], i)
 		}
 	}
 	culprits := c.Culprits()
@@ -129,8 +145,15 @@ func explained(items []item, c *linear.Conflict) []item {
 		}
 		taken[i] = true
 		part = append(part, items[i])
-		for _, t := range items[i].p.Facts.Sees {
+		f := &items[i].p.Facts
+		if f.Denies {
+			return nil
+		}
+		for _, t := range f.Sees {
 			culprits = append(culprits, makers[t]...)
+		}
+		if f.InUnit {
+			culprits = append(culprits, units[f.Unit]...)
 		}
 	}
 	return part
@@ -271,9 +294,10 @@ func settle(items []item, goes []bool) bool {
 }
 
 // firstViolation returns the earliest return by which the history is already
-// illegal, whatever happened later.
+// illegal, whatever happened later. failed are operations that certainly changed
+// nothing, as was known when they had returned.
 func (m *minimizer) firstViolation(
-	ctx context.Context, items []item,
+	ctx context.Context, items []item, failed []*history.Operation,
 ) (history.Time, bool) {
 	var returns []history.Time
 	for i := range items {
@@ -281,14 +305,14 @@ func (m *minimizer) firstViolation(
 			returns = append(returns, items[i].ret)
 		}
 	}
-	for _, op := range m.failed {
+	for _, op := range failed {
 		returns = append(returns, op.Return)
 	}
 	slices.Sort(returns)
 	returns = slices.Compact(returns)
 	sure := true
 	at := sort.Search(len(returns), func(i int) bool {
-		a := m.answer(ctx, m.prefix(items, returns[i]))
+		a := m.answer(ctx, m.prefix(items, failed, returns[i]))
 		sure = sure && a != undecided
 		return a == illegal
 	})
@@ -300,7 +324,9 @@ func (m *minimizer) firstViolation(
 
 // prefix returns the history as it was just after time t: operations that had not
 // returned by then have an unknown outcome, also those that failed later.
-func (m *minimizer) prefix(items []item, t history.Time) []item {
+func (m *minimizer) prefix(
+	items []item, failed []*history.Operation, t history.Time,
+) []item {
 	var out []item
 	for _, it := range items {
 		switch {
@@ -311,7 +337,7 @@ func (m *minimizer) prefix(items []item, t history.Time) []item {
 			out = m.pending(out, *it.op)
 		}
 	}
-	for _, op := range m.failed {
+	for _, op := range failed {
 		if op.Call <= t && op.Return > t {
 			out = m.pending(out, *op)
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
@@ -226,6 +228,8 @@ type twin struct {
 	answer func(r *rand.Rand, op *history.Operation) history.Value
 	// refusals is the share of completed operations that may end as a refusal.
 	refusals float64
+	// turns lets each process acquire and release in turn.
+	turns bool
 }
 
 // values are few, so that they repeat, unless unique is used.
@@ -276,18 +280,19 @@ func twins() []twin {
 		return history.Int(int64(r.IntN(30)))
 	}
 	return []twin{
-		{"register", registerWorld, call("read", "write"), scalar, 0},
-		{"cas-register", registerWorld, call("read", "write", "cas", "cas"), scalar, 0},
-		{"cas-register", registerWorld, call("read", "write", "cas", "cas"), scalar, 0.5},
-		{"set", setWorld, call("add", "add", "read"), list, 0},
-		{"set", setWorld, call("add", "add", "read", "remove", "contains"), list, 0},
-		{"list", listWorld, call("append", "append", "read"), list, 0},
-		{"queue", queueWorld(false), call("enqueue", "enqueue", "dequeue"), scalar, 0.2},
-		{"unordered-queue", queueWorld(true), call("enqueue", "enqueue", "dequeue"), scalar, 0.2},
-		{"counter", counterWorld, call("add", "read"), number, 0},
-		{"mutex", mutexWorld, call("acquire", "release"), scalar, 0},
-		{"multi-register", multiWorld, callMulti, answerMulti, 0},
-		{"fenced-register", fencedWorld, callFenced, answerFenced, 0},
+		{"register", registerWorld, call("read", "write"), scalar, 0, false},
+		{"cas-register", registerWorld, call("read", "write", "cas", "cas"), scalar, 0, false},
+		{"cas-register", registerWorld, call("read", "write", "cas", "cas"), scalar, 0.5, false},
+		{"set", setWorld, call("add", "add", "read"), list, 0, false},
+		{"set", setWorld, call("add", "add", "read", "remove", "contains"), list, 0, false},
+		{"list", listWorld, call("append", "append", "read"), list, 0, false},
+		{"queue", queueWorld(false), call("enqueue", "enqueue", "dequeue"), scalar, 0.2, false},
+		{"unordered-queue", queueWorld(true), call("enqueue", "enqueue", "dequeue"), scalar, 0.2, false},
+		{"counter", counterWorld, call("add", "read"), number, 0, false},
+		{"mutex", mutexWorld, call("acquire", "release"), scalar, 0, false},
+		{"mutex", mutexWorld, call("acquire", "release"), scalar, 0, true},
+		{"multi-register", multiWorld, callMulti, answerMulti, 0, false},
+		{"fenced-register", fencedWorld, callFenced, answerFenced, 0, false},
 	}
 }
 
@@ -322,16 +327,23 @@ func answerMulti(r *rand.Rand, op *history.Operation) history.Value {
 func (tw twin) history(r *rand.Rand) *history.History {
 	var ops []history.Operation
 	clock := make([]history.Time, 3)
+	calls := make([]int, 3)
 	for i := range 2 + r.IntN(6) {
 		p := r.IntN(len(clock))
 		op := history.Operation{Process: history.Process(p), Type: history.OK}
 		op.F, op.In = tw.call(r, int64(i)+3)
+		if tw.turns {
+			op.F = []history.F{"acquire", "release"}[calls[p]%2]
+			op.Process += history.Process(calls[p] / 100)
+			calls[p]++
+		}
 		op.Call = clock[p] + history.Time(r.IntN(4))
 		op.Return = op.Call + history.Time(r.IntN(6))
 		clock[p] = op.Return + 1
 		switch {
 		case r.IntN(4) == 0:
 			op.Type, op.Return = history.Info, history.Never
+			calls[p] = (calls[p]/100 + 3) * 100 // whoever comes now is somebody else
 		case (op.F == "cas" || op.F == "dequeue") && r.Float64() < tw.refusals:
 			op.Type = history.Fail
 		}
@@ -435,6 +447,19 @@ func timeline(ops []history.Operation) string {
 
 // TestTwins compares the verdicts of all engines with brute force. Orders are replayed.
 func TestTwins(t *testing.T) {
+	var used sync.Map // the exact engines
+	t.Cleanup(func() {
+		for _, s := range models.All() {
+			for _, e := range exactEngines(s.Name) {
+				n, _ := used.Load(e.name)
+				if n, ok := n.(*atomic.Int64); !ok || n.Load() < 200 {
+					t.Errorf("%s decided next to nothing", e.name)
+				} else {
+					t.Logf("%s decided %d", e.name, n.Load())
+				}
+			}
+		}
+	})
 	eachTwin(t, runs(t, 3_000), func(
 		t *testing.T, _ *rand.Rand, l *linearizable, _ twin, h *history.History, truth bool,
 	) {
@@ -451,6 +476,10 @@ func TestTwins(t *testing.T) {
 				f := p.decide(t.Context(), o.all, true)
 				if p.engine == engineExact && f.answer == undecided && f.cause == causeEngine {
 					continue // not applicable
+				}
+				if p.engine == engineExact {
+					n, _ := used.LoadOrStore(f.engine, new(atomic.Int64))
+					n.(*atomic.Int64).Add(1)
 				}
 				if f.answer != want {
 					t.Errorf("engine %s (%s): answer %d, want %d", p.engine, f.engine, f.answer, want)
@@ -551,7 +580,7 @@ func TestCounterexamplesAreMinimal(t *testing.T) {
 				t.Errorf("operation %d could be taken out of:\n%s", i, timeline(opsOf(part)))
 			}
 		}
-		end, found := m.firstViolation(t.Context(), part)
+		end, found := m.firstViolation(t.Context(), part, nil)
 		if !found || culpritAt(part, end) < 0 {
 			t.Errorf("no culprit in:\n%s", timeline(opsOf(part)))
 		}
@@ -576,8 +605,8 @@ func TestUntil(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, o := range objects {
-			m := &minimizer{planner: idlePlanner(l, engineAuto), spec: l.spec, failed: o.failed}
-			if at, found := m.firstViolation(t.Context(), o.all); found {
+			m := &minimizer{planner: idlePlanner(l, engineAuto), spec: l.spec}
+			if at, found := m.firstViolation(t.Context(), o.all, o.failed); found {
 				got = at
 			}
 		}

@@ -274,20 +274,20 @@ func TestCheckersAreSound(t *testing.T) {
 		checker  Checker
 		complete bool
 	}{
-		{twin{"decide", decideWorld, callUnique("propose", "ask"), answerDecide, 0}, Decide(), true},
-		{twin{"fenced", fencedWorld, callFenced, answerFenced, 0}, Fenced(), false},
-		{twin{"twin", twinWorld, callTwin, answerTwin, 0}, Twin(), false},
-		{twin{"bank", bankWorld, callBank, answerBank, 0}, Bank(BankOptions{}), false},
-		{twin{"bank, stale", bankWorld, callBank, answerBank, 0}, Bank(BankOptions{Stale: true}),
+		{twin{"decide", decideWorld, callUnique("propose", "ask"), answerDecide, 0, false}, Decide(), true},
+		{twin{"fenced", fencedWorld, callFenced, answerFenced, 0, false}, Fenced(), false},
+		{twin{"twin", twinWorld, callTwin, answerTwin, 0, false}, Twin(), false},
+		{twin{"bank", bankWorld, callBank, answerBank, 0, false}, Bank(BankOptions{}), false},
+		{twin{"bank, stale", bankWorld, callBank, answerBank, 0, false}, Bank(BankOptions{Stale: true}),
 			false},
-		{twin{"g2", multiWorld, callG2, answerMulti, 0}, G2(), false},
-		{twin{"long fork", multiWorld, callFork, answerFork, 0}, LongFork(), false},
-		{twin{"list-append", listsWorld, callLists, answerLists, 0}, ListAppend(TxnOptions{}), false},
-		{twin{"rw-register", multiWorld, callRW, answerMulti, 0}, RWRegister(TxnOptions{}), false},
+		{twin{"g2", multiWorld, callG2, answerMulti, 0, false}, G2(), false},
+		{twin{"long fork", multiWorld, callFork, answerFork, 0, false}, LongFork(), false},
+		{twin{"list-append", listsWorld, callLists, answerLists, 0, false}, ListAppend(TxnOptions{}), false},
+		{twin{"rw-register", multiWorld, callRW, answerMulti, 0, false}, RWRegister(TxnOptions{}), false},
 		{twin{"queue", queueWorld(false), callUnique("enqueue", "dequeue"),
-			func(r *rand.Rand, _ *history.Operation) history.Value { return drawAny(r) }, 0.3},
+			func(r *rand.Rand, _ *history.Operation) history.Value { return drawAny(r) }, 0.3, false},
 			TotalQueue(), false},
-		{twin{"log", listWorld, callUnique("append", "read"), list, 0}, Log(LogOptions{}), false},
+		{twin{"log", listWorld, callUnique("append", "read"), list, 0, false}, Log(LogOptions{}), false},
 	} {
 		t.Run(c.model, func(t *testing.T) {
 			t.Parallel()
