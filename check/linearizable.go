@@ -166,7 +166,7 @@ func (l *linearizable) Check(ctx context.Context, h *history.History) Result {
 	r := Result{Name: linearizableName}
 	objects, err := l.objects(h)
 	if err == nil {
-		err = validEngine(l.o.Engine)
+		err = ValidateEngine(l.o.Engine)
 	}
 	if err != nil {
 		r.Verdict, r.Reason = Unknown, err.Error()

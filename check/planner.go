@@ -246,9 +246,9 @@ func (p *planner) certified(ctx context.Context, f finding, items []item) (bool,
 	return true, nil
 }
 
-// validEngine reports an engine that there is not.
-func validEngine(name string) error {
-	if slices.Contains(Engines(), name) {
+// ValidateEngine reports an engine that there is not; an empty name is the default.
+func ValidateEngine(name string) error {
+	if name == "" || slices.Contains(Engines(), name) {
 		return nil
 	}
 	return fmt.Errorf("engine %q is not known: want one of %s", name,

@@ -26,10 +26,14 @@ import (
 type CheckLimits struct {
 	Time   time.Duration
 	Memory int64 // bytes
+	// Engine is one of check.Engines, empty for the default.
+	Engine string
 }
 
 func (l CheckLimits) options() check.Options {
-	return check.Options{Timeout: l.Time, Memory: uint64(max(0, l.Memory))}
+	return check.Options{
+		Timeout: l.Time, Memory: uint64(max(0, l.Memory)), Engine: l.Engine,
+	}
 }
 
 // Outcome is what came out of a test or of a new check.
@@ -106,24 +110,47 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 }
 
 // withinClaim does not hold against a system what it did under faults that it never
-// claimed to survive.
+// claimed to survive: a violation counts only if it was certain before the first of
+// these began.
 func withinClaim(
 	r check.Result, sys systems.System, faults []nemesis.FaultRecord,
 ) check.Result {
 	var steps []nemesis.Step
+	first := history.Never
 	for _, f := range faults {
-		if f.Skipped == "" {
-			steps = append(steps, f.Step)
+		if f.Skipped != "" {
+			continue
+		}
+		steps = append(steps, f.Step)
+		if len(nemesis.Outside([]nemesis.Step{f.Step}, sys.Faults())) > 0 {
+			first = min(first, f.Start) // 0 when that is not known: nothing was before it
 		}
 	}
 	outside := nemesis.Outside(steps, sys.Faults())
 	if r.Verdict != check.Invalid || len(outside) == 0 {
 		return r
 	}
+	what := fmt.Sprintf("%s does not promise to survive faults of the family %s",
+		sys.Name(), strings.Join(outside, ", "))
+	if certainBefore(&r, first) {
+		r.Reason = fmt.Sprintf("%s, but before the first of these began it had already happened: %s",
+			what, r.Reason)
+		return r
+	}
 	r.Verdict = check.Unknown
-	r.Reason = fmt.Sprintf("outside the claim: %s does not promise to survive faults of the "+
-		"family %s; under these, %s", sys.Name(), strings.Join(outside, ", "), r.Reason)
+	r.Reason = fmt.Sprintf("outside the claim: %s; under these, %s", what, r.Reason)
 	return r
+}
+
+// certainBefore reports whether a violation is known to have been complete before t,
+// whatever came later.
+func certainBefore(r *check.Result, t history.Time) bool {
+	if r.Verdict != check.Invalid {
+		return false
+	}
+	certain := func(c check.Counterexample) bool { return c.Until > 0 && c.Until < t }
+	return slices.ContainsFunc(r.Counterexamples, certain) ||
+		slices.ContainsFunc(r.Parts, func(p check.Result) bool { return certainBefore(&p, t) })
 }
 
 // doubts are what the harness had trouble with, and what is missing of the record.

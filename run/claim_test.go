@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/systems"
 )
@@ -45,6 +46,52 @@ func TestWithinClaim(t *testing.T) {
 		told := strings.Contains(r.Reason, "does not promise to survive faults of the family partition")
 		if told != (c.want == check.Unknown) || !strings.Contains(r.Reason, "a stale read") {
 			t.Errorf("%s: says %q", c.name, r.Reason)
+		}
+	}
+}
+
+// TestViolationBeforeTheFault: what had happened before the first fault outside the
+// claim began is held against the system, if it was certain by then.
+func TestViolationBeforeTheFault(t *testing.T) {
+	began := func(fault string, at history.Time) nemesis.FaultRecord {
+		return nemesis.FaultRecord{Step: nemesis.Step{Fault: fault}, Start: at}
+	}
+	certain := func(v check.Verdict, times ...history.Time) check.Result {
+		r := check.Result{Verdict: v}
+		for _, at := range times {
+			r.Counterexamples = append(r.Counterexamples, check.Counterexample{Until: at})
+		}
+		return r
+	}
+	within := func(parts ...check.Result) check.Result {
+		return check.Result{Verdict: check.Invalid, Reason: "a stale read", Parts: parts}
+	}
+	for _, c := range []struct {
+		name   string
+		result check.Result
+		faults []nemesis.FaultRecord
+		want   check.Verdict
+	}{
+		{"before", within(certain(check.Invalid, 90)),
+			[]nemesis.FaultRecord{began("partition", 100), began("kill", 10)}, check.Invalid},
+		{"one of two before", within(certain(check.Valid), certain(check.Invalid, 300, 90)),
+			[]nemesis.FaultRecord{began("partition", 100)}, check.Invalid},
+		{"at the same time", within(certain(check.Invalid, 100)),
+			[]nemesis.FaultRecord{began("partition", 100)}, check.Unknown},
+		{"after", within(certain(check.Invalid, 110)),
+			[]nemesis.FaultRecord{began("partition", 100)}, check.Unknown},
+		{"between two", within(certain(check.Invalid, 110)),
+			[]nemesis.FaultRecord{began("partition", 200), began("partition", 100)}, check.Unknown},
+		{"not known when", within(certain(check.Invalid, 0)),
+			[]nemesis.FaultRecord{began("partition", 100)}, check.Unknown},
+		{"a fault that began nobody knows when", within(certain(check.Invalid, 90)),
+			[]nemesis.FaultRecord{began("partition", 0)}, check.Unknown},
+		{"only of a part that is not invalid", within(certain(check.Unknown, 90)),
+			[]nemesis.FaultRecord{began("partition", 100)}, check.Unknown},
+	} {
+		r := withinClaim(c.result, narrow{}, c.faults)
+		if r.Verdict != c.want || !strings.Contains(r.Reason, "a stale read") {
+			t.Errorf("%s: %s, want %s: %s", c.name, r.Verdict, c.want, r.Reason)
 		}
 	}
 }

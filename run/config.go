@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/cluster/local"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/nemesis"
@@ -71,6 +72,9 @@ type Config struct {
 	// CheckTime and CheckMemory (bytes) bound the checkers.
 	CheckTime   time.Duration `json:"check_time"`
 	CheckMemory int64         `json:"check_memory"`
+	// Engine is what decides linearizability, one of check.Engines; empty is the
+	// default.
+	Engine string `json:"engine,omitempty"`
 	// SetupTime, RecoveryTime and FinalTime bound these phases.
 	SetupTime    time.Duration `json:"setup_time"`
 	RecoveryTime time.Duration `json:"recovery_time"`
@@ -200,6 +204,7 @@ func (c Config) validateLimits() error {
 		errs = append(errs, fmt.Errorf("check memory is %d: want 0 (the standard) or more bytes",
 			c.CheckMemory))
 	}
+	errs = append(errs, check.ValidateEngine(c.Engine))
 	return errors.Join(errs...)
 }
 
@@ -281,6 +286,7 @@ func (c Config) Args() []string {
 	add("--base-port", c.BasePort, d.BasePort)
 	add("--check-time", c.CheckTime, d.CheckTime)
 	add("--check-memory", c.CheckMemory>>20, d.CheckMemory>>20)
+	add("--engine", c.Engine, d.Engine)
 	return append(args, "--seed", fmt.Sprint(c.Seed))
 }
 

@@ -81,7 +81,9 @@ func Run(ctx context.Context, cfg Config, env Env) (Outcome, error) {
 	c.drive(ctx)
 	errs := []error{c.finishCollecting()}
 	c.progress.status(c.now(), "checking")
-	out, err := Check(env.Abort, c.dir, CheckLimits{Time: cfg.CheckTime, Memory: cfg.CheckMemory})
+	out, err := Check(env.Abort, c.dir, CheckLimits{
+		Time: cfg.CheckTime, Memory: cfg.CheckMemory, Engine: cfg.Engine,
+	})
 	errs = append(errs, err)
 	if out.Result != nil {
 		if env.Judged != nil {

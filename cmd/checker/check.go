@@ -27,6 +27,7 @@ type checkFlags struct {
 	asJSON      bool
 	limit       time.Duration
 	memoryMB    int64
+	engine      string
 }
 
 func newCheck(stop interrupts, std streams) *cobra.Command {
@@ -63,13 +64,17 @@ func newCheck(stop interrupts, std streams) *cobra.Command {
 	flags.DurationVar(&f.limit, "check-time", d.CheckTime, "time limit of the checkers")
 	flags.Int64Var(&f.memoryMB, "check-memory", d.CheckMemory>>20,
 		"memory limit of the checkers, MiB")
+	engineFlag(cmd, &f.engine)
 	return cmd
 }
 
 // run judges what is at path.
 func (f *checkFlags) run(cmd *cobra.Command, stop interrupts, std streams, path string) error {
+	if err := check.ValidateEngine(f.engine); err != nil {
+		return usage(err)
+	}
 	file := f.file
-	file.Limits = run.CheckLimits{Time: f.limit, Memory: f.memoryMB << 20}
+	file.Limits = run.CheckLimits{Time: f.limit, Memory: f.memoryMB << 20, Engine: f.engine}
 	if f.form != "" {
 		form, err := history.ParseForm(f.form)
 		if err != nil {
@@ -224,4 +229,10 @@ called any number of times.`,
 			return ofRun(err)
 		},
 	}
+}
+
+// engineFlag lets users choose what decides linearizability.
+func engineFlag(cmd *cobra.Command, engine *string) {
+	cmd.Flags().StringVar(engine, "engine", *engine, "what decides linearizability: "+
+		strings.Join(check.Engines(), ", ")+" (default "+check.Engines()[0]+")")
 }

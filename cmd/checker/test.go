@@ -98,6 +98,7 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 		"first of the fixed ports, n*n+3n of them with n nodes; 0 takes any")
 	fs.DurationVar(&c.CheckTime, "check-time", c.CheckTime, "time limit of the checkers")
 	fs.Int64Var(&f.memoryMB, "check-memory", c.CheckMemory>>20, "memory limit of the checkers, MiB")
+	engineFlag(cmd, &c.Engine)
 	fs.Uint64Var(&f.seed, "seed", 0, "decides operations, faults, targets and times (default: fresh)")
 	fs.StringVar(&c.Store, "store", c.Store, "directory of all runs")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log what the checker does")
