@@ -17,7 +17,8 @@ type exact struct {
 // fitted is an exact engine with a history in its own terms.
 type fitted struct {
 	decide func() linear.Result
-	// order returns a legal order, if decide found that there is one.
+	// order returns a legal order, if decide found that there is one. It is nil if the
+	// engine has none that the model's Step would follow.
 	order func() []int
 }
 
@@ -44,20 +45,23 @@ func exactEngines(model string) []exact {
 	case "queue":
 		return []exact{{"fifo queue", once, queueEngine(linear.Queues, linear.QueuesOrder)}}
 	case "unordered-queue":
-		return []exact{{"bag", once, queueEngine(linear.Bags, linear.BagsOrder)}}
+		// Its order lets a dequeue without answer take any element; the model lets it
+		// take the smallest only, and find its place.
+		return []exact{{"bag", once, queueEngine(linear.Bags, nil)}}
 	default:
 		return nil
 	}
 }
 
-// fit binds an engine to operations.
+// fit binds an engine to operations. order may be nil.
 func fit[T any](
 	ops []T, decide func([]T) linear.Result, order func([]T) []int,
 ) fitted {
-	return fitted{
-		decide: func() linear.Result { return decide(ops) },
-		order:  func() []int { return order(ops) },
+	f := fitted{decide: func() linear.Result { return decide(ops) }}
+	if order != nil {
+		f.order = func() []int { return order(ops) }
 	}
+	return f
 }
 
 // unfit is for a history that an engine has no words for.

@@ -42,6 +42,8 @@ type elementRun struct {
 	// moments are when the queue was empty for each of empty, and drained the same
 	// in order.
 	moments, drained []history.Time
+	// twice is an element that was dequeued more than once.
+	twice Result
 }
 
 // gather pairs enqueues with dequeues.
@@ -71,8 +73,9 @@ func (r *elementRun) gather() Result {
 		case op.Value == Nil:
 			r.empty = append(r.empty, i)
 		case dequeue[op.Value] != none:
+			// Only if nobody enqueues it again: pair decides when all are known.
 			other := int(dequeue[op.Value])
-			return conflict(Twice, max(op.Return, r.ops[other].Return), other, i)
+			r.twice = conflict(Twice, max(op.Return, r.ops[other].Return), other, i)
 		default:
 			dequeue[op.Value] = int32(i)
 		}
@@ -85,6 +88,9 @@ func (r *elementRun) gather() Result {
 
 // pair makes the elements.
 func (r *elementRun) pair(enqueue, dequeue []int32) Result {
+	if r.twice.Answer == Violation {
+		return r.twice
+	}
 	for v := range enqueue {
 		in, out := int(enqueue[v]), int(dequeue[v])
 		switch {

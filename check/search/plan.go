@@ -233,8 +233,18 @@ func (p *plan) observe() {
 	p.tokens = len(numbers)
 }
 
-// bury fills in unseen.
+// bury fills in unseen. A change that may follow any other but not any state could
+// need what is to be buried, so beside one nothing is.
 func (p *plan) bury() {
+	p.unseen = make([]history.Time, len(p.ops))
+	for i := range p.ops {
+		p.unseen[i] = history.Never
+	}
+	for i := range p.ops {
+		if f := p.ops[i].Facts; !f.Pure && f.Observes && len(f.Sees) == 0 {
+			return
+		}
+	}
 	last := make([]history.Time, p.tokens)
 	var denied history.Time
 	for i := range p.ops {
@@ -250,9 +260,7 @@ func (p *plan) bury() {
 			denied = max(denied, until)
 		}
 	}
-	p.unseen = make([]history.Time, len(p.ops))
 	for i := range p.ops {
-		p.unseen[i] = history.Never
 		if f := p.ops[i].Facts; !f.Pure && !f.Observes && len(f.Sees) == 0 {
 			p.unseen[i] = max(denied, last[p.makes[i]])
 		}

@@ -136,7 +136,8 @@ func families() []family {
 			func(*history.Operation) []history.Value { return ints(8)[1:] }, ""},
 		{"list", draw(4, "append", "read"), elements, ""},
 		{"text", draw(2, "get", "put", "append+"), texts, ""},
-		{"multi-register", drawTxn, answerTxn, ""},
+		{"multi-register", drawTxn("x", "y"), answerTxn, ""},
+		{"multi-register", drawTxn("x", "x"), answerTxn, ""},
 		{"fenced-register", drawFenced, answerFenced, ""},
 	}
 }
@@ -153,16 +154,18 @@ func texts(*history.Operation) []history.Value {
 	return all
 }
 
-func drawTxn(r *rand.Rand) (history.F, history.Value) {
-	var steps []history.Step
-	for range 1 + r.IntN(2) {
-		s := history.Step{F: "r", Key: []history.Key{"x", "y"}[r.IntN(2)]}
-		if r.IntN(2) == 0 {
-			s.F, s.Value = "w", history.Int(int64(r.IntN(3)))
+func drawTxn(x, y history.Key) func(r *rand.Rand) (history.F, history.Value) {
+	return func(r *rand.Rand) (history.F, history.Value) {
+		var steps []history.Step
+		for range 1 + r.IntN(2) {
+			s := history.Step{F: "r", Key: []history.Key{x, y}[r.IntN(2)]}
+			if r.IntN(2) == 0 {
+				s.F, s.Value = "w", history.Int(int64(r.IntN(3)))
+			}
+			steps = append(steps, s)
 		}
-		steps = append(steps, s)
+		return "txn", history.Steps(steps...)
 	}
-	return "txn", history.Steps(steps...)
 }
 
 func answerTxn(op *history.Operation) []history.Value {
