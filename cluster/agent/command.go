@@ -21,7 +21,7 @@ func Command(in io.Reader, out io.Writer) *cobra.Command {
 		Args:   cobra.NoArgs,
 		RunE:   needSubcommand,
 	}
-	cmd.AddCommand(queueCommand(in, out))
+	cmd.AddCommand(queueCommand(in, out), probeCommand(out))
 	return cmd
 }
 

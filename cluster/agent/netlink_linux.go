@@ -225,8 +225,3 @@ func verdict(buf []byte, queue uint16, id, verdict uint32, data []byte) []byte {
 	}
 	return endMessage(buf, start)
 }
-
-// setMark marks what a socket sends; it needs CAP_NET_ADMIN.
-func setMark(fd int, mark uint32) error {
-	return syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_MARK, int(mark))
-}

@@ -208,15 +208,14 @@ type ProbeStatus struct {
 type Reach struct {
 	To      nemesis.Node `json:"to"`
 	Address string       `json:"address"`
-	// UDP: a datagram was answered. TCP: a connection was accepted, or refused by
-	// the other end's kernel, which takes a way there and back as well.
+	// UDP: a datagram was answered. TCP: a connection was accepted. Both are true,
+	// too, when the other end's kernel refused, since that takes a way there and back;
+	// the error then says "refused".
 	UDP bool `json:"udp"`
 	TCP bool `json:"tcp"`
-	// UDPTime and TCPTime are how long that took.
+	// UDPTime and TCPTime are how long it took until that was known.
 	UDPTime time.Duration `json:"udp_time,omitempty"`
 	TCPTime time.Duration `json:"tcp_time,omitempty"`
-	// Sent is how many datagrams were sent.
-	Sent int `json:"sent"`
 	// UDPError and TCPError say why not.
 	UDPError string `json:"udp_error,omitempty"`
 	TCPError string `json:"tcp_error,omitempty"`
@@ -230,12 +229,12 @@ type ProbeResult struct {
 	Reach []Reach      `json:"reach"`
 }
 
-// Heard is who was heard by a probe daemon under one nonce.
+// Heard is whose datagrams came to a probe daemon under one nonce: those nodes reach
+// this one, whether or not it reaches them.
 type Heard struct {
 	Name  nemesis.Node   `json:"name"`
 	Nonce string         `json:"nonce"`
-	UDP   []nemesis.Node `json:"udp"`
-	TCP   []nemesis.Node `json:"tcp"`
+	From  []nemesis.Node `json:"from"`
 }
 
 // DecodeRules reads and checks rules; a field that it does not know is an error.

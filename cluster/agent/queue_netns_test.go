@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster/impair"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -25,6 +26,7 @@ type got struct {
 	// trip is from its sending to its arrival, bad how many of its bits are wrong.
 	trip time.Duration
 	bad  int
+	at   time.Duration // since the first was sent
 }
 
 // flow sends n numbered datagrams of size bytes and collects what arrives until
@@ -78,6 +80,7 @@ func (f flow) run(t *testing.T, from, to *net.UDPConn) []got {
 	}
 	<-done
 	for i := range all {
+		all[i].at = times[i].Sub(sent[0])
 		if n := all[i].number; n >= 0 {
 			all[i].trip = times[i].Sub(sent[n])
 		}
@@ -92,6 +95,8 @@ type effects struct {
 	first, repeated, late, bad int
 	// shortest and longest are those of the trips of first copies.
 	shortest, longest time.Duration
+	// end is when the last came, since the first was sent.
+	end time.Duration
 }
 
 func see(all []got) (e effects) {
@@ -99,6 +104,7 @@ func see(all []got) (e effects) {
 	most := -1
 	e.shortest = time.Hour
 	for _, g := range all {
+		e.end = g.at
 		if g.bad > 0 {
 			e.bad++
 		}
@@ -229,8 +235,9 @@ func ruleCases() []ruleCase {
 					near(int(c.Held), 0.2), "held back")
 			}},
 		{"rate", nemesis.Rule{Rate: 50_000}, 0, false, func(e effects, c nemesis.Counters) string {
-			// 200 bytes a millisecond want 200,000: after 200 ms 600 ms' worth waits.
-			return is(e.first == n && e.late == 0 && e.longest > 400*ms && c.Throttled > n/2, "throttled")
+			// 40,000 bytes take 800 ms, less what may be saved up.
+			return is(e.first == n && e.late == 0 && e.end >= 800*ms-impair.BurstTime &&
+				c.Throttled > 0, "throttled")
 		}},
 	}
 }
