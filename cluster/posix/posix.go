@@ -117,11 +117,11 @@ func ParentCommand(f remote.File) remote.Command {
 	}}
 }
 
-// StageCommand makes the directory and writes the standard input to the staged file.
-func StageCommand(f remote.File, l Leash) remote.Command {
-	const script = `umask 022 && mkdir -p "$(dirname "$1")" && umask 077 && cat >"$1"`
+// StageCommand writes the standard input to a file that only its owner can read.
+func StageCommand(staged string, content []byte) remote.Command {
 	return remote.Command{
-		Argv: []string{"sh", "-c", script, "stage", Staged(f, l)}, Stdin: f.Content,
+		Argv:  []string{"sh", "-c", `umask 077; cat >"$1"`, "stage", staged},
+		Stdin: content,
 	}
 }
 

@@ -3,10 +3,12 @@ package posix
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,9 +133,15 @@ func TestFiles(t *testing.T) {
 	if Same(runHere(t, SameCommand(f, sum))) {
 		t.Error("nothing is the same as the file")
 	}
-	if r := runHere(t, StageCommand(f, l)); r.Status != 0 {
-		t.Fatal(Failed(r))
+	stage := func() {
+		t.Helper()
+		for _, c := range []remote.Command{ParentCommand(f), StageCommand(Staged(f, l), f.Content)} {
+			if r := runHere(t, c); r.Status != 0 {
+				t.Fatal(Failed(r))
+			}
+		}
 	}
+	stage()
 	wrong := strings.Repeat("0", 64)
 	if r := runHere(t, PlaceCommand(f, l, Staged(f, l), wrong)); r.Status != 45 ||
 		!strings.Contains(Failed(r).Error(), "checksum") {
@@ -142,9 +150,7 @@ func TestFiles(t *testing.T) {
 	if names, _ := os.ReadDir(dir + "/a b"); len(names) != 0 {
 		t.Errorf("left there: %v", names)
 	}
-	if r := runHere(t, StageCommand(f, l)); r.Status != 0 {
-		t.Fatal(Failed(r))
-	}
+	stage()
 	if r := runHere(t, PlaceCommand(f, l, Staged(f, l), sum)); r.Status != 0 {
 		t.Fatal(Failed(r))
 	}
@@ -160,5 +166,53 @@ func TestFiles(t *testing.T) {
 	}
 	if err := ReadError(runHere(t, ReadCommand(dir))); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a directory: %v", err)
+	}
+}
+
+// What a shell tells of the status is taken off what the command says, whatever that is.
+func TestTelling(t *testing.T) {
+	for _, c := range []struct {
+		script string
+		status int
+		says   string
+	}{
+		{"exit 0", 0, ""},
+		{"echo bad >&2; exit 3", 3, "bad\n"},
+		{"printf bad >&2; exit 255", 255, "bad"},
+		{"kill -9 $$", 137, ""},
+	} {
+		l := NewLeash(time.Minute)
+		r := runHere(t, remote.Command{
+			Argv: []string{"sh", "-c", l.Telling(nil, []string{"sh", "-c", c.script})}, Stdin: []byte(Go),
+		})
+		stderr := bytes.NewReader(r.Stderr)
+		if !l.Await(stderr, new(bytes.Buffer)) {
+			t.Fatalf("%s: no leash in %q", c.script, r.Stderr)
+		}
+		rest, _ := io.ReadAll(stderr)
+		status, said, ok := l.Status(rest)
+		if !ok || status != c.status || string(said) != c.says {
+			t.Errorf("%s: status %d, %q, %v", c.script, status, said, ok)
+		}
+	}
+	l := Leash{ID: "1"}
+	for _, broken := range []string{"", "ordeal-1", "ordeal-1 ", "ordeal-1 3", "ordeal-2 3\n"} {
+		if _, rest, ok := l.Status([]byte(broken)); ok || string(rest) != broken {
+			t.Errorf("%q is a status", broken)
+		}
+	}
+}
+
+func TestLoose(t *testing.T) {
+	var o Loose
+	o.Add(Leash{ID: "b", Limit: time.Minute})
+	o.Add(Leash{ID: "a", Limit: time.Minute})
+	o.Add(Leash{ID: "over", Limit: -time.Minute})
+	if ids := o.IDs(); !slices.Equal(ids, []string{"a", "b"}) {
+		t.Errorf("got %q", ids)
+	}
+	o.Killed([]string{"a", "over"})
+	if ids := o.IDs(); !slices.Equal(ids, []string{"b"}) {
+		t.Errorf("got %q", ids)
 	}
 }

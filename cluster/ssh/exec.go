@@ -3,11 +3,9 @@ package ssh
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -87,8 +85,8 @@ type task struct {
 // exec runs one command to its end. The channel is used up afterwards.
 func (c *channel) exec(ctx context.Context, t task) (remote.Result, remote.Ran, error) {
 	defer c.drop()
-	door := &gate{to: t.out}
-	defer door.shut()
+	door := posix.NewGate(t.out)
+	defer door.Shut()
 	// Somebody has to hear the channel's requests before the first can come.
 	status := make(chan int, 1)
 	c.background(func() { hear(c.reqs, status) })
@@ -101,12 +99,12 @@ func (c *channel) exec(ctx context.Context, t task) (remote.Result, remote.Ran, 
 		streams = make(chan error, 2)
 		ready   = make(chan bool, 1)
 	)
-	c.background(func() { streams <- take(door, c.ch, t.most) })
+	c.background(func() { streams <- posix.Take(door, c.ch, t.most) })
 	c.background(func() {
-		there := skip(c.ch.Stderr(), &stderr, t.leash.Name()+"\n")
+		there := t.leash.Await(c.ch.Stderr(), &stderr)
 		ready <- there
 		if there {
-			streams <- take(&stderr, c.ch.Stderr(), remote.MaxOutput)
+			streams <- posix.Take(&stderr, c.ch.Stderr(), remote.MaxOutput)
 		}
 	})
 	if err := c.ready(ctx, ready, status, &stderr); err != nil {
@@ -153,23 +151,6 @@ func (c *channel) ready(
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// skip reads a stream up to a line and reports whether it has come. What came before is
-// left in said if not.
-func skip(from io.Reader, said *bytes.Buffer, line string) bool {
-	var one [1]byte
-	for !bytes.HasSuffix(said.Bytes(), []byte(line)) {
-		if said.Len() > remote.MaxOutput {
-			return false
-		}
-		if _, err := io.ReadFull(from, one[:]); err != nil {
-			return false
-		}
-		said.WriteByte(one[0])
-	}
-	said.Reset()
-	return true
 }
 
 // await waits for the end of a command and of its two streams.
@@ -275,41 +256,4 @@ var signals = map[ssh.Signal]int{
 	ssh.SIGHUP: 1, ssh.SIGINT: 2, ssh.SIGQUIT: 3, ssh.SIGILL: 4, ssh.SIGABRT: 6, ssh.SIGFPE: 8,
 	ssh.SIGKILL: 9, ssh.SIGUSR1: 10, ssh.SIGSEGV: 11, ssh.SIGUSR2: 12, ssh.SIGPIPE: 13,
 	ssh.SIGALRM: 14, ssh.SIGTERM: 15,
-}
-
-// take copies a stream to its end, up to a number of bytes. What is too much is an
-// error, and is not waited for.
-func take(to io.Writer, from io.Reader, most int64) error {
-	n, err := io.Copy(to, io.LimitReader(from, most))
-	if err != nil || n < most {
-		return err
-	}
-	var one [1]byte
-	if _, err := io.ReadFull(from, one[:]); errors.Is(err, io.EOF) {
-		return nil
-	}
-	return errOutput
-}
-
-// gate lets what a command writes through to its caller until it is shut: a call that
-// has returned does not write any more.
-type gate struct {
-	mu   sync.Mutex
-	to   io.Writer
-	over bool
-}
-
-func (g *gate) Write(b []byte) (int, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.over {
-		return 0, io.ErrClosedPipe
-	}
-	return g.to.Write(b)
-}
-
-func (g *gate) shut() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.over = true
 }

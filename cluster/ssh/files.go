@@ -3,8 +3,6 @@ package ssh
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -22,47 +20,20 @@ import (
 // has arrived was read back. Somebody who is not root writes to /tmp, from where root
 // takes it.
 func (s *Shell) Upload(ctx context.Context, node nemesis.Node, f remote.File) error {
-	fail := func(err error) error {
-		var t *remote.TransportError
-		if errors.As(err, &t) {
-			return &remote.TransportError{Node: node, Doing: "upload " + f.Path, Ran: t.Ran, Err: t.Err}
-		}
-		return fmt.Errorf("%s: upload %s: %w", node, f.Path, err)
+	var where func(posix.Leash) string
+	if m := s.nodes[node]; m != nil && m.hop.as() != nil {
+		where = func(l posix.Leash) string { return "/tmp/." + l.Name() }
 	}
-	digest := sha256.Sum256(f.Content)
-	sum := hex.EncodeToString(digest[:])
-	r, err := s.Run(ctx, node, posix.SameCommand(f, sum))
-	if err != nil {
-		return fail(err)
-	}
-	if posix.Same(r) {
-		return nil
-	}
-	m := s.nodes[node]
-	leash := posix.NewLeash(0)
-	staged := posix.Staged(f, leash)
-	if m.hop.as() != nil {
-		staged = "/tmp/." + leash.Name()
-	} else if _, err := remote.Must(ctx, s, node, posix.ParentCommand(f)); err != nil {
-		return fail(err)
-	}
-	if err := s.put(ctx, m, node, staged, f.Content); err != nil {
-		return fail(errors.Join(err, s.remove(node, staged)))
-	}
-	r, err = s.Run(ctx, node, posix.PlaceCommand(f, leash, staged, sum))
-	if err != nil {
-		return fail(errors.Join(err, s.remove(node, staged)))
-	}
-	if r.Status != 0 {
-		return fail(posix.Failed(r))
-	}
-	return nil
+	return posix.Upload(ctx, s, node, f, where, func(ctx context.Context, path string) error {
+		return s.put(ctx, node, path, f.Content)
+	})
 }
 
 // put writes a new file by SFTP.
 func (s *Shell) put(
-	ctx context.Context, m *machine, node nemesis.Node, path string, content []byte,
+	ctx context.Context, node nemesis.Node, path string, content []byte,
 ) error {
+	m := s.nodes[node]
 	lost := func(ran remote.Ran, err error) error {
 		return &remote.TransportError{Node: node, Doing: "sftp", Ran: ran, Err: err}
 	}
@@ -115,17 +86,6 @@ func send(ch *channel, path string, content []byte) error {
 	_, err = f.ReadFrom(bytes.NewReader(content))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
-}
-
-// remove removes what an upload that has failed left, if the node can be reached.
-func (s *Shell) remove(node nemesis.Node, path string) error {
-	ctx, cancel := context.WithTimeout(s.ctx, killTime)
-	defer cancel()
-	_, err := remote.Must(ctx, s, node, remote.Command{Argv: []string{"rm", "-f", path}})
-	if err != nil {
-		return fmt.Errorf("%s may be left: %w", path, err)
 	}
 	return nil
 }

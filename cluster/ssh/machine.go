@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -28,18 +26,16 @@ type machine struct {
 	// that a context can end the waiting for it.
 	lock chan struct{}
 
+	loose posix.Loose
+
 	mu   sync.Mutex
 	link *link
-	// loose are the leashes of commands whose end nobody has seen, and until when they
-	// may run at most.
-	loose map[string]time.Time
 }
 
 func (s *Shell) newMachine(h Hop) *machine {
 	return &machine{
 		shell: s, hop: h,
 		slots: make(chan struct{}, sessions), lock: make(chan struct{}, 1),
-		loose: make(map[string]time.Time),
 	}
 }
 
@@ -186,9 +182,7 @@ func (m *machine) reach(ctx context.Context, address string) (net.Conn, error) {
 // node can be reached, else before anything else is run there. When its context has
 // ended its caller is in a hurry, but a kill is quick.
 func (m *machine) settle(l posix.Leash) {
-	m.mu.Lock()
-	m.loose[l.ID] = time.Now().Add(l.Limit + nodeSlack)
-	m.mu.Unlock()
+	m.loose.Add(l)
 	link := m.current()
 	if link == nil || m.shell.ctx.Err() != nil {
 		return
@@ -209,10 +203,7 @@ func (m *machine) settle(l posix.Leash) {
 
 // killLoose kills what may still run of commands whose end was not seen.
 func (m *machine) killLoose(ctx context.Context, l *link) error {
-	m.mu.Lock()
-	maps.DeleteFunc(m.loose, func(_ string, end time.Time) bool { return time.Now().After(end) })
-	ids := slices.Sorted(maps.Keys(m.loose))
-	m.mu.Unlock()
+	ids := m.loose.IDs()
 	if len(ids) == 0 {
 		return nil
 	}
@@ -223,11 +214,7 @@ func (m *machine) killLoose(ctx context.Context, l *link) error {
 	if err != nil {
 		return fmt.Errorf("kill what is left of earlier commands: %w", err)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, id := range ids {
-		delete(m.loose, id)
-	}
+	m.loose.Killed(ids)
 	return nil
 }
 

@@ -36,8 +36,6 @@ var (
 	ErrLost = errors.New("connection lost")
 	// ErrClosed says that the Shell has been closed.
 	ErrClosed = errors.New("ssh: closed")
-	// errOutput says that a command wrote more than remote.MaxOutput.
-	errOutput = fmt.Errorf("more than %d MiB of output", remote.MaxOutput>>20)
 )
 
 const (
