@@ -108,7 +108,7 @@ func (c PlanConfig) LeftOut() []string {
 	}
 	var out []string
 	for _, why := range slices.Sorted(maps.Keys(faults)) {
-		out = append(out, fmt.Sprintf("left out, in whole or in part: %s (%s)",
+		out = append(out, fmt.Sprintf("%s, in whole or in part: %s",
 			strings.Join(faults[why], ", "), why))
 	}
 	return out

@@ -105,6 +105,9 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 	if notes := doubts(test, h, noLedger); len(notes) > 0 {
 		checkers = append(checkers, remarks(notes))
 	}
+	if len(test.LeftOut) > 0 {
+		checkers = append(checkers, leftOut(test.LeftOut))
+	}
 	result := check.Compose(w.Name, checkers...).Check(ctx, h)
 	return withinClaim(result, sys, summary.Faults), h, summary.Faults, nil
 }
@@ -183,6 +186,16 @@ func remarks(notes []string) check.Checker {
 			Name:    "harness",
 			Verdict: check.Unknown,
 			Reason:  "the run did not go as planned: " + strings.Join(notes, "; "),
+		}
+	})
+}
+
+// leftOut tells which faults the cluster could not do. Nobody was promised them, so
+// they are no doubt.
+func leftOut(what []string) check.Checker {
+	return check.CheckerFunc(func(context.Context, *history.History) check.Result {
+		return check.Result{
+			Name: "faults left out", Verdict: check.Valid, Reason: strings.Join(what, "; "),
 		}
 	})
 }

@@ -34,10 +34,18 @@ type Config struct {
 	Bug      string `json:"bug,omitempty"`
 	// Target is the program of a node; empty means to find or build it.
 	Target string `json:"target,omitempty"`
-	// Cluster says how nodes are run: "local".
+	// Cluster says how nodes are run: a name of Clusters.
 	Cluster string `json:"cluster"`
-	// Nodes is the number of nodes, n1 to nN.
+	// Nodes is the number of nodes, n1 to nN; with hosts their number.
 	Nodes int `json:"nodes"`
+	// Hosts are the hosts of nodes, each "name=[user@]address[:port]". NodesFile has one
+	// in a line, "name [user@]address[:port] [key=…] [jump=…] …".
+	Hosts     []string `json:"hosts,omitempty"`
+	NodesFile string   `json:"nodes_file,omitempty"`
+	// SSHKeys are files of private keys, KnownHosts files with the public keys of hosts;
+	// none means those that OpenSSH would use.
+	SSHKeys    []string `json:"ssh_keys,omitempty"`
+	KnownHosts []string `json:"known_hosts,omitempty"`
 	// Concurrency is the number of clients; client t talks to node t mod Nodes.
 	Concurrency int `json:"concurrency"`
 	// Seed decides operations, faults, targets and times.
@@ -122,9 +130,6 @@ func (c Config) Validate() error {
 			bad("workload %s cannot run: %w", w.Name, e)
 		}
 	}
-	if c.Cluster != "local" {
-		bad("cluster %q: unknown; there is local", c.Cluster)
-	}
 	if c.Nodes < 1 || c.Nodes > 9 {
 		bad("nodes is %d: want 1 to 9", c.Nodes)
 	}
@@ -149,7 +154,7 @@ func (c Config) Validate() error {
 		bad("base port is %d: want 0 or room for %d ports below 65536 (with n nodes 3n for "+
 			"clients, HTTP and peers, and n*n for the relays between nodes)", c.BasePort, n)
 	}
-	errs = append(errs, c.validateLimits(), c.validateWorkload())
+	errs = append(errs, c.validateCluster(), c.validateLimits(), c.validateWorkload())
 	if errors.Join(errs...) == nil {
 		errs = append(errs, c.validateSteps())
 	}
@@ -231,7 +236,8 @@ func (c Config) validateSteps() error {
 	var errs []error
 	nodes := c.nodes()
 	for _, s := range steps {
-		if err := s.PossibleWith(orders(sys)); err != nil {
+		err := errors.Join(s.PossibleWith(orders(sys)), s.PossibleOn(c.lacks()))
+		if err != nil {
 			errs = append(errs, fmt.Errorf("schedule: step %d: %w", s.ID, err))
 		}
 		for _, n := range slices.Concat(s.Nodes, s.Else) {
@@ -269,7 +275,13 @@ func (c Config) Args() []string {
 	add("--bug", c.Bug, d.Bug)
 	add("--target", c.Target, d.Target)
 	add("--cluster", c.Cluster, d.Cluster)
-	add("--nodes", c.Nodes, d.Nodes)
+	if hosts, err := c.nodeHosts(); err != nil || len(hosts) == 0 {
+		add("--nodes", c.Nodes, d.Nodes)
+	}
+	add("--hosts", strings.Join(c.Hosts, ","), "")
+	add("--nodes-file", c.NodesFile, d.NodesFile)
+	add("--ssh-key", strings.Join(c.SSHKeys, ","), "")
+	add("--known-hosts", strings.Join(c.KnownHosts, ","), "")
 	add("--concurrency", c.Concurrency, d.Concurrency)
 	add("--time-limit", c.TimeLimit, d.TimeLimit)
 	add("--rate", c.Rate, d.Rate)
@@ -314,7 +326,23 @@ func (c Config) systemOptions(binary string) systems.Options {
 	}
 }
 
+// CountHosts takes the number of nodes from the hosts, if there are any.
+func (c *Config) CountHosts() error {
+	hosts, err := c.nodeHosts()
+	if err == nil && len(hosts) > 0 {
+		c.Nodes = len(hosts)
+	}
+	return err
+}
+
 func (c Config) nodes() []nemesis.Node {
+	if hosts, err := c.nodeHosts(); err == nil && len(hosts) > 0 {
+		var nodes []nemesis.Node
+		for _, h := range hosts {
+			nodes = append(nodes, h.Node)
+		}
+		return nodes
+	}
 	nodes := make([]nemesis.Node, c.Nodes)
 	for i := range nodes {
 		nodes[i] = nemesis.Node(fmt.Sprintf("n%d", i+1))

@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/ordeal-dev/ordeal/cluster/local"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
-const healTime = 30 * time.Second
+const healTime = time.Minute
 
 // Heal undoes what the run in dir left behind when its checker was killed, and
 // says in words what it found. What it cannot undo is an error.
@@ -21,8 +19,9 @@ func Heal(ctx context.Context, dir string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, healTime)
 	defer cancel()
 	// A directory that is no run must not get a lock and a ledger.
-	if _, err := os.Stat(filepath.Join(dir, testFile)); err != nil {
-		return nil, fmt.Errorf("heal: %s %w: %w", dir, ErrNoRun, err)
+	test, err := LoadTest(dir)
+	if err != nil {
+		return nil, fmt.Errorf("heal: %w", err)
 	}
 	lock, err := lockDir(dir)
 	if err != nil {
@@ -34,7 +33,7 @@ func Heal(ctx context.Context, dir string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("heal %s: %w", dir, err)
 	}
-	lines, err := healLedger(ctx, dir, ledger)
+	lines, err := healLedger(ctx, test.Config, dir, ledger)
 	if err == nil {
 		err = removeProgram(dir) // no process is left that runs it
 	}
@@ -50,57 +49,42 @@ func Heal(ctx context.Context, dir string) ([]string, error) {
 func (c *conductor) crashed(crash.Panic) {
 	ctx, cancel := context.WithTimeout(context.Background(), tearDownTime)
 	defer cancel()
-	entries, _, err := nemesis.ReadLedger(filepath.Join(c.dir, ledgerFile))
-	if err == nil {
-		_, err = local.Heal(ctx, nemesis.OutstandingIn(entries).Processes)
+	w, err := wayNamed(c.cfg.Cluster)
+	entries, _, rerr := nemesis.ReadLedger(filepath.Join(c.dir, ledgerFile))
+	if err = errors.Join(err, rerr); err == nil {
+		_, err = w.heal(ctx, remains{
+			cfg: c.cfg, dir: c.dir, left: nemesis.OutstandingIn(entries), ledger: noSettler{},
+		})
 	}
 	if err != nil {
 		fmt.Fprintf(c.env.Out, "not everything was undone, try checker heal %s: %v\n", c.dir, err)
 	}
 }
 
-// healLedger ends the processes that the ledger lists as running, and takes back what
-// was done to their files. The links of a local cluster lived in the killed checker
-// and ended with it, so that its network faults are over, too, once no process is
-// left.
-func healLedger(ctx context.Context, dir string, ledger *nemesis.Ledger) ([]string, error) {
+// healLedger takes away what the ledger lists, and takes back what was done to files.
+func healLedger(
+	ctx context.Context, cfg Config, dir string, ledger *nemesis.Ledger,
+) ([]string, error) {
 	left := ledger.Outstanding()
 	if left.Empty() {
 		return []string{"nothing to heal: everything was undone"}, nil
 	}
-	var lines []string
-	healed, err := local.Heal(ctx, left.Processes)
-	for _, h := range healed {
-		lines = append(lines, describe(h))
+	w, err := wayNamed(cfg.Cluster)
+	if err != nil {
+		return nil, err
 	}
+	lines, err := w.heal(ctx, remains{cfg: cfg, dir: dir, left: left, ledger: ledger})
 	if err != nil {
 		return lines, err
 	}
 	var errs []error
-	for _, p := range left.Processes {
-		errs = append(errs, ledger.ProcessEnded(p))
-	}
 	for _, f := range left.Faults {
-		if err := local.Undo(dir, f.Undo); err != nil {
+		if err := w.undo(dir, f); err != nil {
 			errs = append(errs, fmt.Errorf("fault %d (%s): %w", f.ID, f.What, err))
 			continue
 		}
-		errs = append(errs, ledger.FaultHealed(0, f.ID, nemesis.Evidence{
-			Bit: true, Why: "no process of the cluster is left, and its links ended with its checker",
-		}))
+		errs = append(errs, ledger.FaultHealed(0, f.ID, nemesis.Evidence{Bit: true, Why: w.over}))
 		lines = append(lines, fmt.Sprintf("fault %d (%s) is over", f.ID, f.What))
 	}
 	return lines, errors.Join(errs...)
-}
-
-func describe(h local.Healed) string {
-	switch {
-	case len(h.Killed) == 0:
-		return fmt.Sprintf("node %s: its process was gone already", h.Record.Node)
-	case h.Stopped:
-		return fmt.Sprintf("node %s: resumed and ended process %d, which was frozen",
-			h.Record.Node, h.Killed[0])
-	default:
-		return fmt.Sprintf("node %s: ended process %d", h.Record.Node, h.Killed[0])
-	}
 }

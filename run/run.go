@@ -14,7 +14,6 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/cluster"
-	"github.com/ordeal-dev/ordeal/cluster/local"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
@@ -105,12 +104,13 @@ type conductor struct {
 	sys      systems.System
 	workload workload.Workload
 	dir      string
+	program  string // of the nodes, in dir
 	lock     *dirLock
 	test     Test
 	progress *progress
 	recorder *history.Recorder
 	ledger   *nemesis.Ledger
-	cluster  *local.Cluster
+	cluster  Cluster
 	nemesis  *nemesis.Runner
 	stats    workload.Stats
 	epoch    atomic.Int64
@@ -157,6 +157,9 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 		Format: testFormat, Name: cfg.Name(), Started: c.now().UTC(), Config: cfg,
 		Claim: sys.Claim(), System: sys.Name(), Repeat: commandLine(cfg.Args()),
 	}
+	if cfg.Schedule == "" {
+		c.test.LeftOut = cfg.planConfig(sys).LeftOut()
+	}
 	for _, n := range cfg.nodes() {
 		c.test.Nodes = append(c.test.Nodes, string(n))
 	}
@@ -180,6 +183,7 @@ func (c *conductor) ownProgram(ctx context.Context, target string) error {
 	if err != nil {
 		return err
 	}
+	c.program = program
 	if c.sys, err = systems.New(c.cfg.systemOptions(program)); err != nil {
 		return err
 	}
@@ -255,11 +259,15 @@ func (c Config) steps() ([]nemesis.Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nemesis.Plan(nemesis.PlanConfig{
+	return nemesis.Plan(c.planConfig(sys))
+}
+
+func (c Config) planConfig(sys systems.System) nemesis.PlanConfig {
+	return nemesis.PlanConfig{
 		Seed: c.Seed, Nodes: c.nodes(), Faults: c.Faults, Claimed: sys.Faults(),
 		Duration: c.TimeLimit, Interval: c.Interval, NoPrimaries: !sys.HasPrimaries(),
-		Orders: orders(sys),
-	})
+		Orders: orders(sys), Lacks: c.lacks(),
+	}
 }
 
 func writeSchedule(path string, steps []nemesis.Step) error {
@@ -294,17 +302,16 @@ func (c *conductor) phase(
 
 // setUp starts the cluster.
 func (c *conductor) setUp(ctx context.Context) error {
-	started, err := local.Start(ctx, local.Config{
-		Nodes: c.cfg.nodes(),
-		Command: func(s cluster.NodeSpec) []string {
+	w, err := wayNamed(c.cfg.Cluster)
+	if err != nil {
+		return err
+	}
+	started, err := w.start(ctx, launch{
+		cfg: c.cfg, dir: c.dir, program: c.program, ledger: c.ledger, logger: c.env.Logger,
+		command: func(s cluster.NodeSpec) []string {
 			return c.sys.Command(nodeSpec(s, c.test.Name+"/"+filepath.Base(c.dir)))
 		},
-		Dir:      c.dir,
-		Logger:   c.env.Logger,
-		Seed:     c.cfg.Seed,
-		BasePort: c.cfg.BasePort,
-		Ledger:   c.ledger,
-		OnExit: func(e cluster.Exit) {
+		onExit: func(e cluster.Exit) {
 			if c.nemesis.Exited(e.Node, e.LastWords) {
 				return // a fault wished it
 			}
@@ -312,8 +319,11 @@ func (c *conductor) setUp(ctx context.Context) error {
 				e.Status, e.LastWords)
 		},
 	})
+	if err != nil {
+		return err
+	}
 	c.cluster = started
-	return err
+	return nil
 }
 
 func nodeSpec(s cluster.NodeSpec, name string) systems.NodeSpec {

@@ -45,6 +45,8 @@ type Test struct {
 	// Repeat is the command that runs the same test again.
 	Repeat string          `json:"repeat"`
 	Phases []reports.Phase `json:"phases,omitempty"`
+	// LeftOut are the faults that the cluster cannot do, each with the reason.
+	LeftOut []string `json:"left_out,omitempty"`
 	// Notes are the harness's own remarks, such as an early end.
 	Notes []string `json:"notes,omitempty"`
 }

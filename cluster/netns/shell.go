@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -22,12 +23,18 @@ const drainFor = 5 * time.Second
 
 // Shell runs commands in the namespaces of a lab. Files are the machine's own: the
 // nodes differ in their network only.
-type Shell struct{ lab string }
+type Shell struct {
+	lab string
+	// anyway: commands for a node whose namespace is gone are run all the same.
+	anyway bool
+}
 
 var _ remote.Shell = (*Shell)(nil)
 
-// Attach returns the shell of a lab that somebody else made.
-func Attach(lab string) *Shell { return &Shell{lab: lab} }
+// Attach returns the shell of a lab that somebody else made, for healing. Where a
+// namespace is gone already, what its node has left is on the machine itself, and there
+// the commands are run.
+func Attach(lab string) *Shell { return &Shell{lab: lab, anyway: true} }
 
 // bounded is an output that ends the command when there is too much of it.
 type bounded struct {
@@ -57,14 +64,16 @@ func (s *Shell) Run(
 	if err := ctx.Err(); err != nil {
 		return remote.Result{}, failed(remote.NotRun, err)
 	}
+	argv := slices.Concat(remote.Environment(), c.Argv)
 	space := filepath.Join(namespaceDir, namespace(s.lab, node))
-	if _, err := os.Stat(space); err != nil {
+	if _, err := os.Stat(space); err == nil {
+		argv = append([]string{"nsenter", "--net=" + space, "--"}, argv...)
+	} else if !s.anyway {
 		return remote.Result{}, failed(remote.NotRun, fmt.Errorf("the node is gone: %w", err))
 	}
-	argv := append([]string{"--net=" + space, "--"}, remote.Environment()...)
 	limited, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	cmd := exec.CommandContext(limited, "nsenter", append(argv, c.Argv...)...)
+	cmd := exec.CommandContext(limited, argv[0], argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = drainFor

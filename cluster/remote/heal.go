@@ -18,6 +18,8 @@ import (
 // Remains is what Heal is told.
 type Remains struct {
 	Shell Shell
+	// Hosts are those to be healed. Those without an address are not asked whether they
+	// reach the others.
 	Hosts []Host
 	// Left is what the ledger has outstanding.
 	Left nemesis.Outstanding
@@ -61,6 +63,12 @@ func Heal(ctx context.Context, r Remains) ([]string, error) {
 	slices.Sort(lines)
 	if err := errors.Join(errs...); err != nil {
 		return lines, err
+	}
+	r.Hosts = slices.DeleteFunc(slices.Clone(r.Hosts), func(h Host) bool {
+		return len(h.Addrs) == 0
+	})
+	if len(r.Hosts) == 0 {
+		return lines, nil
 	}
 	if err := r.reach(ctx); err != nil {
 		return lines, err

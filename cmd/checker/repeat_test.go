@@ -28,6 +28,8 @@ func TestArgsRepeat(t *testing.T) {
 			c.OpTimeout, c.RequestTimeout = 2*time.Hour, 333*time.Millisecond
 			c.CheckTime, c.CheckMemory = time.Nanosecond, 1<<20
 			c.TxnPause = 17 * time.Millisecond
+			c.Cluster, c.Hosts = "ssh", []string{"n1=root@h1:2222", "n2=h2", "n3=10.0.0.3"}
+			c.SSHKeys, c.KnownHosts = []string{"/a key"}, []string{"k1", "k2"}
 			c.Keys, c.OpsPerKey, c.Faults = 11, 13, []string{"partition", "kill"}
 		},
 		"no limit":  func(c *run.Config) { c.Rate = 0 },
@@ -51,7 +53,8 @@ func TestFlagsAreRepeated(t *testing.T) {
 	cmd := &cobra.Command{}
 	f.bind(cmd)
 	c := run.Config{Protocol: "p", Bug: "b", Target: "t", Schedule: "s", Keys: 1, OpsPerKey: 1,
-		BasePort: 1, CheckMemory: 1 << 20, TxnPause: 1}
+		BasePort: 1, CheckMemory: 1 << 20, TxnPause: 1, Hosts: []string{"n1"},
+		NodesFile: "f", SSHKeys: []string{"k"}, KnownHosts: []string{"h"}}
 	args := " " + strings.Join(c.Args(), " ") + " "
 	flags := regexp.MustCompile(`--[a-z-]+`).FindAllString(cmd.Flags().FlagUsages(), -1)
 	if len(flags) < 20 {
@@ -77,6 +80,9 @@ func parse(t *testing.T, args []string) run.Config {
 		t.Fatalf("command %q", args[0])
 	}
 	if err := cmd.ParseFlags(args[1:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.cfg.CountHosts(); err != nil {
 		t.Fatal(err)
 	}
 	f.cfg.Seed, f.cfg.CheckMemory = f.seed, f.memoryMB<<20

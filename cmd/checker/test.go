@@ -45,6 +45,8 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
   checker test --workload register --protocol quorum --faults partition,kill
   checker test --protocol paxos --faults all,clock,disk
   checker test --protocol paxos --bug mp-read-local-leader --time-limit 3m
+  checker test --cluster netns --protocol paxos --faults all
+  checker test --cluster ssh --hosts n1=10.0.0.1,n2=10.0.0.2,n3=10.0.0.3
   checker test --seed 42 --schedule store/latest/schedule.jsonl`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,6 +54,9 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
 				f.seed = freshSeed()
 			}
 			if err := f.cfg.ChooseWorkload(); err != nil {
+				return usage(err)
+			}
+			if err := f.cfg.CountHosts(); err != nil {
 				return usage(err)
 			}
 			f.cfg.Seed = f.seed
@@ -75,8 +80,14 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 	fs.StringVar(&c.Bug, "bug", c.Bug, "planted bug of the reference cluster to switch on")
 	fs.StringVar(&c.Target, "target", c.Target,
 		"program of the reference cluster's nodes (default: found or built)")
-	fs.StringVar(&c.Cluster, "cluster", c.Cluster, "how nodes are run")
-	fs.IntVarP(&c.Nodes, "nodes", "n", c.Nodes, "number of nodes")
+	fs.StringVar(&c.Cluster, "cluster", c.Cluster, "how nodes are run: "+clusterNames())
+	fs.IntVarP(&c.Nodes, "nodes", "n", c.Nodes, "number of nodes, if no hosts are named")
+	fs.StringSliceVar(&c.Hosts, "hosts", nil, "hosts of the nodes: n1=[user@]address[:port],…")
+	fs.StringVar(&c.NodesFile, "nodes-file", "",
+		"file with the hosts, a line each: n1 [user@]address[:port] [key=…] [jump=…] …")
+	fs.StringSliceVar(&c.SSHKeys, "ssh-key", nil, "private keys to log in with (default: the user's)")
+	fs.StringSliceVar(&c.KnownHosts, "known-hosts", nil,
+		"files with the hosts' public keys (default: the user's)")
 	fs.IntVarP(&c.Concurrency, "concurrency", "c", c.Concurrency, "number of clients")
 	fs.DurationVarP(&c.TimeLimit, "time-limit", "t", c.TimeLimit,
 		"how long the workload runs beside the faults")
@@ -102,6 +113,15 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 	fs.Uint64Var(&f.seed, "seed", 0, "decides operations, faults, targets and times (default: fresh)")
 	fs.StringVar(&c.Store, "store", c.Store, "directory of all runs")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log what the checker does")
+}
+
+// clusterNames lists the ways of running nodes.
+func clusterNames() string {
+	var names []string
+	for _, c := range run.Clusters() {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // runTest runs the test and prints its outcome.
