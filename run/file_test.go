@@ -2,11 +2,13 @@ package run
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/models"
 )
 
 // TestReading shows what a person is told of a long file.
@@ -71,5 +73,22 @@ func TestGroupByReads(t *testing.T) {
 	grouped := &history.History{Ops: []history.Operation{{F: "read", Key: "x"}}}
 	if groupByReads(grouped); grouped.Ops[0].F != "read" || grouped.Ops[0].Key != "x" {
 		t.Errorf("%+v", grouped.Ops[0])
+	}
+}
+
+// TestHints: whatever a hint proposes exists.
+func TestHints(t *testing.T) {
+	names, _ := Checkers()
+	for _, m := range models.All() {
+		names = append(names, m.Name)
+	}
+	for _, hint := range hints() {
+		for _, word := range strings.FieldsFunc(hint.flags, func(r rune) bool {
+			return r == ' ' || r == ','
+		}) {
+			if word != "or" && !strings.HasPrefix(word, "--") && !slices.Contains(names, word) {
+				t.Errorf("%s: there is no %s", hint.flags, word)
+			}
+		}
 	}
 }

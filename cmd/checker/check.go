@@ -109,8 +109,12 @@ func checkRun(
 		return usage(fmt.Errorf("check %s: %w", path, errors.Unwrap(err)))
 	}
 	if !info.IsDir() {
-		return usage(fmt.Errorf(
-			"check %s: a history file by itself needs --model or --checker to say what it is of", path))
+		has, err := run.Suggest(path, history.AnyForm)
+		if err != nil {
+			return usage(err)
+		}
+		return usage(fmt.Errorf("check %s: a history file by itself needs --model or --checker to "+
+			"say what it is of; %s", path, has))
 	}
 	dir, err := filepath.EvalSymlinks(path)
 	if err != nil {
