@@ -12,7 +12,7 @@ race:   ## run all tests under the race detector
 lint:   ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; } && go vet ./... && go tool staticcheck ./...
 bench:  ## run the benchmarks of docs/PERFORMANCE.md
-	go test -run '^$$' -bench . -benchmem ./history ./check ./workload ./cluster/... && go run ./bench/throughput
+	go test -run '^$$' -bench . -benchmem ./history ./check ./workload ./cluster/... && go run ./bench/throughput && go run ./bench/txn
 fuzz:   ## fuzz the codecs for a minute each
 	for f in FuzzDecode FuzzEDN FuzzForms FuzzParseValue; do \
 	  go test -run '^$$' -fuzz $$f -fuzztime 1m -fuzzminimizetime 5x ./history || exit 1; done

@@ -27,6 +27,9 @@ type Report struct {
 	Cycles []Cycle
 	// Counts are the strongly connected components in which a class was found.
 	Counts map[Class]int
+	// Components are the strongly connected components with sessions and time, those of
+	// more than one transaction: no cycle is anywhere else.
+	Components [][]Txn
 	// Exhausted says that the budget ended: there may be classes that Cycles lacks.
 	// The lattice is exact all the same, except for what it calls undecided.
 	Exhausted bool
@@ -75,8 +78,14 @@ func (g *Graph) Analyze(o Options) Report {
 	}
 	number := make([]int32, g.n)
 	rest := g.induce(slices.DeleteFunc(allTxns(g.n), func(t Txn) bool { return gone[t] }), number)
-	core := slices.Concat(rest.components(strict)...)
+	a.r.Components = rest.components(strict)
+	core := slices.Concat(a.r.Components...)
 	slices.Sort(core)
+	for _, list := range a.r.Components {
+		for i, t := range list {
+			list[i] = rest.whole[t]
+		}
+	}
 	a.core = rest.induce(core, make([]int32, rest.n))
 	for i, t := range a.core.whole {
 		a.core.whole[i] = rest.whole[t]

@@ -13,15 +13,20 @@ type part struct {
 // between them. The scratch has a number for each transaction of g, all of them 0, and is
 // given back like that.
 func (g *Graph) induce(keep []Txn, number []int32) part {
+	edges := 0
 	for i, t := range keep {
 		number[t] = int32(i) + 1
+		edges += int(g.off[t+1] - g.off[t])
 	}
 	defer func() {
 		for _, t := range keep {
 			number[t] = 0
 		}
 	}()
-	p := part{&Graph{n: len(keep), off: make([]uint32, 1, len(keep)+1)}, keep}
+	p := part{&Graph{
+		n: len(keep), off: make([]uint32, 1, len(keep)+1),
+		to: make([]uint32, 0, edges), cause: make([]uint32, 0, edges),
+	}, keep}
 	for _, t := range keep {
 		for i := g.off[t]; i < g.off[t+1]; i++ {
 			e := g.to[i]

@@ -7,10 +7,23 @@ import (
 
 // sortTimes fills byCall and byReturn.
 func (g *Graph) sortTimes() {
-	if g.byCall == nil {
-		g.byCall = sortedBy(g.call, allTxns(g.n))
-		// By return, those that overlap have to change places, and no others.
-		g.byReturn = sortedBy(g.ret, slices.Clone(g.byCall))
+	if g.byCall != nil {
+		return
+	}
+	g.byCall = sortedBy(g.call, allTxns(g.n))
+	// By return, those that overlap have to change places, and no others. Those that
+	// never return come last.
+	g.byReturn = make([]Txn, 0, g.n)
+	for _, t := range g.byCall {
+		if g.ret[t] != Never {
+			g.byReturn = append(g.byReturn, t)
+		}
+	}
+	sortedBy(g.ret, g.byReturn)
+	for _, t := range g.byCall {
+		if g.ret[t] == Never {
+			g.byReturn = append(g.byReturn, t)
+		}
 	}
 }
 

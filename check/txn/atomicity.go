@@ -63,14 +63,14 @@ func (c *columns) glimpses(i int) []glimpse {
 		return nil
 	}
 	var list []glimpse
-	for at := range op.In.Len() {
-		step, err := history.StepAt(op.Out, at)
-		if err != nil || step.F != history.StepRead {
+	steps, _ := history.ViewSteps(op.Out) // it was good the first time
+	for _, s := range steps {
+		if s.F != history.StepRead {
 			continue
 		}
-		key := c.numbers[op.Key][step.Key]
+		key, _ := c.numbers[op.Key].find(s.Key)
 		order := c.order[c.orderStart[key]:c.orderStart[key+1]]
-		g := glimpse{key: key, length: min(step.Value.Len(), len(order))}
+		g := glimpse{key: key, length: min(s.Value.Len(), len(order))}
 		for ; g.length > 0; g.length-- {
 			row := order[g.length-1]
 			if row == none {

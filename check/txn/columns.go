@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -62,10 +63,14 @@ type columns struct {
 	outcome []outcome
 	// names of the keys by their numbers, numbers by group.
 	names   []keyName
-	numbers map[history.Key]map[history.Key]uint32
-	// others are elements that are no integers.
-	others map[models.Scalar]elem
-	values []models.Scalar
+	numbers map[history.Key]*keyNumbers
+	// group has the numbers of the group that the last operation was in.
+	groupName history.Key
+	group     *keyNumbers
+	// careful says that elements may not stand for themselves, and others are those.
+	careful bool
+	others  map[models.Scalar]elem
+	values  []models.Scalar
 
 	// The rows: after byKey those of one key next to each other, from where starts
 	// say, in the order of the transactions.
@@ -93,31 +98,59 @@ type local struct {
 	txn  uint32
 	of   []localKey // by key
 	used []uint32
+	// denied are earlier lists that a later one contradicts.
+	denied []denied
+}
+
+type denied struct {
+	key  uint32
+	list []elem
 }
 
 // localKey is what a transaction knows of one key.
 type localKey struct {
-	txn uint32 // that used the key last, from 1
 	// list is what it read last, and tail what it appended since then, or ever.
 	list []elem
 	tail []elem
-	read bool
-	// others are earlier lists that the last one contradicts.
-	others [][]elem
+	txn  uint32 // that used the key last, from 1
 	// last append and first read before any append, in rows from 1.
-	last, first int
+	last, first uint32
+	read        bool
 }
 
 func newColumns(ops []history.Operation, keep int) *columns {
+	appends, reads := estimate(ops)
 	c := &columns{
 		ops: ops, outcome: make([]outcome, len(ops)),
-		numbers: make(map[history.Key]map[history.Key]uint32),
+		numbers: make(map[history.Key]*keyNumbers),
 		others:  make(map[models.Scalar]elem),
-		appends: make([]appended, 0, len(ops)), reads: make([]seen, 0, len(ops)),
+		appends: make([]appended, 0, appends), reads: make([]seen, 0, reads),
 	}
 	c.found = newFindings(keep)
 	c.phrase = phrases{c}
 	return c
+}
+
+// estimate returns about how many appends and reads there are, a little more if possible.
+func estimate(ops []history.Operation) (appends, reads int) {
+	const sample = 1024
+	n := 0
+	for i := 0; i < len(ops); i += 1 + len(ops)/sample {
+		n++
+		steps, err := history.ViewSteps(ops[i].In)
+		if err != nil {
+			continue
+		}
+		for j := range steps {
+			if steps[j].F == history.StepRead {
+				reads++
+			} else {
+				appends++
+			}
+		}
+	}
+	scale := func(k int) int { return len(ops)/max(n, 1)*k*17/16 + 64 }
+	return scale(appends), scale(reads)
 }
 
 // operation adds the rows of one operation.
@@ -136,20 +169,25 @@ func (c *columns) operation(i int) error {
 		c.outcome[i] = crashed
 		c.stats.Crashed++
 	}
-	if op.In.Kind() != history.KindList {
-		return fmt.Errorf("value: want a list of [f, key, value], got a %s", op.In.Kind())
+	in, err := history.ViewSteps(op.In)
+	if err != nil {
+		return fmt.Errorf("value: %w", err)
 	}
-	group := c.numbers[op.Key]
-	if group == nil {
-		group = make(map[history.Key]uint32)
-		c.numbers[op.Key] = group
+	out := in // appends have no other result
+	if op.Type == history.OK && !op.Out.IsNil() {
+		if out, err = history.ViewSteps(op.Out); err != nil {
+			return fmt.Errorf("result: %w", err)
+		}
 	}
-	if !op.Out.IsNil() && op.Type == history.OK && op.Out.Len() != op.In.Len() {
+	if len(out) != len(in) {
 		return fmt.Errorf("result: not the steps of the call")
 	}
+	if c.group == nil || c.groupName != op.Key {
+		c.enter(op.Key)
+	}
 	c.local.txn = uint32(i) + 1
-	for at := range op.In.Len() {
-		if err := c.step(i, at, group); err != nil {
+	for at := range in {
+		if err := c.step(i, &in[at], &out[at]); err != nil {
 			return fmt.Errorf("step %d: %w", at, err)
 		}
 	}
@@ -157,33 +195,28 @@ func (c *columns) operation(i int) error {
 	return nil
 }
 
+// enter makes a group that of the operations that follow.
+func (c *columns) enter(name history.Key) {
+	c.groupName, c.group = name, c.numbers[name]
+	if c.group == nil {
+		c.group = &keyNumbers{long: make(map[history.Key]uint32)}
+		c.numbers[name] = c.group
+	}
+}
+
 // step adds the row of one step.
-func (c *columns) step(i, at int, group map[history.Key]uint32) error {
-	op := &c.ops[i]
-	step, err := history.StepAt(op.In, at)
-	if err != nil {
-		return err
+func (c *columns) step(i int, in, out *history.Step) error {
+	if in.F != history.StepRead && in.F != history.StepAppend {
+		return fmt.Errorf("there are only reads and appends, not %q", in.F)
 	}
-	f, name, v := step.F, step.Key, step.Value
-	if f != history.StepRead && f != history.StepAppend {
-		return fmt.Errorf("there are only reads and appends, not %q", f)
+	if in.F != out.F || in.Key != out.Key {
+		return fmt.Errorf("result: not the step of the call")
 	}
-	if op.Type == history.OK && op.Out.Kind() == history.KindList {
-		out, err := history.StepAt(op.Out, at)
-		if err != nil || out.F != f || out.Key != name {
-			return fmt.Errorf("result: not the step of the call")
-		}
-		if f == history.StepRead {
-			v = out.Value
-		}
-	} else if op.Type == history.OK && f == history.StepRead {
-		return fmt.Errorf("result: there is none")
-	}
-	key, known := group[name]
+	key, known := c.group.find(in.Key)
 	if !known {
 		key = uint32(len(c.names))
-		group[name] = key
-		c.names = append(c.names, keyName{op.Key, name})
+		c.group.add(in.Key, key)
+		c.names = append(c.names, keyName{c.groupName, in.Key})
 		c.local.of = append(c.local.of, localKey{})
 	}
 	k := &c.local.of[key]
@@ -192,12 +225,14 @@ func (c *columns) step(i, at int, group map[history.Key]uint32) error {
 		c.local.used = append(c.local.used, key)
 	}
 	switch {
-	case f == history.StepAppend:
-		return c.append(i, key, k, v)
-	case op.Type != history.OK:
+	case in.F == history.StepAppend:
+		return c.append(i, key, k, in.Value)
+	case c.outcome[i] != committed:
 		return nil // nobody knows what it read
+	case c.ops[i].Out.IsNil():
+		return fmt.Errorf("result: there is none")
 	default:
-		return c.read(i, key, k, v)
+		return c.read(i, key, k, out.Value)
 	}
 }
 
@@ -207,11 +242,11 @@ func (c *columns) append(i int, key uint32, k *localKey, v history.Value) error 
 		return err
 	}
 	c.appends = append(c.appends, appended{elem: e, txn: uint32(i), key: key})
-	k.last = len(c.appends)
+	k.last = uint32(len(c.appends))
 	k.tail = append(k.tail, e)
 	early := slices.Contains(k.list, e)
-	for _, list := range k.others {
-		early = early || slices.Contains(list, e)
+	for _, d := range c.local.denied {
+		early = early || d.key == key && slices.Contains(d.list, e)
 	}
 	if early {
 		c.found.add(FutureRead, func() Anomaly { return c.phrase.futureRead(i, key, e) })
@@ -228,12 +263,12 @@ func (c *columns) read(i int, key uint32, k *localKey, v history.Value) error {
 	c.stats.Elements += len(list)
 	if !k.fits(list) {
 		had, tail := k.list, slices.Clone(k.tail)
-		k.others = append(k.others, had)
+		c.local.denied = append(c.local.denied, denied{key, had})
 		c.found.add(Internal, func() Anomaly { return c.phrase.internal(i, key, had, tail, list) })
 	}
 	c.reads = append(c.reads, seen{list: list, txn: uint32(i), key: key})
 	if k.last == 0 && k.first == 0 {
-		k.first = len(c.reads)
+		k.first = uint32(len(c.reads))
 	}
 	k.list, k.tail, k.read = list, k.tail[:0], true
 	return nil
@@ -263,13 +298,20 @@ func (c *columns) finish() {
 			c.reads[k.first-1].update = true
 		}
 	}
-	c.local.used = c.local.used[:0]
+	c.local.used, c.local.denied = c.local.used[:0], c.local.denied[:0]
 }
+
+// errCareful says that there are elements that do not stand for themselves, so that all have
+// to be looked at.
+var errCareful = errors.New("elements that are no plain integers")
 
 // elem returns the number of an element.
 func (c *columns) elem(v history.Value) (elem, error) {
 	if n, ok := v.AsInt(); ok && n >= ownElems {
 		return n, nil
+	}
+	if !c.careful {
+		return 0, errCareful
 	}
 	s, err := models.NewScalar(v)
 	if err != nil {
@@ -292,14 +334,12 @@ func (c *columns) elems(v history.Value) ([]elem, error) {
 	if v.Kind() != history.KindList {
 		return nil, fmt.Errorf("read a %s, not a list", v.Kind())
 	}
-	list, ok := v.AsInts()
-	for _, e := range list {
-		ok = ok && e >= ownElems
-	}
-	if ok {
+	// An integer that would not stand for itself was not appended, unless one has to
+	// be careful, and does no harm.
+	if list, ok := v.AsInts(); ok && !c.careful {
 		return list, nil
 	}
-	list = make([]elem, v.Len())
+	list := make([]elem, v.Len())
 	for i := range list {
 		var err error
 		if list[i], err = c.elem(v.At(i)); err != nil {
@@ -311,7 +351,7 @@ func (c *columns) elems(v history.Value) ([]elem, error) {
 
 // text renders an element.
 func (c *columns) text(e elem) string {
-	if e < ownElems {
+	if e < ownElems && c.careful {
 		return c.values[e-math.MinInt64].String()
 	}
 	return fmt.Sprint(e)

@@ -118,7 +118,7 @@ func compareElle(t *testing.T, r recorded) {
 	}
 }
 
-// explained reports whether a difference to Elle is one of those that docs/CHECKERS.md names.
+// explained reports whether a difference to Elle is one of those that docs/TRANSACTIONS.md names.
 func explained(r recorded, l graph.Level, ours *Report, theirs []string) bool {
 	onlyInternal := slices.Contains(theirs, "internal") && !slices.ContainsFunc(theirs,
 		func(a string) bool { return a != "internal" && a != "empty-transaction-graph" })
@@ -162,12 +162,12 @@ func (r recorded) completionsOnly() bool {
 	return true
 }
 
-// history brings a recorded one into our form: keys are strings, and steps have three parts.
+// history joins a recorded one.
 func (r recorded) history() (*history.History, error) {
 	var events []history.Event
 	open := map[history.Process]bool{}
 	for _, op := range r.Ops {
-		e := history.Event{F: "txn"}
+		e := history.Event{F: "txn", Value: op.Value}
 		if err := json.Unmarshal(op.Process, &e.Process); err != nil {
 			return nil, err
 		}
@@ -176,17 +176,6 @@ func (r recorded) history() (*history.History, error) {
 				e.Type = t
 			}
 		}
-		var steps []history.Step
-		for i := range op.Value.Len() {
-			part := op.Value.At(i)
-			f, _ := part.At(0).AsString()
-			s := history.Step{F: history.F(f), Key: history.Key(strings.Trim(part.At(1).String(), `"`))}
-			if part.Len() > 2 {
-				s.Value = part.At(2)
-			}
-			steps = append(steps, s)
-		}
-		e.Value = history.Steps(steps...)
 		if e.Type != history.Invoke && !open[e.Process] {
 			begin := e // some have completions only
 			begin.Type = history.Invoke
@@ -196,4 +185,28 @@ func (r recorded) history() (*history.History, error) {
 		events = append(events, e)
 	}
 	return history.New(events...)
+}
+
+// TestElleCLI compares with the examples of elle-cli, in $ORDEAL_CORPORA/elle-cli.
+func TestElleCLI(t *testing.T) {
+	root := os.Getenv("ORDEAL_CORPORA")
+	if root == "" {
+		return
+	}
+	for file, want := range map[string]Type{
+		"paper-example.edn": "G-single-item", "paper-example.json": "G-single-item",
+		"list-append-gh-30.edn": "G2-item",
+	} {
+		h, err := history.Load(filepath.Join(root, "elle-cli", "elle", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := ListAppend(t.Context(), h, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Counts[want] == 0 || r.Lattice[graph.Serializable] != graph.Refuted {
+			t.Errorf("%s: %v, want %s", file, r.Counts, want)
+		}
+	}
 }

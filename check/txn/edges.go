@@ -26,24 +26,14 @@ func (c *columns) dependencies() *graph.Graph {
 func (c *columns) times() graph.Times {
 	n := len(c.ops)
 	t := graph.Times{Call: make([]int64, n), Return: make([]int64, n), Session: make([]int32, n)}
-	type session struct {
-		group   string
-		process int64
-	}
-	numbers := make(map[session]int32)
+	sessions := newSessionNumbers()
 	for i := range c.ops {
 		op := &c.ops[i]
 		t.Call[i], t.Return[i] = int64(op.Call), graph.Never
 		if c.outcome[i] == committed {
 			t.Return[i] = max(int64(op.Return), int64(op.Call))
 		}
-		s := session{string(op.Key), int64(op.Process)}
-		number, ok := numbers[s]
-		if !ok {
-			number = int32(len(numbers))
-			numbers[s] = number
-		}
-		t.Session[i] = number
+		t.Session[i] = sessions.number(op.Key, op.Process)
 	}
 	return t
 }

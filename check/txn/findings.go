@@ -35,7 +35,7 @@ func (c *columns) report(g *graph.Graph, found graph.Report) *Report {
 	if c.partial {
 		r.Lattice.Doubt(graph.MonotonicAtomicView)
 	}
-	c.settle(g, &r.Lattice)
+	c.settle(g, found.Components, &r.Lattice)
 	if r.Lattice[graph.MonotonicAtomicView] == graph.Undecided {
 		c.fractures()
 		r.Lattice.Settle(graph.ReadAtomic)

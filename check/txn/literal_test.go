@@ -321,7 +321,7 @@ func TestRefusals(t *testing.T) {
 		want string
 	}{
 		{"another f", history.Operation{F: "read"}, "there is only txn"},
-		{"no steps", history.Operation{F: "txn", In: history.Int(3)}, "want a list"},
+		{"no steps", history.Operation{F: "txn", In: history.Int(3)}, "want a list of [f, key, value]"},
 		{"a strange step", history.Operation{F: "txn", In: history.Ints(3)}, "want [f, key, value]"},
 		{"a write", history.Operation{F: "txn", In: step("w", "x", history.Int(1))}, "not \"w\""},
 		{"without result", read, "there is none"},

@@ -99,47 +99,59 @@ func (c *columns) place(x *index, key uint32) {
 			longest = r.list
 		}
 	}
-	if !c.sound(x, longest) {
+	if !c.fill(x, key, longest) {
 		// One bad list must not make all others look wrong.
+		other := longest
 		for _, r := range c.readsOf(key) {
-			if c.sound(x, r.list) && (len(r.list) > len(longest) || !c.sound(x, longest)) {
-				longest = r.list
+			if c.sound(x, r.list) && (len(r.list) > len(other) || !c.sound(x, other)) {
+				other = r.list
 			}
 		}
+		c.fill(x, key, other)
 	}
-	c.longest[key] = longest
-	for i, e := range longest {
+	for _, row := range c.order[c.orderStart[key]:] {
+		if row != none {
+			c.observe(c.appends[row].txn)
+		}
+	}
+}
+
+// fill makes a list the order of the key's versions, and reports whether all of its elements
+// were appended and none is there twice.
+func (c *columns) fill(x *index, key uint32, list []elem) (sound bool) {
+	for _, row := range c.order[c.orderStart[key]:] {
+		if row != none {
+			c.appends[row].place = 0
+		}
+	}
+	c.order, c.longest[key] = c.order[:c.orderStart[key]], list
+	sound = true
+	for i, e := range list {
 		row := x.row(e)
 		if row != none {
-			a := &c.appends[row]
-			if a.place > 0 {
-				row = none // it is there twice
-			} else {
+			if a := &c.appends[row]; a.place == 0 {
 				a.place = uint32(i) + 1
-				c.observe(a.txn)
+			} else {
+				row = none // it is there twice
 			}
 		}
+		sound = sound && row != none
 		c.order = append(c.order, row)
 	}
+	return sound
 }
 
 // sound reports whether all elements of a list were appended, and none is there twice.
 func (c *columns) sound(x *index, list []elem) bool {
-	twice := false
+	met := make(map[uint32]bool, len(list))
 	for _, e := range list {
-		if x.row(e) == none {
+		row := x.row(e)
+		if row == none || met[row] {
 			return false
 		}
+		met[row] = true
 	}
-	for _, e := range list {
-		a := &c.appends[x.row(e)]
-		twice = twice || a.place > 0
-		a.place = 1
-	}
-	for _, e := range list {
-		c.appends[x.row(e)].place = 0
-	}
-	return !twice
+	return true
 }
 
 // observe notes that something of a transaction was seen.

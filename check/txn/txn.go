@@ -17,6 +17,7 @@ package txn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ordeal-dev/ordeal/check/graph"
@@ -116,16 +117,23 @@ func ListAppend(ctx context.Context, h *history.History, o Options) (*Report, er
 	return r, nil
 }
 
-func (c *columns) listAppend(ctx context.Context, o Options) (*Report, error) {
-	for i := range c.ops {
-		if i&0xffff == 0 && ctx.Err() != nil {
-			return nil, fmt.Errorf("reading transactions: %w", ctx.Err())
-		}
-		if err := c.operation(i); err != nil {
-			op := &c.ops[i]
-			return nil, fmt.Errorf("operation %d (process %d, f %q) does not fit list-append: %w",
-				op.Index, op.Process, op.F, err)
-		}
+// Graph returns the dependencies of list-append transactions, numbered as in h.Ops. Its
+// Order of a level is a certificate that the level holds, as far as no list has something
+// wrong by itself.
+func Graph(ctx context.Context, h *history.History) (*graph.Graph, error) {
+	return newColumns(h.Ops, 1).graph(ctx)
+}
+
+func (c *columns) graph(ctx context.Context) (*graph.Graph, error) {
+	err := c.operations(ctx)
+	if errors.Is(err, errCareful) {
+		keep := c.found.keep
+		*c = *newColumns(c.ops, keep)
+		c.phrase, c.careful = phrases{c}, true
+		err = c.operations(ctx)
+	}
+	if err != nil {
+		return nil, err
 	}
 	c.byKey()
 	if err := c.versions(ctx); err != nil {
@@ -135,6 +143,29 @@ func (c *columns) listAppend(ctx context.Context, o Options) (*Report, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("ordering transactions: %w", ctx.Err())
 	}
+	return g, nil
+}
+
+func (c *columns) listAppend(ctx context.Context, o Options) (*Report, error) {
+	g, err := c.graph(ctx)
+	if err != nil {
+		return nil, err
+	}
 	found := g.Analyze(graph.Options{Budget: o.Budget, Keep: o.Keep})
 	return c.report(g, found), nil
+}
+
+// operations fills the rows.
+func (c *columns) operations(ctx context.Context) error {
+	for i := range c.ops {
+		if i&0xffff == 0 && ctx.Err() != nil {
+			return fmt.Errorf("reading transactions: %w", ctx.Err())
+		}
+		if err := c.operation(i); err != nil {
+			op := &c.ops[i]
+			return fmt.Errorf("operation %d (process %d, f %q) does not fit list-append: %w",
+				op.Index, op.Process, op.F, err)
+		}
+	}
+	return nil
 }
