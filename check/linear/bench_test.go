@@ -13,7 +13,7 @@ import (
 	"github.com/ordeal-dev/ordeal/history"
 )
 
-// sizes are how many operations benchmarks decide: ten million, too, if
+// sizes are how many operations of a register are decided: ten million, too, if
 // BENCH_LARGE is set.
 func sizes() []int {
 	if os.Getenv("BENCH_LARGE") != "" {
@@ -142,18 +142,26 @@ func workload[T any](n int, draw func(rng *rand.Rand, s Span) T, effect func(op 
 	return ops
 }
 
-// benchmark decides a valid history.
+// benchmark decides a valid history of a million operations.
 func benchmark[T any](b *testing.B, draw func(n int) []T, run func(ops []T) Result) {
-	for _, n := range sizes() {
-		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
-			ops := draw(n)
-			measured(b, n, func() {
-				if r := run(ops); r.Answer != Linearizable {
-					b.Fatal(r)
-				}
-			})
-		})
-	}
+	const n = 1_000_000
+	ops := draw(n)
+	measured(b, n, func() {
+		if r := run(ops); r.Answer != Linearizable {
+			b.Fatal(r)
+		}
+	})
+}
+
+// BenchmarkRegisterMonitor decides while the operations happen.
+func BenchmarkRegisterMonitor(b *testing.B) {
+	const n = 1_000_000
+	events := registerEvents(registerHistory(n, 30, 10, true))
+	measured(b, n, func() {
+		if r := monitorRegister(n, events); r.Answer != Linearizable {
+			b.Fatal(r)
+		}
+	})
 }
 
 func BenchmarkCAS(b *testing.B) {

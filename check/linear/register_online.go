@@ -12,7 +12,8 @@ import (
 // had a legal order.
 //
 // A write has to be told before its request is sent, or a read could return it
-// first. A write of unknown outcome just has no return.
+// first. A write of unknown outcome just has no return. A monitor belongs to one
+// goroutine.
 type RegisterMonitor struct {
 	r      *register
 	result Result
@@ -77,16 +78,19 @@ func (m *RegisterMonitor) FailWrite(v Value, now history.Time) {
 
 // CallRead tells that a read is called. The ticket has to be given back.
 func (m *RegisterMonitor) CallRead(now history.Time) ReadTicket {
+	if m.decided() {
+		return 0
+	}
 	m.reads.push(openRead{call: now, open: true})
 	return ReadTicket(m.gone + int64(m.reads.len()) - 1)
 }
 
 // ReturnRead tells that op, the read of the ticket, returned v.
 func (m *RegisterMonitor) ReturnRead(op int, t ReadTicket, v Value, now history.Time) {
-	call := m.reads.at(int(int64(t) - m.gone)).call
 	if m.decided() {
 		return
 	}
+	call := m.reads.at(int(int64(t) - m.gone)).call
 	if c := m.r.returnRead(op, v, call, now); c != nil {
 		m.result = Result{Answer: Violation, Conflict: c}
 		return
@@ -96,6 +100,9 @@ func (m *RegisterMonitor) ReturnRead(op int, t ReadTicket, v Value, now history.
 
 // DropRead tells that the read of the ticket will never return a value.
 func (m *RegisterMonitor) DropRead(t ReadTicket, now history.Time) {
+	if m.decided() {
+		return
+	}
 	m.reads.at(int(int64(t) - m.gone)).open = false
 	for m.reads.len() > 0 && !m.reads.at(0).open {
 		m.reads.pop()
@@ -105,9 +112,6 @@ func (m *RegisterMonitor) DropRead(t ReadTicket, now history.Time) {
 }
 
 func (m *RegisterMonitor) settle(now history.Time) {
-	if m.decided() {
-		return
-	}
 	if m.reads.len() > 0 {
 		now = m.reads.at(0).call
 	}

@@ -42,7 +42,9 @@ type Conflict struct {
 	// gives them; one operation may have two roles. An operation that is not known
 	// any more, which happens to those that watch a test while it runs, is -1.
 	Ops []int
-	// At is the time of the event with which the violation was certain.
+	// At is the time of an event with which the violation was certain: for registers
+	// with unique values and for locks the earliest, otherwise when everything that
+	// the conflict rests on had returned.
 	At history.Time
 }
 
