@@ -19,8 +19,13 @@ type RegisterOp struct {
 // open at a time, as much per operation that returned while the oldest open read
 // was waiting and per unseen write of unknown outcome, and one bit per value.
 func Register(ops []RegisterOp) Result {
-	t := timeline(func(i int) Span { return ops[i].Span })
-	run := registerRun{r: newRegister(), ops: ops, order: t.byCall(len(ops))}
+	run := registerRun{r: newRegister(), ops: ops}
+	for i := 1; i < len(ops); i++ {
+		if ops[i-1].Call > ops[i].Call {
+			run.order = timeline(func(i int) Span { return ops[i].Span }).sorted(len(ops))
+			break
+		}
+	}
 	res := run.all()
 	if res.Answer == Violation {
 		run.complete(res.Conflict)
@@ -95,7 +100,7 @@ func (u *registerRun) answer(called int, next history.Time) *Conflict {
 
 // settleEvery is after how many returns a register forgets what it can: often
 // enough for what it remembers to stay small, and seldom enough to cost little.
-const settleEvery = 64
+const settleEvery = 256
 
 // settle tells the register how far back open reads reach at a time.
 func (u *registerRun) settle(called int, now, next history.Time) {

@@ -10,25 +10,6 @@ import (
 // timeline tells when an operation was open.
 type timeline func(op int) Span
 
-// byCall returns the first n operations by their call; nil if they are sorted.
-func (t timeline) byCall(n int) []int {
-	for i := 1; i < n; i++ {
-		if t(i-1).Call > t(i).Call {
-			return t.sort(t.all(n))
-		}
-	}
-	return nil
-}
-
-// all returns the first n operations.
-func (t timeline) all(n int) []int {
-	ops := make([]int, n)
-	for i := range ops {
-		ops[i] = i
-	}
-	return ops
-}
-
 // sort sorts operations by their call.
 func (t timeline) sort(ops []int) []int {
 	slices.SortStableFunc(ops, func(a, b int) int { return cmp.Compare(t(a).Call, t(b).Call) })
@@ -37,10 +18,11 @@ func (t timeline) sort(ops []int) []int {
 
 // sorted returns the first n operations by their call.
 func (t timeline) sorted(n int) []int {
-	if ops := t.byCall(n); ops != nil {
-		return ops
+	ops := make([]int, n)
+	for i := range ops {
+		ops[i] = i
 	}
-	return t.all(n)
+	return t.sort(ops)
 }
 
 // flatten makes an order of groups where each comes after the one before.
