@@ -21,7 +21,8 @@ func Command(in io.Reader, out io.Writer) *cobra.Command {
 		Args:   cobra.NoArgs,
 		RunE:   needSubcommand,
 	}
-	cmd.AddCommand(queueCommand(in, out), probeCommand(out))
+	cmd.AddCommand(queueCommand(in, out), probeCommand(out), fileCommand(out), diskCommand(out),
+		processCommand(out), cpuCommand(out), undoCommand(out))
 	return cmd
 }
 

@@ -25,6 +25,16 @@
 //	checker agent probe run    (as start, in the foreground)
 //	checker agent probe --from n1 --to n2=10.0.0.2:7071,… [--nonce N] [--timeout 500ms]
 //
+//	checker agent file flip     --record R --path F [--place 0.5 | --offset N] [--bit 3]
+//	checker agent file truncate --record R --path F --cut BYTES
+//	checker agent file snapshot --path F [--path G …] --to DIR
+//	checker agent file restore  --record R --from DIR
+//	checker agent disk fill     --record R --dir D [--leave BYTES] [--most BYTES]
+//	checker agent cpu limit     --record R (--marker M | --pid P,…) --percent 10
+//	checker agent cpu status    --record R
+//	checker agent undo          --record R                any of these
+//	checker agent process find  --marker M [--environment]
+//
 // # A daemon's life
 //
 // Start returns once the daemon works (its queue is bound, its port open), detached
@@ -91,4 +101,19 @@
 // not counted, and not held: a fault must not prove itself by the probe that looks for
 // it. Compare QueueStats.Received with the counter of the iptables rule to see whether
 // packets went past the agent.
+//
+// # Injuries
+//
+// What is done to files, disks and processes is written into a record R, synced, before
+// it is done; what undoing takes of a file's content is in R.aside. A repeated call with
+// the same arguments finishes what the first one began, and with others is refused. Undo
+// takes it back, and with no record has nothing to do. It leaves alone what the system
+// has made its own in the meantime (the file was replaced, the byte written anew, the
+// system went on from the restored files) and says so. Nobody should write to files
+// while they are damaged or put back: the controller stops the node before.
+//
+// A volume with more free space than --most (1 GiB) is not filled: it is likely the
+// machine's own. Processes are found by a marker at the end of a word of their command
+// line; who asks, and the shells that it was started by, carry the marker, too, and are
+// left out.
 package agent

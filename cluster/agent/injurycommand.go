@@ -1,0 +1,178 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+// recordFlag adds --record, the file that undoing is written down in.
+func recordFlag(cmd *cobra.Command) *string {
+	path := cmd.Flags().String("record", "", "file for what undoing takes, absolute")
+	_ = cmd.MarkFlagRequired("record")
+	return path
+}
+
+// inflicting is a command that does an injury and prints what was recorded.
+func inflicting(use, short string, out io.Writer, add func(*cobra.Command) injury) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: noArgs}
+	in := add(cmd)
+	path := recordFlag(cmd)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if x, ok := in.(*limitCPU); ok {
+			x.Name = *path
+		}
+		if err := inflict(*path, in); err != nil {
+			return err
+		}
+		return print(out, in)
+	}
+	return cmd
+}
+
+func undoCommand(out io.Writer) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "undo", Short: "Take back what a record says", Args: noArgs,
+	}
+	path := recordFlag(cmd)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		u, err := Undo(*path)
+		if err != nil {
+			return err
+		}
+		return print(out, u)
+	}
+	return cmd
+}
+
+func fileCommand(out io.Writer) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "file", Short: "Damage files", Args: noArgs, RunE: needSubcommand,
+	}
+	target := func(cmd *cobra.Command, path *string) {
+		cmd.Flags().StringVar(path, "path", "", "the file")
+		_ = cmd.MarkFlagRequired("path")
+	}
+	cmd.AddCommand(
+		inflicting("flip", "Flip a bit", out, func(cmd *cobra.Command) injury {
+			x := &flipBit{}
+			target(cmd, &x.Path)
+			cmd.Flags().Float64Var(&x.Place, "place", 0, "where, from 0 to less than 1")
+			cmd.Flags().Int64Var(&x.Offset, "offset", -1, "which byte, instead of place")
+			cmd.Flags().IntVar(&x.Bit, "bit", 0, "which of its bits, 0 to 7")
+			return x
+		}),
+		inflicting("truncate", "Cut the end off", out, func(cmd *cobra.Command) injury {
+			x := &truncate{}
+			target(cmd, &x.Path)
+			cmd.Flags().Int64Var(&x.Cut, "cut", 0, "how many bytes")
+			return x
+		}),
+		snapshotCommand(out),
+		inflicting("restore", "Put a snapshot in place", out, func(cmd *cobra.Command) injury {
+			x := &restore{}
+			cmd.Flags().StringVar(&x.From, "from", "", "the snapshot's directory")
+			_ = cmd.MarkFlagRequired("from")
+			return x
+		}),
+	)
+	return cmd
+}
+
+func snapshotCommand(out io.Writer) *cobra.Command {
+	var paths []string
+	var to string
+	cmd := &cobra.Command{
+		Use: "snapshot", Short: "Copy files and directories, to be restored later", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			for _, p := range append(paths, to) {
+				if !filepath.IsAbs(p) {
+					return fmt.Errorf("%w: path %q is not absolute", ErrUsage, p)
+				}
+			}
+			if err := snapshot(paths, to); err != nil {
+				return err
+			}
+			return print(out, map[string]any{"to": to, "paths": paths})
+		},
+	}
+	cmd.Flags().StringArrayVar(&paths, "path", nil, "a file or directory; any number of times")
+	cmd.Flags().StringVar(&to, "to", "", "a new directory for the copies")
+	_ = cmd.MarkFlagRequired("path")
+	_ = cmd.MarkFlagRequired("to")
+	return cmd
+}
+
+func diskCommand(out io.Writer) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "disk", Short: "Fill filesystems", Args: noArgs, RunE: needSubcommand,
+	}
+	cmd.AddCommand(inflicting("fill", "Fill a filesystem", out, func(cmd *cobra.Command) injury {
+		x := &fillDisk{}
+		cmd.Flags().StringVar(&x.Dir, "dir", "", "a directory of the filesystem")
+		cmd.Flags().Int64Var(&x.Leave, "leave", 0, "bytes to leave free")
+		cmd.Flags().Int64Var(&x.Most, "most", 1<<30, "refuse to take more bytes than this")
+		_ = cmd.MarkFlagRequired("dir")
+		return x
+	}))
+	return cmd
+}
+
+func processCommand(out io.Writer) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "process", Short: "Look at processes", Args: noArgs, RunE: needSubcommand,
+	}
+	var marker string
+	var environment bool
+	find := &cobra.Command{
+		Use: "find", Short: "Print the processes that carry a marker", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			all, err := procFS("/proc").find(marker, environment)
+			if err != nil {
+				return err
+			}
+			return print(out, all)
+		},
+	}
+	find.Flags().StringVar(&marker, "marker", "", "end of a word of their command line")
+	find.Flags().BoolVar(&environment, "environment", false, "look at variables, too")
+	_ = find.MarkFlagRequired("marker")
+	cmd.AddCommand(find)
+	return cmd
+}
+
+func cpuCommand(out io.Writer) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "cpu", Short: "Limit CPU time", Args: noArgs, RunE: needSubcommand,
+	}
+	status := &cobra.Command{Use: "status", Short: "Print what the limit has done", Args: noArgs}
+	path := recordFlag(status)
+	status.RunE = func(*cobra.Command, []string) error {
+		r, err := readRecord(*path)
+		if err != nil {
+			return err
+		}
+		var x limitCPU
+		if err := json.Unmarshal(r.Injury, &x); err != nil || r.Kind != x.kind() {
+			return fmt.Errorf("%s is not the record of a CPU limit: %w", *path, os.ErrInvalid)
+		}
+		s, err := x.status()
+		if err != nil {
+			return err
+		}
+		return print(out, s)
+	}
+	cmd.AddCommand(status, inflicting("limit", "Give processes a part of one CPU", out,
+		func(cmd *cobra.Command) injury {
+			x := &limitCPU{Proc: "/proc"}
+			cmd.Flags().StringVar(&x.Marker, "marker", "", "processes that carry it")
+			cmd.Flags().IntSliceVar(&x.PIDs, "pid", nil, "processes, instead of a marker")
+			cmd.Flags().IntVar(&x.Percent, "percent", 10, "of one CPU, for all together")
+			return x
+		}))
+	return cmd
+}
