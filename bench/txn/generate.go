@@ -19,6 +19,8 @@ type plan struct {
 	keys, appends int
 	// crashed is the share of transactions without answer, half of which took effect.
 	crashed float64
+	// stale is the share of reads that miss the end of a list.
+	stale float64
 	// plant is how many times the anomaly is planted, at places spread evenly.
 	plant   int
 	anomaly string
@@ -134,7 +136,11 @@ func (g *generator) run(steps []history.Step, crashed, without bool) {
 			in[i].Value, out[i].Value = history.Int(v), history.Int(v)
 			continue
 		}
-		out[i].Value = history.Ints(slices.Concat(l.elems, own[l])...)
+		seen := l.elems
+		if g.p.stale > 0 && g.r.Float64() < g.p.stale {
+			seen = seen[:len(seen)-g.r.IntN(min(len(seen), 3)+1)]
+		}
+		out[i].Value = history.Ints(slices.Concat(seen, own[l])...)
 	}
 	if !without {
 		for l, elems := range own {

@@ -41,6 +41,7 @@ func measure(args []string, out io.Writer) error {
 	flags.IntVar(&p.keys, "keys", 10, "keys in use at a time")
 	flags.IntVar(&p.appends, "appends", 32, "appends to a key")
 	flags.Float64Var(&p.crashed, "crashed", 0.01, "share of transactions without answer")
+	flags.Float64Var(&p.stale, "stale", 0, "share of reads that miss the end of a list")
 	flags.StringVar(&p.anomaly, "anomaly", none, "one of "+strings.Join(anomalies(), ", "))
 	flags.IntVar(&p.plant, "plant", 0, "how many times it is planted")
 	flags.Uint64Var(&p.seed, "seed", 1, "seed of the choices")

@@ -96,6 +96,7 @@ func (g *Graph) Analyze(o Options) Report {
 		a.family(by)
 	}
 	a.causal()
+	a.witnesses()
 	slices.SortStableFunc(a.r.Cycles, func(x, y Cycle) int {
 		return cmp.Or(cmp.Compare(x.Class.By, y.Class.By), cmp.Compare(x.Class.Base, y.Class.Base),
 			cmp.Compare(len(x.Edges), len(y.Edges)))
@@ -206,11 +207,39 @@ func (a *analysis) causal() {
 	switch {
 	case a.r.Counts[Class{GSingle, WW}] > 0:
 		l.Refute(Causal)
-	case a.unsure:
-		l.Doubt(Causal)
+	case a.unsure && l[ReadCommitted] == Holds:
+		a.reach()
 	}
 	if l[Causal] != Holds && l[ReadCommitted] == Holds {
 		l.Doubt(MonotonicAtomicView)
+	}
+}
+
+// reach decides Causal where no cycle was found in time.
+func (a *analysis) reach() {
+	e, decided := a.core.reaches()
+	switch {
+	case !decided:
+		a.r.Lattice.Doubt(Causal)
+	case e != nil:
+		s := newSearch(a.core, 1<<62)
+		c := Class{GSingle, WW}
+		tail, _ := s.path(c, e.To, e.From, 1<<30)
+		a.keep(c, allTxns(a.core.n), append([]Edge{*e}, tail...))
+		a.r.Lattice.Refute(Causal)
+	}
+}
+
+// witnesses finds some cycle for each level that is refuted, but of which the search did not
+// come to one.
+func (a *analysis) witnesses() {
+	for _, l := range a.r.Lattice.Weakest() {
+		shown := slices.ContainsFunc(a.r.Cycles, func(c Cycle) bool { return c.Breaks(l) })
+		if _, ok := l.rules(); !ok || shown {
+			continue
+		}
+		cycle := a.core.witness(l)
+		a.keep(ClassOf(cycle), allTxns(a.core.n), cycle)
 	}
 }
 

@@ -291,6 +291,38 @@ func checkLevels(t *testing.T, report Report, want map[Class]int, edges []Edge) 
 	}
 }
 
+// TestWithoutBudget: whatever the budget, the levels are the same, and every refuted one has a
+// cycle that breaks it.
+func TestWithoutBudget(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	reached, witnessed := 0, 0
+	for range rounds(t, 3000) {
+		g, edges := random(r, 3+r.IntN(8))
+		full, poor := g.Analyze(Options{}), g.Analyze(Options{Budget: 1 + r.IntN(20)})
+		if full.Lattice != poor.Lattice {
+			t.Fatalf("with budget %v, without %v: %v", full.Lattice, poor.Lattice, edges)
+		}
+		for _, c := range poor.Cycles {
+			checkCycle(t, c, edges)
+		}
+		for _, l := range poor.Lattice.Refuted() {
+			if l == ReadAtomic || l == MonotonicAtomicView {
+				continue
+			}
+			if _, ok := poor.Shortest(l); !ok {
+				t.Fatalf("%s is refuted without a cycle, has %v: %v", l, poor.Cycles, edges)
+			}
+		}
+		if poor.Exhausted {
+			witnessed += len(poor.Cycles)
+			reached += poor.Counts[Class{GSingle, WW}]
+		}
+	}
+	if witnessed < 100 || reached < 10 {
+		t.Errorf("only %d cycles without a budget, %d with one rw", witnessed, reached)
+	}
+}
+
 // TestLattice looks at what follows from what.
 func TestLattice(t *testing.T) {
 	var l Lattice
