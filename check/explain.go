@@ -30,7 +30,7 @@ func (l *linearizable) explainAll(
 		}
 	}
 	slices.SortStableFunc(bad, func(a, b *object) int { return len(a.all) - len(b.all) })
-	bad = bad[:min(len(bad), l.o.Counterexamples)]
+	bad = bad[:max(0, min(len(bad), l.o.Counterexamples))]
 	cxs := make([]Counterexample, 0, len(bad))
 	for _, o := range bad {
 		share := l.o.Explain / time.Duration(len(bad))

@@ -42,7 +42,7 @@ type Options struct {
 	// Explain bounds the time for reducing the counterexamples, all together.
 	// Default: 10 seconds.
 	Explain time.Duration
-	// Counterexamples is how many keys are explained. Default: 3.
+	// Counterexamples is how many keys are explained. Default: 3; negative: none.
 	Counterexamples int
 	// PageSize is the largest size of an interactive page in bytes. Default:
 	// 1 MB.
