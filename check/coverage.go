@@ -30,7 +30,7 @@ func (l *linearizable) algorithms(objects []*object) []Algorithm {
 		}
 		a := at(o.finding.engine)
 		a.Keys++
-		a.Operations += len(o.all)
+		a.Operations += o.size
 		if o.certified {
 			a.Certified++
 		}
@@ -43,8 +43,8 @@ func power(objects []*object, algorithms []Algorithm) []Measure {
 	var operations, constrained, observations, written, most, unknown, certified int
 	sizes := make([]int64, 0, len(objects))
 	for _, o := range objects {
-		operations += len(o.all)
-		sizes = append(sizes, int64(len(o.all)))
+		operations += o.size
+		sizes = append(sizes, int64(o.size))
 		if o.observations > 0 {
 			constrained++
 		}

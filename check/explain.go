@@ -19,7 +19,7 @@ import (
 // explainAll makes counterexamples of the first illegal objects, the smallest key
 // first.
 func (l *linearizable) explainAll(
-	ctx context.Context, p *planner, objects []*object,
+	ctx context.Context, p *planner, h *history.History, objects []*object,
 ) []Counterexample {
 	ctx, cancel := context.WithTimeout(ctx, l.o.Explain)
 	defer cancel()
@@ -29,8 +29,11 @@ func (l *linearizable) explainAll(
 			bad = append(bad, o)
 		}
 	}
-	slices.SortStableFunc(bad, func(a, b *object) int { return len(a.all) - len(b.all) })
+	slices.SortStableFunc(bad, func(a, b *object) int { return a.size - b.size })
 	bad = bad[:max(0, min(len(bad), l.o.Counterexamples))]
+	if err := l.complete(h, bad...); err != nil {
+		return nil // they fitted when they were judged
+	}
 	cxs := make([]Counterexample, 0, len(bad))
 	for _, o := range bad {
 		share := l.o.Explain / time.Duration(len(bad))
@@ -52,7 +55,11 @@ func (l *linearizable) explain(
 	// Half of the time for reducing.
 	m := &minimizer{planner: p, spec: l.spec}
 	half, cancel := context.WithTimeout(ctx, share/2)
-	part, minimal := m.reduce(half, o.all, o.finding)
+	f := o.finding
+	if f.direct {
+		f = p.exactly(o.all) // the same in terms of items
+	}
+	part, minimal := m.reduce(half, o.all, f)
 	culprit := -1
 	if end, found := m.firstViolation(half, part, nil); found {
 		culprit = culpritAt(part, end)

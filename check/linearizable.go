@@ -145,8 +145,10 @@ type UndecidedKey struct {
 // object is one key during a check.
 type object struct {
 	key history.Key
-	// all are the operations that count.
-	all []item
+	// all are the operations that count, size how many there are. An object that was
+	// decided without a look at items has none yet; see itemize.
+	all  []item
+	size int
 	// failed are those of which it is certain that they changed nothing, and which
 	// tell nothing.
 	failed []*history.Operation
@@ -164,10 +166,7 @@ type object struct {
 // Check implements Checker.
 func (l *linearizable) Check(ctx context.Context, h *history.History) Result {
 	r := Result{Name: linearizableName}
-	objects, err := l.objects(h)
-	if err == nil {
-		err = ValidateEngine(l.o.Engine)
-	}
+	objects, err := l.begin(h)
 	if err != nil {
 		r.Verdict, r.Reason = Unknown, err.Error()
 		return r
@@ -178,14 +177,14 @@ func (l *linearizable) Check(ctx context.Context, h *history.History) Result {
 	deciding, cancel := context.WithTimeout(ctx, l.o.Timeout)
 	l.decideAll(deciding, p, objects)
 	cancel()
-	wrong := l.certify(ctx, p, objects)
+	wrong := l.certify(ctx, p, h, objects)
 	l.judge(&r, objects, ctx.Err() != nil)
 	if wrong != nil && r.Verdict == Valid {
 		r.Verdict = Unknown
 		r.Reason = fmt.Sprintf("a defect of the checker itself: %v", wrong)
 	}
 	if r.Verdict == Invalid {
-		l.explained(ctx, p, objects, &r)
+		l.explained(ctx, p, h, objects, &r)
 		if len(r.Counterexamples) > 0 {
 			r.Reason += ". " + r.Counterexamples[0].Why
 		}
@@ -193,73 +192,138 @@ func (l *linearizable) Check(ctx context.Context, h *history.History) Result {
 	return r
 }
 
+// begin splits the history by key. What is simple is decided at once, everything else
+// gets its items.
+func (l *linearizable) begin(h *history.History) ([]*object, error) {
+	if err := ValidateEngine(l.o.Engine); err != nil {
+		return nil, err
+	}
+	objects := l.direct(h)
+	if objects == nil {
+		return l.objects(h)
+	}
+	var left []*object
+	for _, o := range objects {
+		if o.finding.answer == undecided {
+			left = append(left, o)
+		}
+	}
+	if err := l.complete(h, left...); err != nil {
+		return nil, err
+	}
+	for _, o := range left {
+		o.prepare()
+	}
+	return byEase(objects), nil
+}
+
 // explained adds the counterexamples. A defect in making them must not take the
 // verdict away.
 func (l *linearizable) explained(
-	ctx context.Context, p *planner, objects []*object, r *Result,
+	ctx context.Context, p *planner, h *history.History, objects []*object, r *Result,
 ) {
 	defer func() {
 		if v := recover(); v != nil {
 			r.Reason += fmt.Sprintf(" (explaining it panicked: %v)", v)
 		}
 	}()
-	r.Counterexamples = l.explainAll(ctx, p, objects)
+	r.Counterexamples = l.explainAll(ctx, p, h, objects)
 }
 
 // objects splits the history by key. The error names the first operation that
 // does not fit the model.
 func (l *linearizable) objects(h *history.History) ([]*object, error) {
-	byKey := make(map[history.Key]*object)
 	var objects []*object
+	byKey := make(map[history.Key]*object)
 	for i := range h.Ops {
-		op := &h.Ops[i]
-		p, err := l.spec.Parse(*op)
-		if err == nil && op.Return < op.Call {
-			err = fmt.Errorf("it returned at %s but was called at %s",
-				seconds(op.Return), seconds(op.Call))
-		}
+		o, err := l.itemize(&h.Ops[i], byKey)
 		if err != nil {
-			return nil, fmt.Errorf("operation %d (process %d, f %q) does not fit model %s: %w",
-				op.Index, op.Process, op.F, l.spec.Name, err)
+			return nil, err
 		}
-		f := &p.Facts
-		failed := op.Type == history.Fail && (f.Ignored || f.Refusal && !l.o.Refusals)
-		if !failed && (f.Ignored || f.Pure && op.Type == history.Info) {
-			continue
-		}
-		key := l.spec.Key(*op)
-		o := byKey[key]
-		if o == nil {
-			o = &object{key: key}
-			byKey[key] = o
+		if o != nil {
 			objects = append(objects, o)
 		}
-		if failed {
-			o.failed = append(o.failed, op)
-			continue
-		}
-		it := item{op: op, p: p, call: op.Call, ret: op.Return}
-		if op.Type == history.Info {
-			it.ret = history.Never
-		}
-		o.all = append(o.all, it)
 	}
-	objects = slices.DeleteFunc(objects, func(o *object) bool { return len(o.all) == 0 })
 	for _, o := range objects {
 		o.prepare()
 	}
-	// Easy keys first: what makes a key hard is, in this order, operations that
-	// never ended, concurrency and length.
+	return byEase(objects), nil
+}
+
+// byEase sorts the objects that have operations, easy ones first: what makes a key hard
+// is, in this order, operations that never ended, concurrency and length.
+func byEase(objects []*object) []*object {
+	objects = slices.DeleteFunc(objects, func(o *object) bool { return o.size == 0 })
 	slices.SortStableFunc(objects, func(a, b *object) int {
 		return cmp.Or(
 			cmp.Compare(a.unknown, b.unknown),
 			cmp.Compare(a.concurrency, b.concurrency),
-			cmp.Compare(len(a.all), len(b.all)))
+			cmp.Compare(a.size, b.size))
 	})
-	return objects, nil
+	return objects
+}
+
+// itemize adds an operation to the object that it is of, and returns that if it is a
+// new one.
+func (l *linearizable) itemize(
+	op *history.Operation, byKey map[history.Key]*object,
+) (fresh *object, err error) {
+	p, err := l.spec.Parse(*op)
+	if err == nil && op.Return < op.Call {
+		err = fmt.Errorf("it returned at %s but was called at %s",
+			seconds(op.Return), seconds(op.Call))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("operation %d (process %d, f %q) does not fit model %s: %w",
+			op.Index, op.Process, op.F, l.spec.Name, err)
+	}
+	f := &p.Facts
+	failed := op.Type == history.Fail && (f.Ignored || f.Refusal && !l.o.Refusals)
+	if !failed && (f.Ignored || f.Pure && op.Type == history.Info) {
+		return nil, nil
+	}
+	key := l.spec.Key(*op)
+	o := byKey[key]
+	if o == nil {
+		o = &object{key: key}
+		byKey[key], fresh = o, o
+	}
+	if failed {
+		o.failed = append(o.failed, op)
+		return fresh, nil
+	}
+	it := item{op: op, p: p, call: op.Call, ret: op.Return}
+	if op.Type == history.Info {
+		it.ret = history.Never
+	}
+	o.all = append(o.all, it)
+	return fresh, nil
+}
+
+// complete gives an object of a history its items, if it has none yet.
+func (l *linearizable) complete(h *history.History, objects ...*object) error {
+	byKey := make(map[history.Key]*object)
+	for _, o := range objects {
+		if o.all == nil {
+			byKey[o.key] = o
+		}
+	}
+	for i := range h.Ops {
+		if len(byKey) == 0 {
+			return nil
+		}
+		if byKey[h.Ops[i].Key] == nil {
+			continue
+		}
+		if _, err := l.itemize(&h.Ops[i], byKey); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o *object) prepare() {
+	o.size = len(o.all)
 	o.concurrency = concurrency(o.all)
 	makes := make(map[models.Token]bool)
 	for i := range o.all {
@@ -287,22 +351,19 @@ func (o *object) prepare() {
 
 // concurrency returns the greatest number of operations open at one time.
 func concurrency(items []item) int {
-	type edge struct {
-		at    history.Time
-		delta int
-	}
-	edges := make([]edge, 0, 2*len(items))
+	calls := make([]history.Time, len(items))
+	returns := make([]history.Time, len(items))
 	for i := range items {
-		edges = append(edges, edge{at: items[i].call, delta: 1}, edge{at: items[i].ret, delta: -1})
+		calls[i], returns[i] = items[i].call, items[i].ret
 	}
-	slices.SortFunc(edges, func(a, b edge) int {
-		// intervals are closed: a call comes before a return at the same time
-		return cmp.Or(cmp.Compare(a.at, b.at), -cmp.Compare(a.delta, b.delta))
-	})
-	open, most := 0, 0
-	for _, e := range edges {
-		open += e.delta
-		most = max(most, open)
+	slices.Sort(calls)
+	slices.Sort(returns)
+	ended, most := 0, 0
+	for i, at := range calls {
+		for returns[ended] < at { // one at the same time is open still
+			ended++
+		}
+		most = max(most, i+1-ended)
 	}
 	return most
 }
@@ -320,7 +381,13 @@ func (l *linearizable) planner(g *guard) *planner {
 // turn.
 func (l *linearizable) decideAll(ctx context.Context, p *planner, objects []*object) {
 	turn := min(time.Second, l.o.Timeout/8)
-	for left := objects; len(left) > 0 && ctx.Err() == nil; turn *= 4 {
+	left := slices.DeleteFunc(slices.Clone(objects), func(o *object) bool {
+		return o.finding.answer != undecided
+	})
+	for ; len(left) > 0 && ctx.Err() == nil; turn *= 4 {
+		if len(left) <= l.o.Workers {
+			turn = l.o.Timeout // nobody waits
+		}
 		l.round(ctx, p, left, turn)
 		var again []*object
 		for _, o := range left {
@@ -344,7 +411,7 @@ func (l *linearizable) round(
 		wg.Go(crash.Guard(func() {
 			for o := range next {
 				limited, cancel := context.WithTimeout(ctx, turn)
-				o.finding = p.decide(limited, o.all, len(o.all) <= l.o.Certify)
+				o.finding = p.decide(limited, o.all, o.size <= l.o.Certify)
 				cancel()
 			}
 		}))
@@ -358,17 +425,32 @@ func (l *linearizable) round(
 
 // certify replays the orders of the smallest legal keys. The error is that of a key
 // whose order is none.
-func (l *linearizable) certify(ctx context.Context, p *planner, objects []*object) error {
+func (l *linearizable) certify(
+	ctx context.Context, p *planner, h *history.History, objects []*object,
+) error {
+	if l.o.Engine == enginePorcupine {
+		return nil // it tells no order
+	}
 	bySize := slices.Clone(objects)
 	slices.SortStableFunc(bySize, func(a, b *object) int {
-		return cmp.Compare(len(a.all), len(b.all))
+		return cmp.Compare(a.size, b.size)
 	})
+	var chosen []*object
 	left := l.o.Certify
 	for _, o := range bySize {
-		if o.finding.answer != legal || l.o.Engine == enginePorcupine {
+		if o.finding.answer != legal {
 			continue
 		}
-		if left -= len(o.all); left < 0 || ctx.Err() != nil {
+		if left -= o.size; left < 0 {
+			break
+		}
+		chosen = append(chosen, o)
+	}
+	if err := l.complete(h, chosen...); err != nil {
+		return err
+	}
+	for _, o := range chosen {
+		if ctx.Err() != nil {
 			break
 		}
 		var err error
@@ -421,7 +503,7 @@ func invalidKeys(d *LinearizableDetails) string {
 
 func (o *object) report() UndecidedKey {
 	u := UndecidedKey{
-		Key: o.key, Operations: len(o.all), Unknown: o.unknown,
+		Key: o.key, Operations: o.size, Unknown: o.unknown,
 		Concurrency: o.concurrency, Explored: o.finding.explored,
 	}
 	switch o.finding.cause {
@@ -463,7 +545,7 @@ func (l *linearizable) undecidedReason(d *LinearizableDetails, stopped bool) str
 func vacuous(objects []*object, model string) (Verdict, string) {
 	changes, observations, operations := 0, 0, 0
 	for _, o := range objects {
-		operations += len(o.all)
+		operations += o.size
 		changes += o.changes
 		observations += o.observations
 	}

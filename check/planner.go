@@ -60,6 +60,8 @@ type finding struct {
 	// used.
 	engine string
 	passed []passedOver
+	// direct is true when it was decided without items.
+	direct bool
 	// conflict is that of an exact engine.
 	conflict *linear.Conflict
 	// order is a legal order, if one was asked for and there is one; later finds one,

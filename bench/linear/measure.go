@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/metrics"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+)
+
+// figure is one measurement.
+type figure struct {
+	Verdict check.Verdict
+	Reason  string
+	// CPU is in seconds, Bytes how much the heap grew.
+	CPU   float64
+	Bytes uint64
+	// By is what decided.
+	By string
+}
+
+// measure decides one generated history.
+func measure(ctx context.Context, s shape, engine string, l limits) (figure, error) {
+	h, err := generate(s, 1)
+	if err != nil {
+		return figure{}, err
+	}
+	o := check.Options{
+		Engine: engine, KeepUnknown: true, Timeout: l.Time, Memory: uint64(l.Memory),
+		Refusals: true, Counterexamples: -1, Certify: -1,
+	}
+	c := check.Linearizable(s.Model, o)
+	runtime.GC()
+	base := heap()
+	peak := make(chan uint64)
+	stop := make(chan struct{})
+	go watch(stop, peak)
+	before, err := spent()
+	if err != nil {
+		return figure{}, err
+	}
+	r := c.Check(ctx, h)
+	after, err := spent()
+	if err != nil {
+		return figure{}, err
+	}
+	last := heap()
+	close(stop)
+	f := figure{
+		Verdict: r.Verdict, Reason: r.Reason, CPU: (after - before).Seconds(),
+		Bytes: max(last, <-peak),
+	}
+	f.Bytes -= min(f.Bytes, base)
+	if d, ok := r.Details.(check.LinearizableDetails); ok {
+		for _, a := range d.Algorithms {
+			if a.Keys > 0 {
+				f.By = a.Name
+			}
+		}
+	}
+	runtime.KeepAlive(h)
+	return f, nil
+}
+
+// watch remembers the size of the heap when it was largest.
+func watch(stop <-chan struct{}, peak chan<- uint64) {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	most := uint64(0)
+	for {
+		select {
+		case <-tick.C:
+			most = max(most, heap())
+		case <-stop:
+			peak <- most
+			return
+		}
+	}
+}
+
+func heap() uint64 {
+	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
+}
+
+// spent is the CPU time of this process.
+func spent() (time.Duration, error) {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0, fmt.Errorf("CPU time: %w", err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
+}
+
+func describe(out io.Writer, l limits) error {
+	_, err := fmt.Fprintf(out, "%s, %s/%s, %d cores, limits %v of time and %d MiB of memory\n\n"+
+		"| model | keys | clients | operations | crashed | history | Porcupine | ours | ratio | by |\n"+
+		"|---|---|---|---|---|---|---|---|---|---|\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), l.Time, l.Memory>>20)
+	return err
+}
+
+// row prints one line.
+func row(out io.Writer, s shape, theirs, ours figure, l limits) error {
+	if theirs.Verdict != check.Unknown && theirs.Verdict != ours.Verdict {
+		return fmt.Errorf("%s: Porcupine says %s, we say %s: %s", s, theirs.Verdict, ours.Verdict,
+			ours.Reason)
+	}
+	ratio := theirs.CPU / max(ours.CPU, 1e-6)
+	times := fmt.Sprintf("%.3g", ratio)
+	if theirs.Verdict == check.Unknown {
+		times = "> " + times
+	}
+	if ours.Verdict == check.Unknown {
+		times = "–"
+	}
+	_, err := fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %s | %s | %s | %s | %s |\n",
+		s.Model, s.Keys, s.Clients, s.Ops, s.Crashed, s.kind(), theirs.show(), ours.show(), times,
+		ours.By)
+	return err
+}
+
+// show renders time and memory, or at which limit it gave up.
+func (f figure) show() string {
+	took := fmt.Sprintf("%.3g s, %.3g MB", f.CPU, float64(f.Bytes)/1e6)
+	switch {
+	case f.Verdict != check.Unknown:
+		return took
+	case strings.Contains(f.Reason, "memory"):
+		return "out of memory (" + took + ")"
+	default:
+		return "no answer (" + took + ")"
+	}
+}

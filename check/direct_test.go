@@ -1,0 +1,92 @@
+package check
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// TestDirect: what is decided without items has the same verdict and the same counts
+// as by way of them.
+func TestDirect(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	tw := twins()[0]
+	decided, bad := 0, 0
+	for range runs(t, 10_000) {
+		h := tw.history(r)
+		for i := range h.Ops { // two keys, and values of any size
+			h.Ops[i].Key = history.Key([]string{"a", "b"}[r.IntN(8)/7])
+		}
+		if r.IntN(2) == 0 {
+			scale(h, 1_000_003)
+		}
+		l := Linearizable("register", Options{}).(*linearizable)
+		objects, err := l.objects(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fast := byEase(l.direct(h))
+		if len(fast) == 0 {
+			continue
+		}
+		for _, o := range objects {
+			at := slices.IndexFunc(fast, func(f *object) bool { return f.key == o.key })
+			if at < 0 {
+				t.Fatalf("no key %s:\n%s", o.key, timeline(h.Ops))
+			}
+			f := fast[at]
+			if f.size != o.size || f.unknown != o.unknown || f.observations != o.observations ||
+				f.changes != o.changes {
+				t.Fatalf("%+v instead of %+v:\n%s", f, o, timeline(h.Ops))
+			}
+			if f.finding.answer == undecided {
+				continue
+			}
+			want := idlePlanner(l, engineFrontier).decide(t.Context(), o.all, false).answer
+			if f.finding.answer != want || f.concurrency != o.concurrency ||
+				want == legal && f.written != o.written {
+				t.Fatalf("answer %d, want %d; %+v, want %+v:\n%s", f.finding.answer, want, f, o,
+					timeline(h.Ops))
+			}
+			decided++
+			if want == illegal {
+				bad++
+			}
+		}
+	}
+	t.Logf("%d decided, %d of them not linearizable", decided, bad)
+	if decided < 1000 || bad*10 < decided || bad*10 > 9*decided {
+		t.Errorf("%d decided, %d not linearizable: too few of a kind", decided, bad)
+	}
+}
+
+func scale(h *history.History, by int64) {
+	for i := range h.Ops {
+		for _, v := range []*history.Value{&h.Ops[i].In, &h.Ops[i].Out} {
+			if n, ok := v.AsInt(); ok {
+				*v = history.Int(n * by)
+			}
+		}
+	}
+}
+
+// TestDirectLeavesTheRest: what does not look like a register of numbers is parsed.
+func TestDirectLeavesTheRest(t *testing.T) {
+	l := Linearizable("register", Options{}).(*linearizable)
+	for _, text := range []string{
+		`p0 write "a" 0..10`, `p0 write -1 0..10`, `p0 write null 0..10`, `p0 cas [1,2] 0..10`,
+		`p0 write [1,2] 0..10`, `p0 read = true 0..10`, `p0 write 4294967295 0..10`,
+	} {
+		if o := l.direct(mustTimeline(t, "p1 write 5 0..5\n"+text)); o != nil {
+			t.Errorf("%s: taken for a number", text)
+		}
+	}
+	r := l.Check(t.Context(), mustTimeline(t, `
+		p0 write 1 0..10
+		p0 cas [1,2] 20..30`))
+	if r.Verdict != Unknown {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+}
