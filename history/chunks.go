@@ -109,6 +109,8 @@ type feeder struct {
 	block int
 	buf   []byte // read, not given out yet
 	eof   bool
+	// started is true when a goroutine reads, which then closes the input.
+	started bool
 	// line and col are where buf begins.
 	line, col int
 }
@@ -203,7 +205,9 @@ func (f *feeder) start(progress func(Progress)) *queue {
 	for range room {
 		q.free <- nil
 	}
+	f.started = true
 	crash.Go(func() {
+		defer f.in.close()
 		defer close(q.todo)
 		defer close(q.order)
 		for {

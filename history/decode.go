@@ -36,8 +36,9 @@ type parser struct {
 	// ended is true once it looked for more at the end of b: if that is not the end
 	// of the input, an error may only mean that the rest was missing.
 	ended bool
-	// lax strings need not be UTF-8: they are for people only. In a value, where two
-	// different strings must not become one, that is an error.
+	// lax strings need not be UTF-8, and whole numbers not fit 64 bits: they are for
+	// people only. In a value, where two that differ must not become one, both are
+	// errors.
 	lax bool
 
 	// Stacks of the elements of unfinished lists, maps and transactions.
@@ -438,8 +439,19 @@ func (p *parser) number() (Value, error) {
 		return Int(int64(u)), nil
 	case fits && neg && u <= 1<<63:
 		return Int(-int64(u)), nil
+	case !p.lax: // as floats, different numbers could become one
+		return Value{}, p.errorf(start, "number %s does not fit 64 bits", short(p.b[start:p.i]))
 	}
 	return p.float(start)
+}
+
+// short cuts a text for a message.
+func short(b []byte) string {
+	const most = 60
+	if len(b) <= most {
+		return string(b)
+	}
+	return string(b[:most]) + "…"
 }
 
 // float reads the number that begins at start and whose integer part is read.
@@ -468,7 +480,7 @@ func (p *parser) float(start int) (Value, error) {
 	}
 	f, err := strconv.ParseFloat(string(p.b[start:p.i]), 64)
 	if err != nil {
-		return Value{}, p.errorf(start, "number %s is out of range", p.b[start:p.i])
+		return Value{}, p.errorf(start, "number %s is out of range", short(p.b[start:p.i]))
 	}
 	return Float(f), nil
 }

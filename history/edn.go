@@ -26,8 +26,9 @@ type ednParser struct {
 	ended bool
 	// remark is true when that was in a comment.
 	remark bool
-	// lax strings need not be UTF-8: they are for people only. In a value, where two
-	// different strings must not become one, the first that is not is an error.
+	// lax strings need not be UTF-8, and whole numbers not fit 64 bits: they are for
+	// people only. In a value, where two that differ must not become one, both are
+	// errors.
 	lax bool
 	bad *syntaxError
 
@@ -477,8 +478,12 @@ func (p *ednParser) atom() (Value, error) {
 	}
 	if digit >= '0' && digit <= '9' {
 		v, ok := ednNumber(string(t))
-		if !ok {
-			return Value{}, p.errorf(start, "%s: want a number", t)
+		switch {
+		case !ok:
+			return Value{}, p.errorf(start, "%s: want a number", short(t))
+		case v.kind == KindFloat && !p.lax && !bytes.ContainsAny(t, ".eE/M"):
+			// As floats, different numbers could become one.
+			return Value{}, p.errorf(start, "number %s does not fit 64 bits", short(t))
 		}
 		return v, nil
 	}
@@ -495,7 +500,7 @@ func (p *ednParser) atom() (Value, error) {
 }
 
 // ednNumber reads Clojure's integers (42, 42N, 0x2a, 052, 2r101010), decimals
-// (1.5, 1e3, 1.5M) and ratios (3/4). What does not fit an integer is a float.
+// (1.5, 1e3, 1.5M) and ratios (3/4). An integer that does not fit 64 bits is a float.
 func ednNumber(s string) (Value, bool) {
 	if strings.ContainsRune(s, '_') {
 		return Value{}, false // Go's own notation

@@ -98,7 +98,12 @@ func read(r io.Reader, source string, size int64, ops int, o LoadOptions) (*Hist
 	if err != nil {
 		return nil, fmt.Errorf("read history %s: %w", source, err)
 	}
-	defer in.close()
+	f := &feeder{in: in, line: 1}
+	defer func() {
+		if !f.started { // else whoever reads closes, which may be later
+			in.close()
+		}
+	}()
 	first, block := firstBlock, blockSize
 	if o.block > 0 {
 		first, block = o.block, o.block
@@ -113,7 +118,7 @@ func read(r io.Reader, source string, size int64, ops int, o LoadOptions) (*Hist
 	}
 	j := newJoiner(source, ops)
 	j.o = o
-	f := &feeder{in: in, block: block, buf: start, eof: eof, line: 1}
+	f.block, f.buf, f.eof = block, start, eof
 	if err := f.skip(); err != nil {
 		return nil, fmt.Errorf("read history %s: %w", source, err)
 	}
