@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/ordeal-dev/ordeal/check/graph"
+	"github.com/ordeal-dev/ordeal/check/rw"
 	engine "github.com/ordeal-dev/ordeal/check/txn"
 	"github.com/ordeal-dev/ordeal/history"
 )
@@ -21,6 +22,8 @@ type TxnOptions struct {
 	// Budget bounds the search for the shortest cycle of each class, in dependencies
 	// that it looks at. Default: 20 million.
 	Budget int
+	// Keys is what is claimed of single registers, if that is more than Level says.
+	Keys rw.KeyOrder
 
 	_ struct{} // keyed literals only
 }
@@ -69,28 +72,42 @@ func listAppend(ctx context.Context, h *history.History, o TxnOptions) Result {
 		Claimed: o.Level, Anomalies: found.Counts, Stats: s,
 		Refuted: found.Lattice.Weakest(), Strongest: found.Lattice.Strongest(),
 	}
+	r.Counterexamples, d.Beyond = counterexamplesOf(h, found.Anomalies, o)
+	r.Details = d
+	nothing := ""
+	if s.Reads == 0 || s.Appends == 0 || s.Binding == 0 && o.Level.Realtime() {
+		nothing = "no read had to have an element"
+	}
+	r.Verdict, r.Reason = levelVerdict(found, o.Level, r.Counterexamples, nothing)
+	return r
+}
+
+// counterexamplesOf are the anomalies that break the claimed level, the smallest first, and
+// beyond, in words, those that do not.
+func counterexamplesOf(
+	h *history.History, found []engine.Anomaly, o TxnOptions,
+) (cxs []Counterexample, beyond []string) {
 	var mine []engine.Anomaly
-	for _, a := range found.Anomalies {
+	for _, a := range found {
 		if a.Breaks(o.Level) {
 			mine = append(mine, a)
 		} else {
-			d.Beyond = append(d.Beyond, a.Why)
+			beyond = append(beyond, a.Why)
 		}
 	}
 	slices.SortStableFunc(mine, func(a, b engine.Anomaly) int {
 		return cmp.Compare(len(a.Ops), len(b.Ops))
 	})
 	for _, a := range mine[:min(len(mine), o.Counterexamples)] {
-		r.Counterexamples = append(r.Counterexamples, anomaly(h, a))
+		cxs = append(cxs, anomaly(h, a))
 	}
-	r.Details = d
-	r.Verdict, r.Reason = levelVerdict(found, o.Level, r.Counterexamples)
-	return r
+	return cxs, beyond
 }
 
-// levelVerdict judges the claimed level, and says of the others what is known.
+// levelVerdict judges the claimed level, and says of the others what is known. Nothing says
+// why a level that was not refuted was not shown either, "" if it was.
 func levelVerdict(
-	found *engine.Report, claimed graph.Level, cxs []Counterexample,
+	found *engine.Report, claimed graph.Level, cxs []Counterexample, nothing string,
 ) (Verdict, string) {
 	var broken, beyond []tally
 	for _, t := range engine.Types() {
@@ -107,13 +124,16 @@ func levelVerdict(
 	s := found.Stats
 	switch found.Lattice[claimed] {
 	case graph.Refuted:
-		return Invalid, fmt.Sprintf("not %s: %s; %s. %s", claimed, tallies(broken...), strongest,
-			cxs[0].Why)
+		reason := fmt.Sprintf("not %s: %s; %s.", claimed, tallies(broken...), strongest)
+		if len(cxs) > 0 {
+			reason += " " + cxs[0].Why
+		}
+		return Invalid, reason
 	case graph.Undecided:
 		return Unknown, fmt.Sprintf("the search for what breaks %s was given up; %s", claimed, strongest)
 	}
-	if s.Reads == 0 || s.Appends == 0 || s.Binding == 0 && claimed.Realtime() {
-		return Unknown, "nothing was shown: no read had to have an element"
+	if nothing != "" {
+		return Unknown, "nothing was shown: " + nothing
 	}
 	reason := fmt.Sprintf("%s: %s in %s agree", claimed, count(s.Reads, "read", "reads"),
 		count(s.Txns, "transaction", "transactions"))

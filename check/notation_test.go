@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/ordeal-dev/ordeal/check/graph"
+	"github.com/ordeal-dev/ordeal/check/rw"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 )
@@ -268,7 +269,14 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 		return ListAppend(TxnOptions{Level: l}), err
 	case "rw-register":
 		l, err := levelArg(arg("level"))
-		return RWRegister(TxnOptions{Level: l}), err
+		o := TxnOptions{Level: l}
+		switch arg("keys") {
+		case "linearizable":
+			o.Keys = rw.KeysLinearizable
+		case "sequential":
+			o.Keys = rw.KeysSequential
+		}
+		return RWRegister(o), err
 	case "increasing-ids":
 		return IncreasingIDs(), nil
 	case "groups":

@@ -12,13 +12,13 @@ import (
 // the budget ends; those below are exact. When ctx ends, what is undecided stays so.
 func Analyze(ctx context.Context, x *weak.Index, o Options) *Report {
 	a := &analysis{
-		ctx: ctx, x: x, o: o, p: newProblem(sourceOf(x)),
+		ctx: ctx, x: x, o: o, p: newProblem(sourceOf(x, o.Keys)),
 		r: &Report{
 			Methods: make(map[graph.Level]Method), Wrong: x.Wrong(),
 			Fractured: make(map[graph.Level]*weak.Violation),
 		},
 	}
-	a.r.Lost, a.r.Names = a.p.lost, a.p.name
+	a.r.Lost, a.r.Cyclic, a.r.Names = a.p.lost, a.p.cycles, a.p.name
 	a.stats()
 	a.wrong()
 	a.shown()
@@ -26,6 +26,7 @@ func Analyze(ctx context.Context, x *weak.Index, o Options) *Report {
 	for _, l := range graph.Levels() {
 		a.decide(l)
 	}
+	a.cores()
 	a.finish()
 	return a.r
 }
@@ -40,6 +41,14 @@ type analysis struct {
 	whole bool // arcs are all there are
 	ranks [][]int32
 	holds []graph.Level
+	parts []impossiblePart
+}
+
+// impossiblePart is what refutes a level.
+type impossiblePart struct {
+	level  graph.Level
+	demand demand
+	source *source
 }
 
 func (a *analysis) stats() {
@@ -76,6 +85,9 @@ func Refutes(k weak.Kind) graph.Level {
 func (a *analysis) wrong() {
 	for i := range a.r.Wrong {
 		a.refute(Refutes(a.r.Wrong[i].Kind), Shown)
+	}
+	if len(a.p.cycles) > 0 {
+		a.refute(graph.ReadUncommitted, Shown)
 	}
 	if len(a.p.lost) > 0 {
 		a.refute(graph.Causal, Shown)
@@ -153,11 +165,33 @@ func (a *analysis) decide(l graph.Level) {
 			a.r.Order, a.r.Shows = v.order, l
 		}
 	case impossible:
+		if l == graph.Serializable {
+			l = graph.RepeatableRead // there are only items here
+		}
 		a.refute(l, Exhausted)
-		a.r.Cores = append(a.r.Cores, a.core(v.part, l, d))
+		if l == graph.SnapshotIsolation {
+			a.refute(graph.RepeatableRead, Implied)
+		}
+		a.parts = append(a.parts, impossiblePart{l, d, v.part})
 	default:
 		a.r.Lattice.Doubt(l)
 		a.r.Methods[l] = Unsolved
+	}
+}
+
+// cores shows why levels are refuted, but for those for which it is enough that a weaker one
+// is.
+func (a *analysis) cores() {
+	for _, p := range a.parts {
+		follows := p.level == graph.RepeatableRead && a.refuted(graph.SnapshotIsolation)
+		for _, w := range a.r.Lattice.Refuted() {
+			follows = follows || w != p.level && p.level.Implies(w)
+		}
+		if follows {
+			a.r.Methods[p.level] = Implied
+			continue
+		}
+		a.r.Cores = append(a.r.Cores, a.core(p.source, p.level, p.demand))
 	}
 }
 

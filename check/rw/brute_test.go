@@ -206,7 +206,7 @@ func (w *world) commit(
 // consistent decides consistent view (PL-2+) by trying every order of the versions. It
 // wants a history without reads that are wrong by themselves.
 func consistent(x *weak.Index) bool {
-	p := newProblem(sourceOf(x))
+	p := newProblem(sourceOf(x, KeysFree))
 	var orders func(k int, arcs []arc) bool
 	orders = func(k int, arcs []arc) bool {
 		if k == p.keys {

@@ -18,9 +18,9 @@ const (
 	InitialFirst
 	// ReadThenWrote: To read Older and wrote Newer itself.
 	ReadThenWrote
-	// KeyOrder: the key was claimed to keep an order, and somebody was done with Older
+	// OfKeys: the key was claimed to keep an order, and somebody was done with Older
 	// before somebody else began with Newer.
-	KeyOrder
+	OfKeys
 	// OtherwiseCycle: if Newer were older than Older, there would be a cycle.
 	OtherwiseCycle
 )
@@ -50,6 +50,9 @@ func (p *problem) certain() (arcs []arc, all bool) {
 				arcs = p.succession(arcs, r.version, p.versionOf(r.key, t), ReadThenWrote)
 			}
 		}
+	}
+	for _, r := range p.relations {
+		arcs = p.succession(arcs, r.older, r.newer, OfKeys)
 	}
 	for k := range p.keys {
 		v := p.first[k]

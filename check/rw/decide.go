@@ -30,7 +30,7 @@ func (p *problem) guesses() [][]int32 {
 // solve decides whether a problem satisfies a demand. Arcs are what is certain, whole says
 // that none is missing.
 func (a *analysis) solve(p *problem, d demand, arcs []arc, whole bool) verdict {
-	if len(p.lost) > 0 {
+	if len(p.lost)+len(p.cycles) > 0 {
 		return verdict{result: impossible, method: Shown, part: &p.source}
 	}
 	ranks := a.ranks

@@ -37,6 +37,7 @@ type source struct {
 	taken            []reading
 	takenAt, wroteAt []int32
 	wrote            []int32
+	keyOrder         KeyOrder
 }
 
 type reading struct {
@@ -62,6 +63,10 @@ type problem struct {
 	next []txn
 	// lost are the pairs that did so with the same version.
 	lost []Lost
+	// relations are what the claimed order of keys says, cycles where it contradicts
+	// itself.
+	relations []relation
+	cycles    []Cyclic
 }
 
 // Lost is a lost update: two transactions read one version of Key and both overwrote it.
@@ -71,8 +76,8 @@ type Lost struct {
 	Txns   [2]weak.Txn
 }
 
-func sourceOf(x *weak.Index) *source {
-	s := &source{n: x.Nodes(), keys: int(x.Keys())}
+func sourceOf(x *weak.Index, o KeyOrder) *source {
+	s := &source{n: x.Nodes(), keys: int(x.Keys()), keyOrder: o}
 	s.keyName = make([]int32, s.keys)
 	for k := range s.keyName {
 		s.keyName[k] = int32(k)
@@ -106,7 +111,9 @@ func sourceOf(x *weak.Index) *source {
 // only returns the part with some transactions, ascending, without the reads of what
 // others wrote. What satisfies a level does so in all its parts.
 func (s *source) only(keep []txn) *source {
-	c := &source{n: len(keep), takenAt: []int32{0}, wroteAt: []int32{0}}
+	c := &source{
+		n: len(keep), takenAt: []int32{0}, wroteAt: []int32{0}, keyOrder: s.keyOrder,
+	}
 	number := make(map[txn]txn, len(keep))
 	for i, t := range keep {
 		number[t] = txn(i)
@@ -155,6 +162,7 @@ func newProblem(s *source) *problem {
 		p.reads = append(p.reads, access{key: r.key, version: p.versionOf(r.key, r.writer)})
 	}
 	p.index()
+	p.order()
 	return p
 }
 

@@ -10,6 +10,7 @@ import (
 func (p *problem) replay(d demand, order []graph.Event) error {
 	begun, done := make([]int, p.n), make([]int, p.n) // places, from 1
 	latest, changed := make([]version, p.keys), make([]int, p.keys)
+	installed := make([]int, len(p.writer)) // places of commits, 0 of initial versions
 	copy(latest, p.first)
 	for i, e := range order {
 		t, at := txn(e.Txn()), i+1
@@ -42,8 +43,16 @@ func (p *problem) replay(d demand, order []graph.Event) error {
 		if done[t] == 0 {
 			return fmt.Errorf("transaction %d is missing", t)
 		}
+		for _, w := range p.writesOf(t) {
+			installed[w.version] = done[t]
+		}
 		if b := p.before(t); d.family >= sessionOrder && b != nobody && done[b] > begun[t] {
 			return fmt.Errorf("transaction %d is before %d of its session", t, b)
+		}
+	}
+	for _, r := range p.relations {
+		if installed[r.older] >= installed[r.newer] {
+			return fmt.Errorf("the versions %d and %d are not in the order of their key", r.older, r.newer)
 		}
 	}
 	earliest := graph.Never // return of those that end later

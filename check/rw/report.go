@@ -12,6 +12,8 @@ type Options struct {
 	Steps, Conflicts int
 	// Tests bounds the attempts to make a counterexample smaller. Default: 2,000.
 	Tests int
+	// Keys is what the system claims of single keys. What refutes it refutes all levels.
+	Keys KeyOrder
 	// Cycles bounds what is spent on classes of cycles.
 	Cycles graph.Options
 }
@@ -63,6 +65,8 @@ type Report struct {
 	// Wrong are reads that are wrong by themselves, Lost lost updates.
 	Wrong []weak.Violation
 	Lost  []Lost
+	// Cyclic are keys whose order contradicts itself.
+	Cyclic []Cyclic
 	// Fractured are transactions that saw only a part of another: of monotonic atomic
 	// view, and of read atomic, one each.
 	Fractured map[graph.Level]*weak.Violation

@@ -57,7 +57,7 @@ type turn struct{ first, second txn }
 // schedule looks for an order that satisfies a demand. It is no proof of anything if there
 // is none. Ranks say whom to prefer, turns who has to wait for whom.
 func (p *problem) schedule(d demand, rank []int32, turns ...turn) ([]graph.Event, bool) {
-	if len(p.lost) > 0 {
+	if len(p.lost)+len(p.cycles) > 0 {
 		return nil, false
 	}
 	keys, versions := p.keys, len(p.writer)
@@ -68,6 +68,12 @@ func (p *problem) schedule(d demand, rank []int32, turns ...turn) ([]graph.Event
 		onVersion: make([]txn, versions), beside: make([]txn, p.n),
 		onKey: make([]heap, keys), blockedOn: make([]int32, p.n), lock: make([]txn, keys),
 		order: make([]graph.Event, 0, 2*p.n), followers: make(map[txn][]txn, len(turns)),
+	}
+	for _, r := range p.relations {
+		first, second := p.writer[r.older], p.writer[r.newer]
+		if first != nobody && first != second {
+			turns = append(turns, turn{first, second})
+		}
 	}
 	for _, t := range turns {
 		s.followers[t.first] = append(s.followers[t.first], t.second)

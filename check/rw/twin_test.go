@@ -87,7 +87,7 @@ func TestSearch(t *testing.T) {
 		if len(x.Wrong()) > 0 {
 			continue
 		}
-		p := newProblem(sourceOf(x))
+		p := newProblem(sourceOf(x, KeysFree))
 		arcs, _ := p.certain()
 		for f := anyOrder; f <= timeOrder; f++ {
 			for _, split := range []bool{false, true} {

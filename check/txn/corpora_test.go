@@ -18,6 +18,7 @@ import (
 type recorded struct {
 	Name     string
 	Workload string
+	Opts     map[string]any
 	Ops      []struct {
 		Type    string
 		Process json.RawMessage

@@ -303,7 +303,7 @@ func TestLiterals(t *testing.T) {
 		})
 	}
 	for _, a := range Types() {
-		if !shown[a] {
+		if !shown[a] && a != CyclicVersions { // which only registers have
 			t.Errorf("no history shows %s", a)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"fmt"
 
 	"github.com/ordeal-dev/ordeal/check/graph"
+	"github.com/ordeal-dev/ordeal/check/rw"
 	"github.com/ordeal-dev/ordeal/history"
 )
 
@@ -30,6 +31,8 @@ type Options struct {
 	Keep int
 	// Budget bounds the search for each class of cycles, in edges looked at.
 	Budget int
+	// Keys is what is claimed of the order of single registers, whatever the level.
+	Keys rw.KeyOrder
 }
 
 // Report is what was found.

@@ -15,6 +15,8 @@ const (
 	Unexpected Type = "unexpected"
 	// DuplicateElements: an element is in a list twice.
 	DuplicateElements Type = "duplicate-elements"
+	// CyclicVersions: what was claimed of the order of a register contradicts itself.
+	CyclicVersions Type = "cyclic-versions"
 	// Torn: a list has a later append of a transaction, but not before it an earlier one.
 	Torn Type = "torn"
 	// IncompatibleOrder: two reads do not agree on the order of a list.
@@ -43,7 +45,8 @@ const (
 
 // plainTypes are those that are no cycles, the gravest first.
 func plainTypes() []Type {
-	return []Type{Unexpected, DuplicateElements, Torn, IncompatibleOrder, G1a, DirtyUpdate, G1b,
+	return []Type{Unexpected, DuplicateElements, CyclicVersions, Torn, IncompatibleOrder, G1a,
+		DirtyUpdate, G1b,
 		FutureRead, FracturedView, Internal, FracturedRead, LostUpdate, Lost}
 }
 
@@ -70,7 +73,7 @@ func Types() []Type {
 // Refutes returns the weakest levels that the anomaly rules out.
 func (t Type) Refutes() []graph.Level {
 	switch t {
-	case Unexpected, DuplicateElements, Torn:
+	case Unexpected, DuplicateElements, CyclicVersions, Torn:
 		return []graph.Level{graph.ReadUncommitted}
 	case IncompatibleOrder, G1a, DirtyUpdate, G1b, FutureRead:
 		return []graph.Level{graph.ReadCommitted}

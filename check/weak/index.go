@@ -278,30 +278,36 @@ func (b *builder) read(t Txn, at int32, k *keyed) {
 		v.Kind = kind
 		x.bad = append(x.bad, v)
 	}
+	own := k.write >= 0
 	switch {
 	case s > at+1 && v.Writer == t:
 		wrong(FutureRead)
+		k.read = at
 		return
-	case k.write >= 0:
-		if s != k.write+1 {
-			v.Want = h.Ops[k.write].Value
-			wrong(Internal)
-		}
+	case own && s == k.write+1:
 		return
+	case own:
+		v.Want = h.Ops[k.write].Value
+		wrong(Internal)
+	}
+	if !own && k.read >= 0 && h.Ops[k.read].Value != op.Value {
+		v.Want = h.Ops[k.read].Value
+		wrong(NonRepeatable)
+	}
+	k.read = at
+	switch {
 	case s == 0 && op.Value != Unwritten:
 		wrong(ThinAir)
 		return
 	case s > 0 && h.status[v.Writer] == Aborted:
 		wrong(AbortedRead)
 		return
-	case s > 0 && !b.final[s-1]:
+	case s > 0 && !b.final[s-1] && v.Writer != t:
 		wrong(Intermediate)
 	}
-	if k.read >= 0 && b.source[k.read] != s {
-		v.Want = h.Ops[k.read].Value
-		wrong(NonRepeatable)
+	if own {
+		return
 	}
-	k.read = at
 	from := initial
 	if s > 0 {
 		from = b.nodeOf[v.Writer]

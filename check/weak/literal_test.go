@@ -136,6 +136,7 @@ func TestWrongReads(t *testing.T) {
 		{"w x 1 w x 2 r x 1", "internal"},
 		{"w x 1 r x 2\nw x 2", "internal"},
 		{"w x 1 r x -", "internal"},
+		{"w x 1 r x 2\nw x 2 !", "internal aborted read"},
 		{"r x 1 w x 1", "future read"},
 		{"w x 1 r x 2 w x 2", "future read"},
 		{"r x 1 r x 2\nw x 1\nw x 2", "non-repeatable read"},
@@ -149,11 +150,11 @@ func TestWrongReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := ""
+		var kinds []string
 		for _, v := range x.Wrong() {
-			got += v.Kind.String()
+			kinds = append(kinds, v.Kind.String())
 		}
-		if got != c.want {
+		if got := strings.Join(kinds, " "); got != c.want {
 			t.Errorf("%q: got %q, want %q", c.text, got, c.want)
 		}
 	}

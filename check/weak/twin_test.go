@@ -89,35 +89,27 @@ func wrongReads(h *History) map[string]bool {
 		}
 		now := map[int32]int64{}
 		own := map[int32]bool{}
+		note := func(k Kind) { bad[fmt.Sprint(t, " ", k)] = true }
 		for i, op := range h.Of(t) {
 			have, known := now[op.Key]
 			switch {
 			case op.Write:
 				own[op.Key] = true
 			case wroteLater(h, t, i, op):
-				bad[fmt.Sprint(t, " ", FutureRead)] = true
-				continue
-			case known && have != op.Value && own[op.Key]:
-				bad[fmt.Sprint(t, " ", Internal)] = true
-				continue
-			case own[op.Key]:
-			case op.Value == Unwritten:
-				if known && have != op.Value {
-					bad[fmt.Sprint(t, " ", NonRepeatable)] = true
-				}
+				note(FutureRead)
 			default:
-				kind := origin(h, t, op)
-				if kind >= 0 {
-					bad[fmt.Sprint(t, " ", Kind(kind))] = true
+				if known && have != op.Value && own[op.Key] {
+					note(Internal)
+				} else if known && have != op.Value {
+					note(NonRepeatable)
 				}
-				if kind == int(ThinAir) || kind == int(AbortedRead) {
-					continue
-				}
-				if known && have != op.Value {
-					bad[fmt.Sprint(t, " ", NonRepeatable)] = true
+				if op.Value != Unwritten && !wroteLater(h, t, 0, op) && origin(h, t, op) >= 0 {
+					note(Kind(origin(h, t, op)))
 				}
 			}
-			now[op.Key] = op.Value
+			if op.Write || !own[op.Key] { // the own write stays what it should see
+				now[op.Key] = op.Value
+			}
 		}
 	}
 	return bad

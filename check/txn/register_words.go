@@ -1,0 +1,257 @@
+package txn
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ordeal-dev/ordeal/check/graph"
+	"github.com/ordeal-dev/ordeal/check/rw"
+	"github.com/ordeal-dev/ordeal/check/weak"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// anomaly makes one of some transactions, the last of which shows it.
+func (g *registers) anomaly(why string, txns ...weak.Txn) Anomaly {
+	a := Anomaly{Group: g.name, Why: why, Minimal: true}
+	for _, t := range txns {
+		if t == weak.Initial {
+			continue
+		}
+		at := g.places[t]
+		a.Culprit = at
+		if !slices.Contains(a.Ops, at) {
+			a.Ops = append(a.Ops, at)
+		}
+	}
+	slices.Sort(a.Ops)
+	return a
+}
+
+// wrong tells of a read that is wrong by itself.
+func (g *registers) wrong(v *weak.Violation) Anomaly {
+	op, key := g.op(v.Reader), g.names[v.Key]
+	got := fmt.Sprintf("Process %d read %s = %s, by %s", op.Process, key, g.value(v.Value),
+		clock(op.Return))
+	writer := func() history.Process { return g.op(v.Writer).Process }
+	switch v.Kind {
+	case weak.ThinAir:
+		return g.anomaly(got+", which nobody ever tried to write.", v.Reader)
+	case weak.AbortedRead:
+		return g.anomaly(fmt.Sprintf("%s, but the transaction of process %d that wrote it had failed.",
+			got, writer()), v.Writer, v.Reader)
+	case weak.Intermediate:
+		return g.anomaly(fmt.Sprintf("%s, which the transaction of process %d that wrote it had "+
+			"overwritten itself.", got, writer()), v.Writer, v.Reader)
+	case weak.FutureRead:
+		return g.anomaly(got+", before the same transaction wrote it.", v.Reader)
+	}
+	return g.anomaly(fmt.Sprintf("%s, in a transaction in which it had written or read %s before.",
+		got, g.value(v.Want)), v.Writer, v.Reader)
+}
+
+func (g *registers) lost(l rw.Lost) Anomaly {
+	a, b := g.op(l.Txns[0]), g.op(l.Txns[1])
+	return g.anomaly(fmt.Sprintf("The transactions of process %d and of process %d both read %s = %s "+
+		"and wrote it (by %s and by %s): one did not see the other.", a.Process, b.Process,
+		g.names[l.Key], g.written(l.Writer, l.Key), clock(a.Return), clock(b.Return)),
+		l.Writer, l.Txns[0], l.Txns[1])
+}
+
+// cyclic tells of a key whose order contradicts itself.
+func (g *registers) cyclic(c rw.Cyclic) Anomaly {
+	key := g.names[c.Key]
+	var list []weak.Txn
+	var b strings.Builder
+	fmt.Fprintf(&b, "The versions of %s have no order.", key)
+	for _, s := range c.Seen {
+		list = append(list, s[:]...)
+	}
+	for _, w := range c.Writers {
+		if w != weak.Initial {
+			list = append(list, w)
+		}
+	}
+	n := g.witnesses(list)
+	for i, s := range c.Seen {
+		older := g.written(c.Writers[i], c.Key)
+		newer := g.written(c.Writers[(i+1)%len(c.Writers)], c.Key)
+		if s[0] == s[1] {
+			fmt.Fprintf(&b, " %s read %s and wrote %s.", n.of(s[0]), older, newer)
+		} else {
+			fmt.Fprintf(&b, " After %s had seen %s, %s saw %s.", n.of(s[0]), older, n.of(s[1]), newer)
+		}
+	}
+	a := g.anomaly(b.String(), n.list...)
+	a.Minimal = false
+	return a
+}
+
+// written is what a transaction left in a key.
+func (g *registers) written(t weak.Txn, key int32) string {
+	if t == weak.Initial {
+		return "nothing"
+	}
+	last := "?"
+	for _, op := range g.h.Of(t) {
+		if op.Write && op.Key == key {
+			last = g.value(op.Value)
+		}
+	}
+	return last
+}
+
+// names of the transactions of an anomaly: T1, T2 and so on, in the order of the history.
+type names struct{ list []weak.Txn }
+
+func (n names) of(t weak.Txn) string {
+	at, _ := slices.BinarySearch(n.list, t)
+	return fmt.Sprintf("T%d", at+1)
+}
+
+// witnesses adds to transactions who proves of the crashed ones that they took effect.
+func (g *registers) witnesses(txns []weak.Txn) names {
+	v := weak.Violation{Kind: weak.Cycle, Reader: weak.Initial, Writer: weak.Initial}
+	for _, t := range txns {
+		v.Edges = append(v.Edges, weak.Edge{From: t, To: t})
+	}
+	return names{g.x.Witness(&v)}
+}
+
+// fractured tells of transactions that saw only a part of another.
+func (g *registers) fractured(v *weak.Violation) Anomaly {
+	n := names{g.x.Witness(v)}
+	var b strings.Builder
+	whole := true
+	b.WriteString("There is no order in which transactions see all or nothing of another.")
+	for _, e := range v.Edges {
+		whole = whole && e.From != weak.Initial && e.To != weak.Initial
+		if e.Why == weak.First {
+			continue
+		}
+		b.WriteString(" " + g.weakEdge(e, n))
+	}
+	a := g.anomaly(b.String(), n.list...)
+	a.Minimal = false
+	for _, e := range v.Edges {
+		if !whole {
+			break
+		}
+		kind := map[weak.Reason]graph.Kind{
+			weak.ReadsFrom: graph.WR, weak.Overwritten: graph.WW, weak.SessionOrder: graph.Process,
+		}[e.Why]
+		a.Cycle = append(a.Cycle, Edge{g.places[e.From], g.places[e.To], kind, g.weakEdge(e, n)})
+	}
+	return a
+}
+
+func (g *registers) weakEdge(e weak.Edge, n names) string {
+	switch e.Why {
+	case weak.ReadsFrom:
+		return g.readIt(e.From, e.To, e.Key, n)
+	case weak.SessionOrder:
+		return fmt.Sprintf("%s came before %s in process %d.", n.of(e.From), n.of(e.To),
+			g.op(e.From).Process)
+	}
+	key, was := g.names[e.Key], "nothing"
+	if e.To != weak.Initial {
+		was = fmt.Sprintf("%s of %s", g.written(e.To, e.Key), n.of(e.To))
+	}
+	return fmt.Sprintf("%s had seen %s, which wrote %s = %s, and read %s = %s.", n.of(e.Via),
+		n.of(e.From), key, g.written(e.From, e.Key), key, was)
+}
+
+func (g *registers) readIt(from, to weak.Txn, key int32, n names) string {
+	return fmt.Sprintf("%s read %s = %s of %s.", n.of(to), g.names[key], g.written(from, key),
+		n.of(from))
+}
+
+// cycle explains a cycle of dependencies that are certain.
+func (g *registers) cycle(c rw.Cycle) Anomaly {
+	n := g.witnesses(txnsOf(c))
+	a := g.anomaly("", n.list...)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s", c.Class, meanings[c.Class.Base])
+	switch c.Class.By {
+	case graph.Process:
+		b.WriteString(", by the order of sessions")
+	case graph.Realtime:
+		b.WriteString(", by the order of time")
+	}
+	b.WriteString(".")
+	g.edges(&a, &b, c, n)
+	a.Why = b.String()
+	return a
+}
+
+func txnsOf(c rw.Cycle) []weak.Txn {
+	var list []weak.Txn
+	for _, e := range c.Edges {
+		list = append(list, e.From)
+		// The versions of an edge may be known by others than those it connects.
+		for _, w := range []weak.Txn{e.Older, e.Newer} {
+			if e.Kind <= graph.RW && w != weak.Initial {
+				list = append(list, w)
+			}
+		}
+	}
+	return list
+}
+
+func (g *registers) edges(a *Anomaly, b *strings.Builder, c rw.Cycle, n names) {
+	for _, e := range c.Edges {
+		why := g.edge(e, n)
+		a.Cycle = append(a.Cycle, Edge{g.places[e.From], g.places[e.To], e.Kind, why})
+		b.WriteString(" " + why)
+	}
+}
+
+// edge says in words why one transaction comes before another.
+func (g *registers) edge(e rw.Edge, n names) string {
+	from, to := n.of(e.From), n.of(e.To)
+	switch e.Kind {
+	case graph.Process:
+		return fmt.Sprintf("%s came before %s in process %d.", from, to, g.op(e.From).Process)
+	case graph.Realtime:
+		return fmt.Sprintf("%s had returned at %s, before %s was called at %s.", from,
+			clock(g.op(e.From).Return), to, clock(g.op(e.To).Call))
+	case graph.WR:
+		return g.readIt(e.From, e.To, e.Key, n)
+	}
+	key := g.names[e.Key]
+	older, newer := g.written(e.Older, e.Key), g.written(e.Newer, e.Key)
+	because := ": the other way round would be a circle, too"
+	switch e.Rule {
+	case rw.InitialFirst:
+		return fmt.Sprintf("%s read %s before anybody had written it, and %s wrote %s.", from, key, to,
+			newer)
+	case rw.ReadThenWrote:
+		return fmt.Sprintf("%s read %s = %s, which %s read, too, and replaced by %s.", from, key, older,
+			to, newer)
+	case rw.OfKeys:
+		because = ", by the order that the key keeps"
+	}
+	if e.Kind == graph.WW {
+		return fmt.Sprintf("%s wrote %s = %s, which is older than the %s of %s%s.", from, key, older,
+			newer, to, because)
+	}
+	return fmt.Sprintf("%s read %s = %s, which is older than the %s of %s%s.", from, key, older, newer,
+		to, because)
+}
+
+// core tells of a part of the history for which no order of versions will do.
+func (g *registers) core(c rw.Core) Anomaly {
+	n := g.witnesses(c.Txns)
+	a := g.anomaly("", n.list...)
+	a.Minimal = c.Minimal && len(n.list) == len(c.Txns)
+	var keys []string
+	for _, k := range c.Keys {
+		keys = append(keys, string(g.names[k]))
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, in whichever order the versions of %s came: there is no order of these "+
+		"transactions that is %s.", coreType(c.Level), strings.Join(keys, ", "), c.Level)
+	g.edges(&a, &b, c.Cycle, n)
+	a.Why = b.String()
+	return a
+}
