@@ -37,7 +37,10 @@ func exactEngines(model string) []exact {
 	case "mutex":
 		return []exact{{"lock tenures", "every process acquires and releases in turn", lockTenures}}
 	case "set":
-		return []exact{{"growing set", once + ", nothing but adds and whole reads", growingSet}}
+		return []exact{
+			{"growing set", once + ", nothing but adds and whole reads", growingSet},
+			{"set members", once + " and taken out at most once, no whole reads", setMembers},
+		}
 	case "list":
 		return []exact{{"log positions", once, logPositions}}
 	case "counter":
@@ -191,6 +194,29 @@ func growingSet(items []item) fitted {
 		}
 	}
 	return fit(ops, linear.Sets, linear.SetsOrder)
+}
+
+func setMembers(items []item) fitted {
+	values := make(numbering)
+	ops := make([]linear.MemberOp, len(items))
+	for i := range items {
+		in, ok := items[i].p.In.(models.SetIn)
+		out, known := items[i].p.Out.(models.SetOut)
+		f := &items[i].p.Facts
+		if !ok || !known || f.Whole {
+			return unfit("the whole set is read")
+		}
+		ops[i] = linear.MemberOp{Span: items[i].span(), Value: values.of(in.Element)}
+		switch {
+		case f.Pinned:
+			ops[i].Kind = linear.MemberRemove
+		case f.Pure && out.Contains:
+			ops[i].Kind = linear.MemberFound
+		case f.Pure:
+			ops[i].Kind = linear.MemberMissed
+		}
+	}
+	return fit(ops, linear.Members, linear.MembersOrder)
 }
 
 func logPositions(items []item) fitted {

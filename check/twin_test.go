@@ -285,6 +285,7 @@ func twins() []twin {
 		{"cas-register", registerWorld, call("read", "write", "cas", "cas"), scalar, 0.5, false},
 		{"set", setWorld, call("add", "add", "read"), list, 0, false},
 		{"set", setWorld, call("add", "add", "read", "remove", "contains"), list, 0, false},
+		{"set", setWorld, call("add", "contains", "remove", "contains"), list, 0, false},
 		{"list", listWorld, call("append", "append", "read"), list, 0, false},
 		{"queue", queueWorld(false), call("enqueue", "enqueue", "dequeue"), scalar, 0.2, false},
 		{"unordered-queue", queueWorld(true), call("enqueue", "enqueue", "dequeue"), scalar, 0.2, false},
