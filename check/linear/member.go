@@ -47,6 +47,9 @@ func MembersOrder(ops []MemberOp) []int {
 	if res.Answer != Linearizable {
 		return nil
 	}
+	slices.SortStableFunc(m.order, func(a, b int) int {
+		return cmp.Compare(m.effects[a], m.effects[b])
+	})
 	return m.order
 }
 
@@ -58,36 +61,60 @@ type member struct {
 }
 
 type memberRun struct {
-	ops   []MemberOp
-	order []int
-	// effects are when the operations in order take effect.
+	ops []MemberOp
+	// order are the operations of one element after the other, and effects when they
+	// take effect.
+	order   []int
 	effects []history.Time
 }
 
 func newMemberRun(ops []MemberOp) (*memberRun, Result) {
 	m := &memberRun{ops: ops, effects: make([]history.Time, len(ops))}
-	members, values := map[Value]*member{}, []Value{}
-	for _, i := range m.timeline().sorted(len(ops)) {
-		op := &ops[i]
-		e := members[op.Value]
-		if e == nil {
-			e = &member{add: noOp, remove: noOp}
-			members[op.Value] = e
-			values = append(values, op.Value)
-		}
-		if why := e.take(i, op); why != "" {
-			return m, notApplicable(why)
-		}
+	byValue, why := m.byValue()
+	if why != "" {
+		return m, notApplicable(why)
 	}
-	for _, v := range values {
-		if res := m.decide(members[v]); res.Answer != Linearizable {
+	e := &member{}
+	for len(byValue) > 0 {
+		v := ops[byValue[0]].Value
+		e.add, e.remove, e.found, e.missed = noOp, noOp, e.found[:0], e.missed[:0]
+		for len(byValue) > 0 && ops[byValue[0]].Value == v {
+			if why := e.take(byValue[0], &ops[byValue[0]]); why != "" {
+				return m, notApplicable(why)
+			}
+			byValue = byValue[1:]
+		}
+		if res := m.decide(e); res.Answer != Linearizable {
 			return m, res
 		}
 	}
-	slices.SortStableFunc(m.order, func(a, b int) int {
-		return cmp.Compare(m.effects[a], m.effects[b])
-	})
 	return m, Result{Answer: Linearizable}
+}
+
+// byValue returns the operations by their value, those of one by their call. The text
+// is a precondition that does not hold.
+func (m *memberRun) byValue() (ops []int, why string) {
+	most := Nil
+	for i := range m.ops {
+		most = max(most, m.ops[i].Value)
+	}
+	if !dense(most, len(m.ops)) {
+		return nil, notDense
+	}
+	next := make([]int, int(most)+2)
+	for i := range m.ops {
+		next[m.ops[i].Value+1]++
+	}
+	for v := range most {
+		next[v+1] += next[v]
+	}
+	ops = make([]int, len(m.ops))
+	for _, i := range m.timeline().sorted(len(m.ops)) {
+		v := m.ops[i].Value
+		ops[next[v]] = i
+		next[v]++
+	}
+	return ops, ""
 }
 
 func (m *memberRun) timeline() timeline { return func(i int) Span { return m.ops[i].Span } }
