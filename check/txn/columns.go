@@ -1,21 +1,12 @@
 package txn
 
 import (
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 )
-
-// elem is an element of a list: an integer as it is, or the number of something else.
-type elem = int64
-
-// ownElems are the numbers of elements that are no integers, or are as small as these
-// numbers: none of them is an integer that stands for itself.
-const ownElems = math.MinInt64 + 1<<32
 
 // reference to an append, by its place; none is no append.
 const none = 1<<32 - 1
@@ -93,31 +84,6 @@ type columns struct {
 	phrase  phrases
 }
 
-// local is what a transaction knows of the keys that it used so far.
-type local struct {
-	txn  uint32
-	of   []localKey // by key
-	used []uint32
-	// denied are earlier lists that a later one contradicts.
-	denied []denied
-}
-
-type denied struct {
-	key  uint32
-	list []elem
-}
-
-// localKey is what a transaction knows of one key.
-type localKey struct {
-	// list is what it read last, and tail what it appended since then, or ever.
-	list []elem
-	tail []elem
-	txn  uint32 // that used the key last, from 1
-	// last append and first read before any append, in rows from 1.
-	last, first uint32
-	read        bool
-}
-
 func newColumns(ops []history.Operation, keep int) *columns {
 	appends, reads := estimate(ops)
 	c := &columns{
@@ -149,7 +115,7 @@ func estimate(ops []history.Operation) (appends, reads int) {
 			}
 		}
 	}
-	scale := func(k int) int { return len(ops)/max(n, 1)*k*17/16 + 64 }
+	scale := func(k int) int { return k*len(ops)/max(n, 1)*17/16 + 64 }
 	return scale(appends), scale(reads)
 }
 
@@ -272,89 +238,6 @@ func (c *columns) read(i int, key uint32, k *localKey, v history.Value) error {
 	}
 	k.list, k.tail, k.read = list, k.tail[:0], true
 	return nil
-}
-
-// fits reports whether a list is what the transaction has to read: what it read before, and
-// what it appended itself.
-func (k *localKey) fits(list []elem) bool {
-	if len(list) < len(k.tail) {
-		return false
-	}
-	before := list[:len(list)-len(k.tail)]
-	if !slices.Equal(list[len(before):], k.tail) {
-		return false
-	}
-	return !k.read || slices.Equal(before, k.list)
-}
-
-// finish marks the last appends of the transaction and its reads before them.
-func (c *columns) finish() {
-	for _, key := range c.local.used {
-		k := &c.local.of[key]
-		if k.last > 0 {
-			c.appends[k.last-1].final = true
-		}
-		if k.first > 0 && k.last > 0 {
-			c.reads[k.first-1].update = true
-		}
-	}
-	c.local.used, c.local.denied = c.local.used[:0], c.local.denied[:0]
-}
-
-// errCareful says that there are elements that do not stand for themselves, so that all have
-// to be looked at.
-var errCareful = errors.New("elements that are no plain integers")
-
-// elem returns the number of an element.
-func (c *columns) elem(v history.Value) (elem, error) {
-	if n, ok := v.AsInt(); ok && n >= ownElems {
-		return n, nil
-	}
-	if !c.careful {
-		return 0, errCareful
-	}
-	s, err := models.NewScalar(v)
-	if err != nil {
-		return 0, err
-	}
-	e, ok := c.others[s]
-	if !ok {
-		e = math.MinInt64 + elem(len(c.values))
-		c.others[s] = e
-		c.values = append(c.values, s)
-	}
-	return e, nil
-}
-
-// elems returns the elements of a list. Nil is the empty list.
-func (c *columns) elems(v history.Value) ([]elem, error) {
-	if v.IsNil() {
-		return nil, nil
-	}
-	if v.Kind() != history.KindList {
-		return nil, fmt.Errorf("read a %s, not a list", v.Kind())
-	}
-	// An integer that would not stand for itself was not appended, unless one has to
-	// be careful, and does no harm.
-	if list, ok := v.AsInts(); ok && !c.careful {
-		return list, nil
-	}
-	list := make([]elem, v.Len())
-	for i := range list {
-		var err error
-		if list[i], err = c.elem(v.At(i)); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
-}
-
-// text renders an element.
-func (c *columns) text(e elem) string {
-	if e < ownElems && c.careful {
-		return c.values[e-math.MinInt64].String()
-	}
-	return fmt.Sprint(e)
 }
 
 // byKey brings the rows of each key together.

@@ -410,3 +410,27 @@ func TestElementsOfAllKinds(t *testing.T) {
 		t.Fatalf("%v, %+v", err, r)
 	}
 }
+
+// TestManyLost: where too many readers miss too many elements, the levels that hang on that
+// are refuted or unknown, but never said to hold.
+func TestManyLost(t *testing.T) {
+	var b strings.Builder
+	for i := range 1100 {
+		fmt.Fprintf(&b, "p%d 0..9 ax%d\np%d 0..9 rx=\n", i, i, 2000+i)
+	}
+	concurrent, err := ListAppend(t.Context(), parse(t, b.String()), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := concurrent.Lattice; l[graph.StrictSerializable] != graph.Undecided ||
+		l[graph.Serializable] != graph.Undecided || l[graph.ReadAtomic] != graph.Holds {
+		t.Errorf("%v, %v", l, concurrent.Counts)
+	}
+	later, err := ListAppend(t.Context(), parse(t, b.String()+"p9 10..11 rx="), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := later.Lattice; l[graph.StrictSerializable] != graph.Refuted || later.Counts[Lost] != 1100 {
+		t.Errorf("%v, %v", l, later.Counts)
+	}
+}

@@ -1,7 +1,6 @@
 package txn
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -182,152 +181,6 @@ func snapshots(list []dumb, session, time bool) bool {
 	return place(0, 0, state{}, map[int]open{})
 }
 
-// world simulates a store that keeps a promise, more or less.
-type world struct {
-	r     *rand.Rand
-	lists map[history.Key][]int64
-	next  int64
-}
-
-// history draws transactions of a few sessions, runs them in a way that is drawn, too,
-// and may falsify what one of them read.
-func (w *world) history(txns int) *history.History {
-	h := &history.History{}
-	way, sessions := w.r.IntN(7), 1+w.r.IntN(3)
-	free := make([]history.Time, sessions)
-	now := history.Time(1)
-	for i := range txns {
-		p := w.r.IntN(sessions)
-		now = max(now+history.Time(w.r.IntN(4)), free[p])
-		op := history.Operation{Index: int64(i), F: "txn", Process: history.Process(p), Call: now}
-		op.Return = now + 1 + history.Time(w.r.IntN(8))
-		free[p] = op.Return + 1
-		op.In = history.Steps(w.steps()...)
-		switch w.r.IntN(12) {
-		case 0:
-			op.Type, op.Return = history.Info, history.Never
-		case 1:
-			op.Type = history.Fail
-		default:
-			op.Type = history.OK
-		}
-		h.Ops = append(h.Ops, op)
-	}
-	w.run(h, way)
-	return h
-}
-
-func (w *world) steps() []history.Step {
-	var steps []history.Step
-	for range 1 + w.r.IntN(3) {
-		s := history.Step{F: history.StepRead, Key: history.Key([]string{"x", "y"}[w.r.IntN(2)])}
-		if w.r.IntN(2) == 0 {
-			w.next++
-			s.F, s.Value = history.StepAppend, history.Int(w.next)
-		}
-		steps = append(steps, s)
-	}
-	return steps
-}
-
-// act is a moment in the life of a transaction.
-type act struct {
-	at    float64
-	txn   int
-	begin bool
-}
-
-// run executes the transactions: way 0 and 1 one after the other within their times, 2 in
-// any order, 3 on snapshots, 4 on any snapshots, others with the newest lists now and then.
-func (w *world) run(h *history.History, way int) {
-	w.lists = map[history.Key][]int64{}
-	var acts []act
-	for i := range h.Ops {
-		op := &h.Ops[i]
-		from, length := float64(op.Call), min(float64(op.Return-op.Call), 8)
-		if way%2 == 0 && way > 0 {
-			from, length = float64(op.Call)-8, length+16
-		}
-		a, b := from+length*w.r.Float64(), from+length*w.r.Float64()
-		if way < 3 {
-			a = b
-		}
-		acts = append(acts, act{min(a, b), i, true}, act{max(a, b), i, false})
-	}
-	slices.SortStableFunc(acts, func(a, b act) int {
-		return int(1e6*a.at) - int(1e6*b.at)
-	})
-	snap := make([]map[history.Key][]int64, len(h.Ops))
-	for _, a := range acts {
-		if a.begin {
-			snap[a.txn] = map[history.Key][]int64{}
-			for k, v := range w.lists {
-				snap[a.txn][k] = slices.Clone(v)
-			}
-		} else if way < 5 || w.r.IntN(2) == 0 {
-			w.commit(&h.Ops[a.txn], snap[a.txn])
-		} else {
-			w.commit(&h.Ops[a.txn], w.lists)
-		}
-	}
-	for range w.r.IntN(3) {
-		w.falsify(&h.Ops[w.r.IntN(len(h.Ops))])
-	}
-}
-
-// commit gives a transaction its results, and aborts it if another one was first.
-func (w *world) commit(op *history.Operation, snap map[history.Key][]int64) {
-	steps, _ := history.ParseSteps(op.In)
-	own := map[history.Key][]int64{}
-	for i, s := range steps {
-		if s.F == history.StepAppend {
-			n, _ := s.Value.AsInt()
-			own[s.Key] = append(own[s.Key], n)
-			if len(snap[s.Key]) != len(w.lists[s.Key]) && op.Type == history.OK && w.r.IntN(5) > 0 {
-				op.Type = history.Fail
-			}
-			continue
-		}
-		steps[i].Value = history.Ints(slices.Concat(snap[s.Key], own[s.Key])...)
-	}
-	if op.Type == history.OK {
-		op.Out = history.Steps(steps...)
-	}
-	if op.Type == history.OK || op.Type == history.Info && w.r.IntN(2) == 0 {
-		for k, list := range own {
-			w.lists[k] = append(w.lists[k], list...)
-		}
-	}
-}
-
-// falsify changes a list that a transaction read: shorter, or as it is in the end.
-func (w *world) falsify(op *history.Operation) {
-	if op.Type != history.OK {
-		return
-	}
-	steps, _ := history.ParseSteps(op.Out)
-	i := w.r.IntN(len(steps))
-	if steps[i].F != history.StepRead {
-		return
-	}
-	list := slices.Clone(w.lists[steps[i].Key])
-	steps[i].Value = history.Ints(list[:len(list)-w.r.IntN(min(3, len(list)+1))]...)
-	op.Out = history.Steps(steps...)
-}
-
-func show(h *history.History) string {
-	var b strings.Builder
-	for i := range h.Ops {
-		op := &h.Ops[i]
-		v := op.In
-		if op.Type == history.OK {
-			v = op.Out
-		}
-		fmt.Fprintf(&b, "p%d %s %d..%d %s\n", op.Process, v, op.Call, op.Return, op.Type)
-	}
-	return b.String()
-}
-
 // truths are the levels that can be tried out.
 func truths() map[graph.Level]func([]dumb) bool {
 	return map[graph.Level]func([]dumb) bool{
@@ -448,153 +301,52 @@ func alone(t *testing.T, h *history.History, ops []int, hidden bool) map[Type]bo
 	return types
 }
 
-// committedReads tries all orders of the elements in which the appends of a transaction
-// stay in order and every list read is a beginning, and wants that no list ends within
-// another transaction, that writes and reads make no circle, and that nobody reads what
-// he appends afterwards.
-func committedReads(list []dumb) bool {
-	for _, d := range list {
-		for i, s := range d.steps {
-			for _, later := range d.steps[i+1:] {
-				if !bool(d.optional) && s.F == history.StepRead && s.Key == later.Key &&
-					later.F == history.StepAppend &&
-					strings.Contains(" "+words(s.Value), " "+later.Value.String()+" ") {
-					return false
-				}
-			}
-		}
-	}
-	for set := range uint(1) << len(list) {
-		if set&required(list) != required(list) {
-			continue
-		}
-		orders := map[history.Key][][]version{"x": {}, "y": {}}
-		possible := true
-		for k := range orders {
-			orders[k] = orderings(list, set, k)
-			possible = possible && len(orders[k]) > 0
-		}
-		for _, x := range orders["x"] {
-			for _, y := range orders["y"] {
-				if possible && acyclic(list, set, map[history.Key][]version{"x": x, "y": y}) {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// version is an element, who appended it, and whether it was the last of his.
-type version struct {
-	elem  string
-	txn   int
-	final bool
-}
-
-// orderings returns the orders of a key's elements that fit all reads of it.
-func orderings(list []dumb, set uint, key history.Key) [][]version {
-	queues := make([][]version, len(list))
-	total := 0
-	for i, d := range list {
-		for _, s := range d.steps {
-			if set>>i&1 != 0 && s.F == history.StepAppend && s.Key == key {
-				queues[i] = append(queues[i], version{s.Value.String(), i, false})
-				total++
-			}
-		}
-		if n := len(queues[i]); n > 0 {
-			queues[i][n-1].final = true
-		}
-	}
-	var found [][]version
-	var extend func(prefix []version)
-	extend = func(prefix []version) {
-		if !fitting(list, key, prefix, total) {
-			return
-		}
-		if len(prefix) == total {
-			found = append(found, slices.Clone(prefix))
-			return
-		}
-		for i, q := range queues {
-			if len(q) > 0 {
-				queues[i] = q[1:]
-				extend(append(prefix, q[0]))
-				queues[i] = q
-			}
-		}
-	}
-	extend(nil)
-	return found
-}
-
-// fitting reports whether the reads of a key agree with the first elements of an order.
-func fitting(list []dumb, key history.Key, prefix []version, total int) bool {
-	for _, d := range list {
-		for _, s := range d.steps {
-			if s.F != history.StepRead || s.Key != key || bool(d.optional) {
+// TestNonsense: whatever was read, every level that is refuted has an anomaly that refutes it,
+// and what is refuted for sure stays refuted with another budget.
+func TestNonsense(t *testing.T) {
+	r := rand.New(rand.NewPCG(19, 20))
+	w := &world{r: r}
+	seen := map[Type]bool{}
+	for range rounds(t, 2000) {
+		h := w.history(2 + r.IntN(6))
+		for i := range h.Ops {
+			op := &h.Ops[i]
+			if op.Type != history.OK {
 				continue
 			}
-			if s.Value.Len() > total {
-				return false
-			}
-			for i := range min(s.Value.Len(), len(prefix)) {
-				if s.Value.At(i).String() != prefix[i].elem {
-					return false
+			steps, _ := history.ParseSteps(op.Out)
+			for j := range steps {
+				if steps[j].F != history.StepRead || r.IntN(2) == 0 {
+					continue
 				}
-			}
-		}
-	}
-	return true
-}
-
-// acyclic judges the writes and reads of one order of all versions.
-func acyclic(list []dumb, set uint, orders map[history.Key][]version) bool {
-	before := make([]uint, len(list)) // by transaction, those before it
-	for _, order := range orders {
-		for i := range order {
-			for _, v := range order[:i] {
-				before[order[i].txn] |= 1 << v.txn
-			}
-		}
-	}
-	for i, d := range list {
-		for _, s := range d.steps {
-			if s.F != history.StepRead || bool(d.optional) || set>>i&1 == 0 || s.Value.Len() == 0 {
-				continue
-			}
-			last := orders[s.Key][s.Value.Len()-1]
-			if last.txn != i && !last.final {
-				return false
-			}
-			for _, v := range orders[s.Key][:s.Value.Len()] {
-				before[i] |= 1 << v.txn
-			}
-		}
-	}
-	for i := range before {
-		before[i] &^= 1 << i // oneself does not count, others in between do
-	}
-	for _, order := range orders {
-		for i := range order {
-			for j := range i {
-				between := slices.ContainsFunc(order[j:i], func(v version) bool {
-					return v.txn != order[i].txn
-				})
-				if order[j].txn == order[i].txn && between {
-					return false
+				list := make([]int64, r.IntN(6))
+				for k := range list {
+					list[k] = w.next - int64(r.IntN(8))
 				}
+				steps[j].Value = history.Ints(list...)
 			}
+			op.Out = history.Steps(steps...)
+		}
+		full, err := ListAppend(t.Context(), h, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		poor, err := ListAppend(t.Context(), h, Options{Budget: 5, Keep: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkAnomalies(t, h, full)
+		checkAnomalies(t, h, poor)
+		if !slices.Equal(full.Lattice.Refuted(), poor.Lattice.Refuted()) {
+			t.Fatalf("%v with a budget, %v without\n%s", full.Lattice, poor.Lattice, show(h))
+		}
+		for a := range full.Counts {
+			seen[a] = true
 		}
 	}
-	done := uint(0)
-	for range list {
-		for i := range list {
-			if before[i]&^done&set == 0 {
-				done |= 1 << i
-			}
+	for _, a := range plainTypes() {
+		if !seen[a] {
+			t.Errorf("never saw %s", a)
 		}
 	}
-	return done&set == set
 }
