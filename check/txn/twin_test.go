@@ -345,7 +345,7 @@ func TestNonsense(t *testing.T) {
 		}
 	}
 	for _, a := range plainTypes() {
-		if !seen[a] {
+		if !seen[a] && a != CyclicVersions { // which only registers have
 			t.Errorf("never saw %s", a)
 		}
 	}
