@@ -65,6 +65,17 @@ func casEngine(refusals bool) *engine[CASOp, Value] {
 		},
 		kinds:   []Kind{Opposed, Initial, Unwritten, Unfounded, Inverted, Twice, Circle},
 		partial: refusals,
+		each: func(i, n int) []CASOp {
+			ops := []CASOp{{Kind: CASWrite, Value: Value(i + 1)}}
+			for v := range Value(n + 1) {
+				ops = append(ops, CASOp{Kind: CASRead, Value: v},
+					CASOp{Kind: CASSwap, Old: v, Value: Value(i + 1)})
+				if refusals {
+					ops = append(ops, CASOp{Kind: CASRefused, Old: v})
+				}
+			}
+			return ops
+		},
 	}
 }
 
@@ -72,3 +83,6 @@ func TestCASAgainstTwin(t *testing.T)      { casEngine(false).test(t, 6000) }
 func TestCASChanges(t *testing.T)          { casEngine(false).testChanges(t, 2000) }
 func TestRefusalsAgainstTwin(t *testing.T) { casEngine(true).test(t, 6000) }
 func TestCASLong(t *testing.T)             { casEngine(false).testLong(t, 200) }
+
+func TestCASExhaustively(t *testing.T)      { casEngine(false).testExhaustively(t, 3) }
+func TestRefusalsExhaustively(t *testing.T) { casEngine(true).testExhaustively(t, 3) }

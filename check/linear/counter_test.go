@@ -40,7 +40,14 @@ var counterEngine = engine[CounterOp, int64]{
 	draw: randomCounters, run: Counters, order: CountersOrder, step: counterStep,
 	span:    func(op *CounterOp) *Span { return &op.Span },
 	changes: func(op *CounterOp) bool { return !op.Read },
-	kinds:   []Kind{Unwritten, Shrunk, Gap, Undercount, Skipped},
+	each: func(_, n int) []CounterOp {
+		ops := []CounterOp{{Value: 1}}
+		for v := range int64(n + 1) {
+			ops = append(ops, CounterOp{Read: true, Value: v})
+		}
+		return ops
+	},
+	kinds: []Kind{Unwritten, Shrunk, Gap, Undercount, Skipped},
 }
 
 func TestCountersAgainstTwin(t *testing.T) { counterEngine.test(t, 5000) }
@@ -59,3 +66,5 @@ func TestCounterPreconditions(t *testing.T) {
 		}
 	}
 }
+
+func TestCountersExhaustively(t *testing.T) { counterEngine.testExhaustively(t, 4) }

@@ -15,6 +15,11 @@
 // call, or never), or it says that it is not applicable and why. Intervals are
 // closed: a call at the same time as a return is concurrent with it.
 //
+// The engines are [Register] and [RegisterMonitor], [CAS], [Revisions], [Locks],
+// [Sets], [Members], [Logs], [Counters], [Queues] and [Bags]. With each there is a
+// function that returns a legal order, a certificate for whoever does not trust the
+// engine.
+//
 // Engines know neither models nor values of a history. Values are numbers that
 // the caller gives out, counting from 1; operations are told by their position in
 // the slice that was handed in, which should be sorted by call (it is the order

@@ -27,6 +27,8 @@ type engine[T any, S comparable] struct {
 	forget func(op *T)
 	// rename replaces the values of an operation.
 	rename func(op *T, name func(Value) Value)
+	// each returns what operation i of n may be, with an answer.
+	each func(i, n int) []T
 	// kinds are the kinds of conflicts that have to be found.
 	kinds []Kind
 	// partial: the engine need not be applicable.
@@ -120,6 +122,58 @@ func (e *engine[T, S]) test(t *testing.T, few int) {
 	for _, k := range e.kinds {
 		if kinds[k] == 0 {
 			t.Errorf("no conflict of kind %d", k)
+		}
+	}
+}
+
+// testExhaustively tries every history of three operations, or of most if CHECK_ROUNDS
+// asks for many: every order of calls and returns, and of every operation whatever it
+// may be, also without an answer.
+func (e *engine[T, S]) testExhaustively(t *testing.T, most int) {
+	n := 3
+	if rounds(t, 0) >= 100_000 {
+		n = most
+	}
+	var seen tally
+	ops := make([]T, n)
+	eachShape(make([]Span, n), 0, 0, func(spans []Span) {
+		e.eachMeaning(ops, spans, 0, func() {
+			got := e.run(ops)
+			if got.Answer == NotApplicable && e.partial {
+				seen.other++
+				return
+			}
+			want := e.legal(ops)
+			seen.count(want)
+			if (got.Answer == Linearizable) != want || got.Answer == NotApplicable {
+				t.Fatalf("%v, twin says %v: %+v", got, want, ops)
+			}
+			if want {
+				if err := replay(e.spans(ops), e.order(ops), e.start, e.step(ops)); err != nil {
+					t.Fatalf("%v: %+v", err, ops)
+				}
+			}
+		})
+	})
+	t.Logf("%d legal, %d illegal, %d not applicable", seen.legal, seen.illegal, seen.other)
+	if min(seen.legal, seen.illegal) < 500 {
+		t.Errorf("%d legal and %d illegal histories", seen.legal, seen.illegal)
+	}
+}
+
+// eachMeaning makes operation i and those behind it whatever they may be.
+func (e *engine[T, S]) eachMeaning(ops []T, spans []Span, i int, try func()) {
+	if i == len(ops) {
+		try()
+		return
+	}
+	for _, op := range e.each(i, len(ops)) {
+		*e.span(&op) = spans[i]
+		ops[i] = op
+		e.eachMeaning(ops, spans, i+1, try)
+		if e.changes(&op) {
+			e.crash(&ops[i])
+			e.eachMeaning(ops, spans, i+1, try)
 		}
 	}
 }

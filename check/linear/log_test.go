@@ -89,7 +89,24 @@ func logEngine(telling int) *engine[LogOp, string] {
 				op.Elements[i] = name(v)
 			}
 		},
-		kinds:   kinds,
+		kinds: kinds,
+		each: func(i, n int) []LogOp {
+			ops := []LogOp{{Value: Value(i + 1), Offset: Unknown}, {Read: true}}
+			for offset := range int64(n) {
+				if telling > 0 {
+					ops = append(ops, LogOp{Value: Value(i + 1), Offset: offset})
+				}
+			}
+			for a := Value(1); a <= Value(n); a++ {
+				ops = append(ops, LogOp{Read: true, Elements: []Value{a}})
+				for b := Value(1); b <= Value(n); b++ {
+					if a != b {
+						ops = append(ops, LogOp{Read: true, Elements: []Value{a, b}})
+					}
+				}
+			}
+			return ops
+		},
 		partial: telling%100 != 0,
 	}
 }
@@ -101,3 +118,6 @@ func TestOffsetsChanges(t *testing.T)         { logEngine(100).testChanges(t, 20
 func TestSomeOffsetsAgainstTwin(t *testing.T) { logEngine(70).test(t, 5000) }
 func TestLogsLong(t *testing.T)               { logEngine(0).testLong(t, 100) }
 func TestOffsetsLong(t *testing.T)            { logEngine(100).testLong(t, 100) }
+
+func TestLogsExhaustively(t *testing.T)        { logEngine(0).testExhaustively(t, 3) }
+func TestSomeOffsetsExhaustively(t *testing.T) { logEngine(70).testExhaustively(t, 3) }

@@ -58,8 +58,16 @@ var memberEngine = engine[MemberOp, [3]bool]{
 	rename: func(op *MemberOp, name func(Value) Value) {
 		op.Value = name(op.Value)
 	},
-	kinds: []Kind{Unwritten, Inverted, Missing, Shrunk, Unstable},
+	each: func(_, _ int) []MemberOp {
+		return []MemberOp{
+			{Kind: MemberAdd}, {Kind: MemberRemove}, {Kind: MemberFound}, {Kind: MemberMissed},
+		}
+	},
+	partial: true, // there may be two adds
+	kinds:   []Kind{Unwritten, Inverted, Missing, Shrunk, Unstable},
 }
 
 func TestMembersAgainstTwin(t *testing.T) { memberEngine.test(t, 5000) }
 func TestMembersChanges(t *testing.T)     { memberEngine.testChanges(t, 2000) }
+
+func TestMembersExhaustively(t *testing.T) { memberEngine.testExhaustively(t, 4) }

@@ -86,7 +86,14 @@ func queueEngine(fifo bool) *engine[QueueOp, string] {
 			}
 		},
 		rename: func(op *QueueOp, name func(Value) Value) { op.Value = name(op.Value) },
-		kinds:  []Kind{Unwritten, Inverted, Twice, Occupied},
+		each: func(i, n int) []QueueOp {
+			ops := []QueueOp{{Value: Value(i + 1)}}
+			for v := range Value(n + 1) {
+				ops = append(ops, QueueOp{Dequeue: true, Value: v})
+			}
+			return ops
+		},
+		kinds: []Kind{Unwritten, Inverted, Twice, Occupied},
 	}
 	if fifo {
 		e.run, e.order = Queues, QueuesOrder
@@ -101,3 +108,6 @@ func TestBagsAgainstTwin(t *testing.T)   { queueEngine(false).test(t, 6000) }
 func TestBagsChanges(t *testing.T)       { queueEngine(false).testChanges(t, 2000) }
 func TestQueuesLong(t *testing.T)        { queueEngine(true).testLong(t, 200) }
 func TestBagsLong(t *testing.T)          { queueEngine(false).testLong(t, 200) }
+
+func TestQueuesExhaustively(t *testing.T) { queueEngine(true).testExhaustively(t, 4) }
+func TestBagsExhaustively(t *testing.T)   { queueEngine(false).testExhaustively(t, 4) }

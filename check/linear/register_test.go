@@ -50,6 +50,13 @@ var registerEngine = engine[RegisterOp, Value]{
 	rename:  func(op *RegisterOp, name func(Value) Value) { op.Value = name(op.Value) },
 	kinds:   []Kind{Opposed, Initial, Unwritten},
 	exact:   true,
+	each: func(i, n int) []RegisterOp {
+		ops := []RegisterOp{{Write: true, Value: Value(i + 1)}}
+		for v := range Value(n + 1) {
+			ops = append(ops, RegisterOp{Value: v})
+		}
+		return ops
+	},
 }
 
 func TestRegisterAgainstTwin(t *testing.T) { registerEngine.test(t, 6000) }
@@ -248,3 +255,5 @@ func TestRegisterForgets(t *testing.T) {
 		}
 	}
 }
+
+func TestRegisterExhaustively(t *testing.T) { registerEngine.testExhaustively(t, 4) }

@@ -83,7 +83,16 @@ func revisionEngine(shared bool) *engine[RevisionOp, revisionState] {
 		forget:  func(op *RevisionOp) { op.Position = Unknown },
 		rename:  func(op *RevisionOp, name func(Value) Value) { op.Value = name(op.Value) },
 		kinds:   kinds,
-		most:    9,
+		each: func(i, n int) (ops []RevisionOp) {
+			for p := range int64(n) {
+				ops = append(ops, RevisionOp{Write: true, Value: Value(i + 1), Position: p})
+				for v := range Value(n + 1) {
+					ops = append(ops, RevisionOp{Value: v, Position: p})
+				}
+			}
+			return ops
+		},
+		most: 9,
 		// The position of what crashed may be lost with it.
 		partial: true,
 	}
@@ -94,3 +103,6 @@ func TestTokensAgainstTwin(t *testing.T)    { revisionEngine(true).test(t, 3000)
 func TestRevisionsChanges(t *testing.T)     { revisionEngine(false).testChanges(t, 2000) }
 func TestRevisionsLong(t *testing.T)        { revisionEngine(false).testLong(t, 100) }
 func TestTokensLong(t *testing.T)           { revisionEngine(true).testLong(t, 100) }
+
+func TestRevisionsExhaustively(t *testing.T) { revisionEngine(false).testExhaustively(t, 3) }
+func TestTokensExhaustively(t *testing.T)    { revisionEngine(true).testExhaustively(t, 3) }

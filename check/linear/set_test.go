@@ -64,9 +64,24 @@ var setEngine = engine[SetOp, uint32]{
 			op.Elements[i] = name(v)
 		}
 	},
+	each: func(i, n int) []SetOp {
+		ops := []SetOp{{Value: Value(i + 1)}}
+		for set := range 1 << n {
+			op := SetOp{Read: true}
+			for v := range n {
+				if set>>v&1 == 1 {
+					op.Elements = append(op.Elements, Value(v+1))
+				}
+			}
+			ops = append(ops, op)
+		}
+		return ops
+	},
 	kinds: []Kind{Unwritten, Inverted, Missing, Shrunk, Incomparable, Between},
 }
 
 func TestSetsAgainstTwin(t *testing.T) { setEngine.test(t, 5000) }
 func TestSetsChanges(t *testing.T)     { setEngine.testChanges(t, 2000) }
 func TestSetsLong(t *testing.T)        { setEngine.testLong(t, 200) }
+
+func TestSetsExhaustively(t *testing.T) { setEngine.testExhaustively(t, 3) }

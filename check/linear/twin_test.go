@@ -186,3 +186,23 @@ func longWorld(rng *rand.Rand, n int) *world {
 	}
 	return w
 }
+
+// eachShape puts calls and returns at one time after the other. Operations are called
+// in their order; called of them are, by now, and those without return are open.
+func eachShape(spans []Span, called int, now history.Time, try func(spans []Span)) {
+	if int(now) == 2*len(spans) {
+		try(spans)
+		return
+	}
+	if called < len(spans) {
+		spans[called] = Span{Call: now, Return: history.Never}
+		eachShape(spans, called+1, now+1, try)
+	}
+	for i := range called {
+		if spans[i].crashed() {
+			spans[i].Return = now
+			eachShape(spans, called, now+1, try)
+			spans[i].Return = history.Never
+		}
+	}
+}
