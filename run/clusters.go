@@ -41,6 +41,8 @@ type launch struct {
 	ledger       *nemesis.Ledger
 	logger       *slog.Logger
 	onExit       func(cluster.Exit)
+	// onTrouble is told what makes faults prove nothing.
+	onTrouble func(string)
 }
 
 // settler is where healing tells what is gone. A *nemesis.Ledger is one.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,6 +201,18 @@ func runName(dir string) (string, error) {
 	return hex.EncodeToString(sum[:4]), nil
 }
 
+// lacksAgent says what cannot be done because there can be no agent, which is this very
+// program: it runs on Linux only.
+func lacksAgent(Config) nemesis.Lacks {
+	if runtime.GOOS == "linux" {
+		return nil
+	}
+	return nemesis.Lacks{
+		nemesis.PowerPackets: "the nodes' firewalls only drop packets, and the agent for everything " +
+			"else is this program, built for Linux: run the checker on a Linux machine",
+	}
+}
+
 // remoteConfig is what all clusters on hosts have in common.
 func (l launch) remoteConfig() (remote.Config, error) {
 	program, err := os.ReadFile(l.program)
@@ -212,7 +225,16 @@ func (l launch) remoteConfig() (remote.Config, error) {
 	}
 	c := remote.Config{
 		Run: run, Dir: l.dir, Command: l.command, Program: program, Ledger: l.ledger,
-		Logger: l.logger, OnExit: l.onExit, Seed: l.cfg.Seed,
+		Logger: l.logger, OnExit: l.onExit, OnTrouble: l.onTrouble, Seed: l.cfg.Seed,
+	}
+	if lacksAgent(l.cfg) == nil {
+		self, err := os.Executable()
+		if err != nil {
+			return c, fmt.Errorf("program of the agents: %w", err)
+		}
+		if c.Agent, err = os.ReadFile(self); err != nil {
+			return c, fmt.Errorf("program of the agents: %w", err)
+		}
 	}
 	if port := uint16(l.cfg.BasePort); port != 0 {
 		c.ClientPort, c.PeerPort, c.ProbePort = port, port+1, port+2

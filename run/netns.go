@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/ordeal-dev/ordeal/cluster/netns"
 	"github.com/ordeal-dev/ordeal/cluster/remote"
@@ -16,7 +17,7 @@ func netnsWay() way {
 		doc: "processes in network namespaces of this machine, each with addresses and a " +
 			"firewall of its own; root, Linux",
 		check: func(c Config) error { return errors.Join(noHosts(c), netns.Missing()) },
-		lacks: func(Config) nemesis.Lacks { return noAgent() },
+		lacks: lacksQueue,
 		start: startNetns,
 		heal:  healNetns,
 		undo:  nothingToUndo,
@@ -27,10 +28,14 @@ func netnsWay() way {
 // nothingToUndo: the files of a remote node go with its directory.
 func nothingToUndo(string, nemesis.OutstandingFault) error { return nil }
 
-// noAgent is what hosts cannot do without an agent on them.
-func noAgent() nemesis.Lacks {
+// lacksQueue: the agent takes its packets from the kernel's NFQUEUE, which this machine
+// may not have.
+func lacksQueue(c Config) nemesis.Lacks {
+	if _, err := os.Stat("/proc/net/netfilter/nfnetlink_queue"); err == nil {
+		return lacksAgent(c)
+	}
 	return nemesis.Lacks{
-		nemesis.PowerPackets: "firewalls only drop packets; on hosts nothing else is done to them",
+		nemesis.PowerPackets: "the kernel hands no packets to programs: try modprobe nfnetlink_queue",
 	}
 }
 
@@ -49,6 +54,9 @@ func startNetns(ctx context.Context, l launch) (Cluster, error) {
 	cfg, err := l.remoteConfig()
 	if err != nil {
 		return nil, err
+	}
+	if lacksQueue(l.cfg) != nil {
+		cfg.Agent = nil
 	}
 	lab, err := netns.Up(ctx, l.cfg.nodes(), l.ledger)
 	if err != nil {

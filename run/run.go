@@ -318,6 +318,7 @@ func (c *conductor) setUp(ctx context.Context) error {
 			c.note("node %s ended by itself at %s (%s): %s", e.Node, seconds(c.recorder.Now()),
 				e.Status, e.LastWords)
 		},
+		onTrouble: func(what string) { c.note("at %s: %s", seconds(c.recorder.Now()), what) },
 	})
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ func sshWay() way {
 		name:  "ssh",
 		doc:   "hosts that are reached by SSH: --hosts n1=root@10.0.0.1,… or --nodes-file",
 		check: checkSSH,
-		lacks: func(Config) nemesis.Lacks { return noAgent() },
+		lacks: lacksAgent,
 		start: startSSH,
 		heal:  healSSH,
 		undo:  nothingToUndo,

@@ -60,6 +60,8 @@ type member struct {
 	six    bool // its IPv6 can be filtered
 	wall   wall
 	starts int // under lock
+	// generation counts the changes of the agent's rules; under rules.
+	generation int64
 
 	// lock serializes start, kill, pause, resume; rules what is done to the firewall.
 	// Channels, so that a context can end the waiting.
@@ -70,6 +72,9 @@ type member struct {
 	told    int // the pid that was told to end
 	applied *string
 	counts  tallies
+	// fine are the agent's counters as they were last seen.
+	fine      map[nemesis.Link]nemesis.Counters
+	agentGone bool
 }
 
 var (
@@ -103,6 +108,10 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("remote cluster: %w", errors.Join(err, c.Close(ctx)))
+	}
+	if len(c.cfg.Agent) > 0 {
+		c.watchers.Add(1)
+		crash.Go(c.keepAgents)
 	}
 	return c, nil
 }
@@ -206,14 +215,17 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	return c.each(c.nodes(), func(m *member) error {
 		m.wall = wall{
 			chain: c.cfg.chain(), node: m.name, controls: c.cfg.Controls, ports: c.cfg.Ports,
+			agent:      len(c.cfg.Agent) > 0,
 			clientPort: c.cfg.ClientPort, probePort: c.cfg.ProbePort, answerPort: c.answers.port,
 			peers: slices.DeleteFunc(slices.Clone(all), func(p peer) bool { return p.node == m.name }),
 		}
 		if err := c.cfg.Ledger.ResourceMaking(m.chains()); err != nil {
 			return err
 		}
-		_, err := c.script(ctx, m, m.wall.raiseScript(m.six))
-		return err
+		if _, err := c.script(ctx, m, m.wall.raiseScript(m.six)); err != nil {
+			return err
+		}
+		return c.startAgent(ctx, m)
 	})
 }
 
@@ -324,11 +336,12 @@ func (c *Cluster) Close(ctx context.Context) error {
 func (c *Cluster) closeMember(ctx context.Context, m *member) error {
 	stopped := c.stop(ctx, m)
 	fetched := fetchLog(ctx, c.cfg.Shell, m.name, m.dir, c.cfg.Dir)
-	errs := []error{stopped, fetched}
+	quiet := c.stopAgent(ctx, m)
+	errs := []error{stopped, fetched, quiet}
 	if m.wall.chain != "" {
 		errs = append(errs, c.discard(ctx, m, razeScript(m.wall.chain), m.chains()))
 	}
-	if stopped == nil {
+	if stopped == nil && quiet == nil {
 		// Nobody works in it any more.
 		errs = append(errs, c.discard(ctx, m, removeScript(m.dir), m.directory()))
 	}

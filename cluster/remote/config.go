@@ -38,6 +38,9 @@ type Config struct {
 	// Program is put on the nodes and named in NodeSpec.Program; empty: it is there
 	// already.
 	Program []byte
+	// Agent is the checker's own program, which does to packets what a firewall cannot;
+	// without it links can be cut and lossy, and nothing else.
+	Agent []byte
 	// ClientPort and PeerPort are the system's, ProbePort (UDP) is for looking whether
 	// links deliver; 0 is 7000, 7001 and 7009.
 	ClientPort, PeerPort, ProbePort uint16
@@ -56,6 +59,9 @@ type Config struct {
 	// OnExit, if not nil, is called when a node has exited that nobody killed. It
 	// must not block, and not call Close.
 	OnExit func(cluster.Exit)
+	// OnTrouble, if not nil, is told in a sentence what makes faults prove nothing, such
+	// as the end of an agent. It must not block.
+	OnTrouble func(string)
 }
 
 // Ledger is where everything is written down before it is made on a node, so that

@@ -28,6 +28,7 @@ const (
 	doesCut   = "cut"
 	doesLoss  = "loss"
 	doesPass  = "pass"
+	doesQueue = "queue" // hands over to the agent
 	doesProbe = "probe" // a probe that has come past everything that the link does
 	// The same for probes, apart, so that a fault does not prove itself by the probe
 	// that looks for it.
@@ -55,6 +56,8 @@ type wall struct {
 	// for probes from nodes.
 	clientPort, probePort, answerPort uint16
 	ports                             []uint16
+	// agent: there is one that packets can be handed to.
+	agent bool
 }
 
 type peer struct {
@@ -79,7 +82,7 @@ func tables(six bool) []table {
 	return all
 }
 
-// rules is the whole content of both chains in one family, as restore reads it. The
+// rules is the whole content of all chains in one family, as restore reads it. The
 // rules of links that have none of their own only count probes.
 func (w wall) rules(t table, links map[nemesis.Link]nemesis.Rule) string {
 	var b strings.Builder
@@ -114,15 +117,18 @@ func (w wall) rules(t table, links map[nemesis.Link]nemesis.Rule) string {
 			[]string{fmt.Sprintf(" -p tcp --sport %d", w.clientPort)},
 			fmt.Sprintf(" -p udp --dport %d", w.answerPort), "", out)
 	}
-	b.WriteString("COMMIT\n")
+	b.WriteString("COMMIT\n" + w.handOver(t, links))
 	return b.String()
 }
 
-// content is what rules says, for all families of the node.
-func (w wall) content(six bool, links map[nemesis.Link]nemesis.Rule) string {
+// wish is all that the node's firewall and agent are to do, to tell wishes apart.
+func (w wall) wish(six bool, links map[nemesis.Link]nemesis.Rule) string {
 	var b strings.Builder
 	for _, t := range tables(six) {
 		b.WriteString(w.rules(t, links))
+	}
+	if w.agent {
+		fmt.Fprintf(&b, "%+v", w.fineRules(links))
 	}
 	return b.String()
 }
@@ -202,17 +208,23 @@ func (w wall) setScript(six bool, links map[nemesis.Link]nemesis.Rule) string {
 	return b.String()
 }
 
+// hook is a jump to a chain of ours.
+type hook struct{ table, from, chain string }
+
 // raiseScript makes the chains, with the rules of a network without faults, and puts the
 // jumps to them in the first place.
 func (w wall) raiseScript(six bool) string {
 	var b strings.Builder
 	for _, t := range tables(six) {
 		fmt.Fprintf(&b, "%s-restore -w 10 --noflush <<'END'\n%sEND\n", t.tool, w.rules(t, nil))
-		for _, hook := range []struct{ from, chain string }{
-			{"INPUT", w.chain + chainIn}, {"OUTPUT", w.chain + chainOut},
-		} {
-			fmt.Fprintf(&b, "%[1]s -w 10 -C %[2]s -j %[3]s 2>/dev/null || "+
-				"%[1]s -w 10 -I %[2]s 1 -j %[3]s\n", t.tool, hook.from, hook.chain)
+		hooks := []hook{{"", "INPUT", chainIn}, {"", "OUTPUT", chainOut}}
+		if w.agent {
+			hooks = append(hooks, hook{" -t mangle", "OUTPUT", chainQueueOut},
+				hook{" -t mangle", "INPUT", chainQueueIn})
+		}
+		for _, h := range hooks {
+			fmt.Fprintf(&b, "%[1]s -w 10%[2]s -C %[3]s -j %[4]s 2>/dev/null || "+
+				"%[1]s -w 10%[2]s -I %[3]s 1 -j %[4]s\n", t.tool, h.table, h.from, w.chain+h.chain)
 		}
 	}
 	return b.String()

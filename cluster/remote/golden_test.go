@@ -31,8 +31,9 @@ type stage struct {
 }
 
 // newStage starts n nodes on hosts that do what they are told. Those of three nodes have
-// IPv6, so that the files of all others stay short.
-func newStage(t *testing.T, n int) stage {
+// IPv6, so that the files of all others stay short. agent is the program of the agents,
+// "" for none.
+func newStage(t *testing.T, n int, agent string) stage {
 	t.Helper()
 	over := make(chan struct{})
 	s := stage{over: sync.OnceFunc(func() { close(over) })}
@@ -43,6 +44,9 @@ func newStage(t *testing.T, n int) stage {
 		}
 		i := int(c.Node[1] - '0')
 		switch {
+		case len(c.Argv) > 2 && c.Argv[2] == "queue":
+			return say(`{"version":1,"kind":"queue","state":"running","instance":"1f00d5",` +
+				`"queue":{"generation":1,"links":[],"stats":{}}}`)
 		case strings.Contains(script, "flock -s"):
 			<-over
 			return remote.Result{}, &remote.TransportError{Node: c.Node, Err: errors.New("over")}
@@ -72,7 +76,7 @@ func newStage(t *testing.T, n int) stage {
 	must(t, err)
 	s.Cluster, err = remote.Start(t.Context(), remote.Config{
 		Shell: s.sh, Hosts: hosts, Controls: []netip.Addr{netip.MustParseAddr("10.0.0.254")},
-		Run: "1f00d5", Dir: t.TempDir(), Ledger: ledger, Program: []byte("a program"),
+		Run: "1f00d5", Dir: t.TempDir(), Ledger: ledger, Program: []byte("a program"), Agent: []byte(agent),
 		Command: func(s cluster.NodeSpec) []string {
 			return []string{s.Program, "serve", "--id", string(s.Name), "--bind", s.Bind,
 				"--peer-bind", s.PeerBind, "--peers", fmt.Sprint(s.Peers), "--data", s.DataDir}
@@ -123,7 +127,7 @@ func TestCommands(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 3, 5, 7} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			s := newStage(t, n)
+			s := newStage(t, n, "")
 			s.golden(t, "set-up")
 			for _, shape := range []nemesis.Shape{
 				nemesis.ShapeIsolate, nemesis.ShapeGroup, nemesis.ShapeHalves, nemesis.ShapeRing,
@@ -142,6 +146,23 @@ func TestCommands(t *testing.T) {
 			s.golden(t, "tear-down")
 		})
 	}
+}
+
+// What takes an agent: its start, a mixture of everything, the end of that, and its own.
+func TestAgentCommands(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 3, "an agent")
+	s.golden(t, "agent-set-up")
+	must(t, s.SetRules(t.Context(), "fault-1", map[nemesis.Link]nemesis.Rule{
+		{From: "n1", To: "n2"}:            {Loss: 0.1, Delay: 20 * time.Millisecond, Duplicate: 0.2},
+		{From: "n2", To: nemesis.Clients}: {Rate: 4096},
+	}))
+	s.golden(t, "agent-messages")
+	must(t, s.Clear(t.Context(), "fault-1"))
+	s.golden(t, "agent-heal")
+	s.over()
+	must(t, s.Close(t.Context()))
+	s.golden(t, "agent-tear-down")
 }
 
 // partition cuts as the shape says, from a minority, at least one. What heals it is the

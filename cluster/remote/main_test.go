@@ -1,6 +1,7 @@
 package remote_test
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -11,17 +12,29 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/ordeal-dev/ordeal/cluster/agent"
 )
 
 // update rewrites the golden files.
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestMain lets the test's own binary be the program of a node.
+// TestMain lets the test's own binary be the program of a node, and of its agent.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "fake-node" {
 		if err := fakeNode(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "fake node:", err)
 			os.Exit(7)
+		}
+		os.Exit(0)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "agent" {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		cmd := agent.Command(os.Stdin, os.Stdout)
+		cmd.SetArgs(os.Args[2:])
+		if err := cmd.ExecuteContext(ctx); err != nil {
+			os.Exit(255)
 		}
 		os.Exit(0)
 	}

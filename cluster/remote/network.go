@@ -28,7 +28,7 @@ func (c *Cluster) SetRules(
 	c.mu.Lock()
 	c.handles[handle] = maps.Clone(rules)
 	c.mu.Unlock()
-	if err := c.apply(ctx); err != nil {
+	if err := errors.Join(c.apply(ctx), c.served(rules)); err != nil {
 		return fmt.Errorf("set the rules of %q: %w", handle, err)
 	}
 	return nil
@@ -58,8 +58,8 @@ func (c *Cluster) checkLink(link nemesis.Link, r nemesis.Rule) error {
 	if ends < 3 || link.From == link.To {
 		return errors.New("there is no such link")
 	}
-	if fine(r) {
-		return errors.New("only cut and loss can be done here")
+	if fine(r) && len(c.cfg.Agent) == 0 {
+		return errors.New("without an agent only cut and loss can be done")
 	}
 	return impair.Check(r)
 }
@@ -94,12 +94,17 @@ func (c *Cluster) apply(ctx context.Context) error {
 		defer func() { <-m.rules }()
 		// Looked at under the node's lock: the latest wish wins.
 		links := c.wanted()
-		next := m.wall.content(m.six, links)
+		next := m.wall.wish(m.six, links)
 		m.mu.Lock()
 		same := m.applied != nil && *m.applied == next
 		m.applied = nil // until it is known
 		m.mu.Unlock()
 		if !same {
+			if m.wall.agent {
+				if err := c.setAgent(ctx, m, links); err != nil {
+					return err
+				}
+			}
 			out, err := c.script(ctx, m, m.wall.setScript(m.six, links))
 			if err != nil {
 				return err
@@ -148,6 +153,9 @@ func (c *Cluster) Counters(ctx context.Context) (map[nemesis.Link]nemesis.Counte
 	if err := c.list(ctx); err != nil {
 		return nil, fmt.Errorf("read counters: %w", err)
 	}
+	if err := c.readAgents(ctx); err != nil {
+		return nil, fmt.Errorf("read counters: %w", err)
+	}
 	all := map[nemesis.Link]nemesis.Counters{}
 	for _, link := range c.links() {
 		all[link] = nemesis.Counters{
@@ -155,6 +163,7 @@ func (c *Cluster) Counters(ctx context.Context) (map[nemesis.Link]nemesis.Counte
 			Lost: c.counted(link, doesLoss),
 		}
 	}
+	c.fineCounters(all)
 	return all, nil
 }
 
