@@ -76,7 +76,8 @@ func newStage(t *testing.T, n int, agent string) stage {
 	must(t, err)
 	s.Cluster, err = remote.Start(t.Context(), remote.Config{
 		Shell: s.sh, Hosts: hosts, Controls: []netip.Addr{netip.MustParseAddr("10.0.0.254")},
-		Run: "1f00d5", Dir: t.TempDir(), Ledger: ledger, Program: []byte("a program"), Agent: []byte(agent),
+		Run: "1f00d5", Dir: t.TempDir(), Ledger: ledger,
+		Program: []byte("a program"), Agent: []byte(agent),
 		Command: func(s cluster.NodeSpec) []string {
 			return []string{s.Program, "serve", "--id", string(s.Name), "--bind", s.Bind,
 				"--peer-bind", s.PeerBind, "--peers", fmt.Sprint(s.Peers), "--data", s.DataDir}
