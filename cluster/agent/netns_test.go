@@ -52,7 +52,7 @@ func agentMain(args []string) int {
 // world is two nodes in network namespaces of their own, and a bridge between them in
 // a third: in the root namespace, others' firewalls would get at it.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 }
 
@@ -62,13 +62,10 @@ var (
 	addr6 = map[string]string{"a": "fd91::1", "b": "fd91::2"}
 )
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	requireRoot(t)
-	w := &world{t: t, name: fmt.Sprintf("ordeal%d-%s-", os.Getpid(), strings.ToLower(t.Name()[4:]))}
-	if len(w.name) > 40 {
-		w.name = w.name[:40] + "-"
-	}
+	w := &world{t: t, name: namespace(t) + "-"}
 	for _, ns := range []string{"hub", "a", "b"} {
 		w.must("ip", "netns", "add", w.name+ns)
 		t.Cleanup(func() { w.must("ip", "netns", "del", w.name+ns) })
@@ -87,8 +84,19 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// namespace returns a name that no other test has.
+func namespace(t testing.TB) string {
+	letters := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return -1
+	}, t.Name())
+	return fmt.Sprintf("ordeal%d-%s", os.Getpid(), letters)
+}
+
 // requireRoot skips the test where namespaces cannot be had.
-func requireRoot(t *testing.T) {
+func requireRoot(t testing.TB) {
 	t.Helper()
 	why := ""
 	if os.Geteuid() != 0 {
@@ -100,7 +108,7 @@ func requireRoot(t *testing.T) {
 		}
 	}
 	if why == "" {
-		name := fmt.Sprintf("ordeal%d-%s", os.Getpid(), t.Name())
+		name := namespace(t) + "-try"
 		if out, err := exec.Command("ip", "netns", "add", name).CombinedOutput(); err != nil {
 			why = fmt.Sprintf("no network namespaces: %s", out)
 		} else if out, err := exec.Command("ip", "netns", "del", name).CombinedOutput(); err != nil {

@@ -258,6 +258,23 @@ func TestLongDatagrams(t *testing.T) {
 	}
 }
 
+// A partition is made by rules behind the queue: what they drop of the agent's own packets
+// has not failed, it went over the link as the others did.
+func TestPartitionBehindTheQueue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	agent := w.start("a")
+	from, to := w.udp("a", addr4["a"], 0), w.udp("b", addr4["b"], 0)
+	agent.set(oneLink(1, addr4["b"], nemesis.Rule{Delay: 5 * ms}))
+	w.in("a", "iptables", "-w", "-A", "OUTPUT", "-d", addr4["b"], "-j", "DROP")
+	e := see(flow{n: 20, size: 50, every: ms, quiet: 200 * ms}.run(t, from, to))
+	s := agent.call("", "status")
+	c := s.Queue.Counters()[nemesis.Link{From: "a", To: "b"}]
+	if e.first != 0 || s.Queue.Stats.Failed != 0 || c != (nemesis.Counters{Passed: 20, Delayed: 20}) {
+		t.Errorf("seen %+v, counted %+v, %+v", e, c, s.Queue.Stats)
+	}
+}
+
 // tcpExchange sends bytes over a connection with an echo at its other end, and returns
 // how long they took there and back.
 func tcpExchange(t *testing.T, conn net.Conn, size int) time.Duration {
