@@ -318,7 +318,7 @@ func (e *engine) letGo(it *item) {
 func (e *engine) schedule(it *item, due time.Duration) {
 	e.seq++
 	it.due, it.seq = due, e.seq
-	heap.Push(&e.queue, entry{due: due, seq: e.seq, item: it})
+	heap.Push(&e.queue, it)
 }
 
 // deliver is the end of the delay: the packet goes on, or is held back so that others
@@ -409,10 +409,9 @@ func (l *link) tally(it *item) {
 // advance lets go what is due at now.
 func (e *engine) advance(now time.Duration) {
 	for len(e.queue) > 0 && e.queue[0].due <= now {
-		x := heap.Pop(&e.queue).(entry)
-		it := x.item
+		it := heap.Pop(&e.queue).(*item)
 		switch {
-		case it.stage == gone || it.seq != x.seq:
+		case it.stage == gone: // overtaken
 		case it.stage == waiting:
 			it.link.held = slices.DeleteFunc(it.link.held, func(o *item) bool { return o == it })
 			e.emit(it)
@@ -434,10 +433,9 @@ func (e *engine) next() (time.Duration, bool) {
 // forgotten: they are copies of what has arrived.
 func (e *engine) release() {
 	for len(e.queue) > 0 {
-		x := heap.Pop(&e.queue).(entry)
-		it := x.item
+		it := heap.Pop(&e.queue).(*item)
 		switch {
-		case it.stage == gone || it.seq != x.seq:
+		case it.stage == gone: // overtaken
 		case it.replay:
 			e.letGo(it)
 			it.stage = gone
@@ -469,17 +467,9 @@ func (e *engine) status() QueueStatus {
 	return s
 }
 
-// entry is an item's place in the queue; an item that is scheduled anew leaves its old
-// entry behind.
-type entry struct {
-	due  time.Duration
-	seq  uint64
-	item *item
-}
-
 // itemHeap orders by due time and, among equals, by arrival, so that a constant delay
 // never reorders.
-type itemHeap []entry
+type itemHeap []*item
 
 func (h itemHeap) Len() int { return len(h) }
 
@@ -488,13 +478,13 @@ func (h itemHeap) Less(i, j int) bool {
 }
 
 func (h itemHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *itemHeap) Push(x any)   { *h = append(*h, x.(entry)) }
+func (h *itemHeap) Push(x any)   { *h = append(*h, x.(*item)) }
 
 func (h *itemHeap) Pop() any {
 	old := *h
 	n := len(old) - 1
 	x := old[n]
-	old[n] = entry{}
+	old[n] = nil
 	*h = old[:n]
 	return x
 }

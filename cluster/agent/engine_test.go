@@ -35,7 +35,11 @@ func datagram(from, to netip.Addr, payload []byte) []byte {
 	binary.BigEndian.PutUint16(udp[2:], 2000)
 	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)))
 	copy(udp[udpHeader:], payload)
-	binary.BigEndian.PutUint16(udp[6:], checksum(header{src: from, dst: to}, udp))
+	sum := checksum(header{src: from, dst: to}, udp)
+	if sum == 0 {
+		sum = 0xffff
+	}
+	binary.BigEndian.PutUint16(udp[6:], sum)
 	return packet(from, to, ipUDP, udp)
 }
 
@@ -152,6 +156,14 @@ func (l *lab) arrive(d Direction, data []byte) {
 
 // number sends datagram i to the peer.
 func (l *lab) number(i int) { l.arrive(Out, datagram(here, peer, numbered(i))) }
+
+// probe sends it as a probe.
+func (l *lab) probe(i int) {
+	l.id++
+	data := datagram(here, peer, numbered(i))
+	l.queued[l.id] = data
+	l.e.receive(l.now, arrival{id: l.id, direction: Out, data: data, whole: true, probe: true})
+}
 
 func numbered(i int) []byte { return fmt.Appendf(nil, "message %06d", i) }
 
@@ -375,6 +387,39 @@ func TestReorder(t *testing.T) {
 	}
 }
 
+// What is due goes before what comes, even if nobody has looked at the clock meanwhile.
+func TestWhatIsDueGoesFirst(t *testing.T) {
+	l := newLab(t)
+	l.rules(nemesis.Rule{Delay: 5 * ms})
+	l.number(1)
+	l.rules(nemesis.Rule{})
+	l.now = 10 * ms
+	l.number(2)
+	if got := l.numbers(); !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("%v left", got)
+	}
+}
+
+// A message is overtaken by messages, not by probes.
+func TestProbesDoNotOvertake(t *testing.T) {
+	l := newLab(t)
+	l.rules(nemesis.Rule{Reorder: 1})
+	l.number(1)
+	l.rules(nemesis.Rule{ReplayMin: ms, ReplayMax: ms}) // does nothing
+	for range 2 * impair.MaxOvertakers {
+		l.probe(7)
+	}
+	if got := l.numbers(); slices.Contains(got, 1) {
+		t.Errorf("%v left", got)
+	}
+	for i := range impair.MaxOvertakers {
+		l.number(2 + i)
+	}
+	if got := l.numbers(); !slices.Contains(got, 1) || l.count(toPeer).Reordered != 1 {
+		t.Errorf("%v left", got)
+	}
+}
+
 func TestCutConcernsWhatIsHeldBack(t *testing.T) {
 	l := newLab(t)
 	l.rules(nemesis.Rule{Delay: 20 * ms})
@@ -455,18 +500,12 @@ func TestAPacketThatIsNotWhole(t *testing.T) {
 
 func TestProbesAreNotCounted(t *testing.T) {
 	l := newLab(t)
-	probe := func() {
-		l.id++
-		data := datagram(here, peer, numbered(7))
-		l.queued[l.id] = data
-		l.e.receive(l.now, arrival{id: l.id, direction: Out, data: data, whole: true, probe: true})
-	}
 	for _, r := range []nemesis.Rule{
 		{}, {Cut: true}, {Loss: 1}, {Delay: ms, Duplicate: 1}, {Rate: 10},
 		{Hold: 1, HoldMin: time.Hour, HoldMax: time.Hour},
 	} {
 		l.rules(r)
-		probe()
+		l.probe(7)
 	}
 	l.until(time.Minute)
 	if c := l.count(toPeer); c != (nemesis.Counters{}) {

@@ -212,6 +212,29 @@ func TestInjuriesThatAreRefused(t *testing.T) {
 	}
 }
 
+// An undoing that was killed before it removed the record is none of the system's doings.
+func TestRestoreUndoneTwice(t *testing.T) {
+	s := newScene(t)
+	backup := filepath.Join(filepath.Dir(s.dir), "backup")
+	if err := snapshot([]string{s.dir}, backup); err != nil {
+		t.Fatal(err)
+	}
+	s.write(s.file, []byte("later"))
+	in := &restore{From: backup}
+	if err := inflict(s.record, in); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if why, err := in.undo(aside(s.record)); err != nil || why != "" {
+			t.Errorf("%q, %v", why, err)
+		}
+	}
+	if got := s.read(); string(got) != "later" {
+		t.Errorf("%q", got)
+	}
+	s.undo()
+}
+
 // tree describes a directory.
 func (s *scene) tree() string {
 	s.t.Helper()

@@ -22,6 +22,8 @@ func TestParse(t *testing.T) {
 	extended = append(extended, datagram(here6, peer6, []byte("x"))[ipv6Header:]...)
 	second := datagram(here, peer, []byte("x"))
 	second[7] = 5
+	first := datagram(here, peer, []byte("x"))
+	first[6] = 0x20
 	for _, tc := range []struct {
 		name string
 		data []byte
@@ -38,6 +40,7 @@ func TestParse(t *testing.T) {
 		{"IPv6 extensions", extended, header{class: message, src: here6, dst: peer6,
 			srcPort: 1000, dstPort: 2000, transport: 64, payload: 72}},
 		{"fragment", second, header{src: here, dst: peer, transport: 20, payload: 20}},
+		{"first fragment", first, header{src: here, dst: peer, transport: 20, payload: 20}},
 		{"short udp", packet(here, peer, ipUDP, []byte("short")),
 			header{src: here, dst: peer, transport: 20, payload: 20}},
 	} {
@@ -96,6 +99,34 @@ func TestFlip(t *testing.T) {
 	h, _ := parse(without)
 	if is := flip(without, h, 0); is[26] != 0 || is[27] != 0 || is[28] != 'y' {
 		t.Errorf("a datagram without a checksum became %x", is)
+	}
+}
+
+// A checksum of zero would say that there is none.
+func TestFlipLeavesNoChecksumOfZero(t *testing.T) {
+	zeros := 0
+	for i := range 1 << 16 {
+		was := datagram(here, peer, []byte{byte(i >> 8), byte(i)})
+		h, _ := parse(was)
+		is := flip(was, h, 0)
+		if is[26] == 0 && is[27] == 0 {
+			t.Fatalf("%x became %x", was, is)
+		}
+		if is[26] == 0xff && is[27] == 0xff {
+			zeros++
+		}
+	}
+	if zeros == 0 {
+		t.Error("none of all payloads has a checksum of zero")
+	}
+}
+
+// The kernel gives each packet without a number one of its own: pieces need the same.
+func TestPiecesHaveANumber(t *testing.T) {
+	for _, p := range fragments(datagram(here, peer, make([]byte, 2000)), 576, 1<<16) {
+		if p[4] == 0 && p[5] == 0 {
+			t.Errorf("%x", p[:20])
+		}
 	}
 }
 
