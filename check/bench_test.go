@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -61,4 +62,42 @@ func staleWithUnknown(k int) string {
 	}
 	fmt.Fprintf(&b, "p1 read = %d %d..%d\n", rounds-2, 20*rounds, 20*rounds+5)
 	return b.String()
+}
+
+// BenchmarkEtcd decides the 102 histories of etcd that come with Porcupine; what it
+// takes to parse them is not counted.
+func BenchmarkEtcd(b *testing.B) {
+	dir := filepath.Join(porcupineData(b), "jepsen")
+	for _, engine := range []string{engineAuto, engineFrontier, engineDepth, enginePorcupine} {
+		b.Run(engine, func(b *testing.B) {
+			l := Linearizable("cas-register", Options{
+				Refusals: true, Engine: engine, KeepUnknown: true,
+			}).(*linearizable)
+			var objects []*object
+			for i := range 103 {
+				if i == 95 {
+					continue // there is none
+				}
+				h, err := loadEtcd(filepath.Join(dir, fmt.Sprintf("etcd_%03d.log", i)))
+				if err != nil {
+					b.Fatal(err)
+				}
+				o, err := l.objects(h)
+				if err != nil {
+					b.Fatal(err)
+				}
+				objects = append(objects, o...)
+			}
+			p := idlePlanner(l, engine)
+			p.raw = true
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, o := range objects {
+					if f := p.decide(b.Context(), o.all, false); f.answer == undecided {
+						b.Fatalf("key %q is undecided", o.key)
+					}
+				}
+			}
+		})
+	}
 }

@@ -90,8 +90,10 @@ func (l *linearizable) explain(
 
 // lastStands returns what a search for an order of part came to.
 func (l *linearizable) lastStands(ctx context.Context, p *planner, part []item) []search.Stand {
-	f := p.search(ctx, engineFrontier, searched(part), search.Budget{Steps: 1 << 20, Order: true})
-	return f.last
+	plain := planner{spec: p.spec, guard: p.guard}
+	plain.spec.Leads = nil // it has to go as far as it can
+	b := search.Budget{Steps: 1 << 20, Order: true}
+	return plain.search(ctx, engineFrontier, searched(part), b).last
 }
 
 // refused are the failed operations with what they would have done.

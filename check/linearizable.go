@@ -184,7 +184,7 @@ func (l *linearizable) Check(ctx context.Context, h *history.History) Result {
 		r.Reason = fmt.Sprintf("a defect of the checker itself: %v", wrong)
 	}
 	if r.Verdict == Invalid {
-		l.explained(ctx, p, h, objects, &r)
+		l.explained(ctx, l.planner(g), h, objects, &r)
 		if len(r.Counterexamples) > 0 {
 			r.Reason += ". " + r.Counterexamples[0].Why
 		}
@@ -413,6 +413,9 @@ func (l *linearizable) round(
 				limited, cancel := context.WithTimeout(ctx, turn)
 				o.finding = p.decide(limited, o.all, o.size <= l.o.Certify)
 				cancel()
+				if o.finding.answer == illegal {
+					p.settled.Store(true)
+				}
 			}
 		}))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ordeal-dev/ordeal/check/linear"
 	"github.com/ordeal-dev/ordeal/check/search"
@@ -87,6 +88,9 @@ type planner struct {
 	raw    bool
 	guard  *guard
 	memory uint64
+	// settled is set when some key has a violation. Then no key is worth a long
+	// search any more.
+	settled atomic.Bool
 }
 
 // decide finds out whether items are linearizable. With order it also returns one, if
@@ -146,7 +150,7 @@ func (p *planner) both(ctx context.Context, ops []search.Op, order bool) finding
 		return first
 	}
 	second := p.search(ctx, engineDepth, ops, short)
-	if second.answer != undecided || ctx.Err() != nil {
+	if second.answer != undecided || ctx.Err() != nil || p.settled.Load() {
 		return second
 	}
 	racing, cancel := context.WithCancel(ctx)

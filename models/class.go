@@ -22,7 +22,7 @@ func (m Model[S, I, O]) classes() func() func(in, out any) uint32 {
 				return number(known, c, fresh)
 			}
 		case plain:
-			known := make(map[[2]any]uint32)
+			known := make(map[[2]any]uint32, 32)
 			return func(in, out any) uint32 {
 				return number(known, [2]any{in, out}, fresh)
 			}

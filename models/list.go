@@ -51,6 +51,21 @@ func (s *ListState) equal(o *ListState) bool {
 	return true
 }
 
+func (s *ListState) length() int {
+	if s == nil {
+		return 0
+	}
+	return s.n
+}
+
+// start returns the first n elements, all if there are fewer.
+func (s *ListState) start(n int) *ListState {
+	for s.length() > n {
+		s = s.prev
+	}
+	return s
+}
+
 func (s *ListState) slice() []Scalar {
 	var list []Scalar
 	for ; s != nil; s = s.prev {
@@ -71,6 +86,9 @@ func List() Model[*ListState, ListIn, ListOut] {
 		Parse: parseList,
 		Apply: applyList,
 		Equal: (*ListState).equal,
+		Leads: func(s *ListState, in ListIn, out ListOut) bool {
+			return !in.Read || out.outcome != done || out.whole.start(s.length()).equal(s)
+		},
 		Hash: func(s *ListState) uint64 {
 			if s == nil {
 				return 0
@@ -168,6 +186,9 @@ func Text() Model[string, TextIn, TextOut] {
 			}
 		},
 		Hash: func(s string) uint64 { return hashBody(scalarBody{s: s}) },
+		Leads: func(s string, in TextIn, out TextOut) bool {
+			return in.op != textGet || out.outcome != done || strings.HasPrefix(out.Text, s)
+		},
 		Describe: func(in TextIn, out TextOut) string {
 			switch in.op {
 			case textGet:
@@ -208,6 +229,7 @@ func parseText(op history.Operation) (p Op[TextIn, TextOut], err error) {
 	// told apart, so every change is pinned.
 	p.Facts.Pure = p.In.op == textGet
 	p.Facts.Pinned = !p.Facts.Pure
+	p.Facts.Resets = p.In.op == textPut
 	if p.Facts.Pure && op.Type == history.OK {
 		if p.Out.Text, ok = op.Out.AsString(); !ok && !op.Out.IsNil() {
 			return p, fmt.Errorf("result: want a string, got %s", show(op.Out))

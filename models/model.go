@@ -61,6 +61,9 @@ type Facts struct {
 	// Pinned operations matter to all later ones, seen or not; taking one out
 	// could make the rest illegal.
 	Pinned bool
+	// Resets marks a change after which nothing that Model.Leads says of the state
+	// before it needs to hold.
+	Resets bool
 	// InUnit and Unit tie operations that can only be taken out together, such
 	// as the enqueue and the dequeue of one element.
 	InUnit bool
@@ -116,6 +119,11 @@ type Model[S, I, O any] struct {
 	// instead of telling them apart. Default: input and output, where == is all
 	// there is to compare.
 	Class func(in I, out O) any
+	// Leads reports whether changes, but for those that reset, can lead from state to
+	// one in which in could be answered by out. Where it says no a search gives up
+	// before it has come that far: a log that holds what a read will not have never
+	// gets rid of it again. Default: they always can.
+	Leads func(state S, in I, out O) bool
 	// Describe shows an operation, "read() = 4". Default: the values with %v.
 	Describe func(in I, out O) string
 	// DescribeState shows a state. Default: %v.
@@ -137,6 +145,8 @@ type Spec struct {
 	Classes func() func(in, out any) uint32
 	// Comparable is true when == compares states.
 	Comparable bool
+	// Leads is Model.Leads, nil if it would always say yes.
+	Leads func(state, in, out any) bool
 	// Porcupine is the model for a search over the In and Out of Parsed. Its
 	// Step is pure and fast, so it has no StepContext of its own.
 	Porcupine porcupine.Model
@@ -154,6 +164,10 @@ func (s *Spec) Known() string { return s.known }
 func (m Model[S, I, O]) Spec() Spec {
 	if m.Name == "" || m.Parse == nil {
 		panic("models: a model needs Name and Parse")
+	}
+	var leads func(state, in, out any) bool
+	if m.Leads != nil {
+		leads = func(state, in, out any) bool { return m.Leads(state.(S), in.(I), out.(O)) }
 	}
 	key, ownKey := m.Key, m.Key != nil
 	if !ownKey {
@@ -175,6 +189,7 @@ func (m Model[S, I, O]) Spec() Spec {
 		},
 		Classes:    m.classes(),
 		Comparable: m.Equal == nil,
+		Leads:      leads,
 		Porcupine:  m.Porcupine(),
 	}
 }

@@ -49,6 +49,9 @@ func Set() Model[SetState, SetIn, SetOut] {
 			}
 			return h
 		},
+		Leads: func(s SetState, in SetIn, out SetOut) bool {
+			return in.op != setRead || out.outcome != done || containsAll(out.Elements, s)
+		},
 		Class: func(in SetIn, out SetOut) any {
 			if in.op == setRead {
 				return nil
@@ -58,6 +61,20 @@ func Set() Model[SetState, SetIn, SetOut] {
 		Describe:      describeSet,
 		DescribeState: func(s SetState) string { return showList(s) },
 	}
+}
+
+// containsAll reports whether part is in whole; both are sorted.
+func containsAll(whole, part []Scalar) bool {
+	at := 0
+	for _, e := range part {
+		for at < len(whole) && whole[at].Compare(e) < 0 {
+			at++
+		}
+		if at == len(whole) || whole[at] != e {
+			return false
+		}
+	}
+	return true
 }
 
 // setClass is all that matters of an operation on one element.
@@ -105,6 +122,7 @@ func setFacts(op history.Operation, p *Op[SetIn, SetOut]) (err error) {
 		// Only together with every other mention of the element could it be
 		// taken out: a read that lacks the element depends on it.
 		p.Facts.Pinned = true
+		p.Facts.Resets = true
 	case setContains:
 		p.Facts.Pure = true
 		if op.Type != history.OK {

@@ -41,7 +41,7 @@ type limits struct {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("linear", flag.ContinueOnError)
 	var l limits
-	flags.DurationVar(&l.Time, "time", 30*time.Second, "limit of one measurement")
+	flags.DurationVar(&l.Time, "time", 30*time.Second, "limit of CPU time of one measurement")
 	flags.Int64Var(&l.Memory, "memory", 3<<30, "limit of one measurement, in bytes")
 	only := flags.String("only", "", "rows whose description has this text")
 	one := flags.String("one", "", "measure one shape, given as JSON, with -engine")
@@ -98,7 +98,7 @@ func apart(ctx context.Context, s shape, engine string, l limits) (figure, error
 		return figure{}, err
 	}
 	// The limits are kept by the process itself; this is for one that hangs.
-	ctx, cancel := context.WithTimeout(ctx, 4*l.Time+time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 40*l.Time+time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "-one", string(text), "-engine", engine,
 		"-time", l.Time.String(), "-memory", fmt.Sprint(l.Memory))

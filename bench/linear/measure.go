@@ -30,20 +30,22 @@ func measure(ctx context.Context, s shape, engine string, l limits) (figure, err
 	if err != nil {
 		return figure{}, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	o := check.Options{
-		Engine: engine, KeepUnknown: true, Timeout: l.Time, Memory: uint64(l.Memory),
+		Engine: engine, KeepUnknown: true, Timeout: 24 * time.Hour, Memory: uint64(l.Memory),
 		Refusals: true, Counterexamples: -1, Certify: -1,
 	}
 	c := check.Linearizable(s.Model, o)
 	runtime.GC()
 	base := heap()
-	peak := make(chan uint64)
-	stop := make(chan struct{})
-	go watch(stop, peak)
 	before, err := spent()
 	if err != nil {
 		return figure{}, err
 	}
+	peak := make(chan uint64)
+	stop := make(chan struct{})
+	go watch(stop, peak, before+l.Time, cancel)
 	r := c.Check(ctx, h)
 	after, err := spent()
 	if err != nil {
@@ -67,8 +69,9 @@ func measure(ctx context.Context, s shape, engine string, l limits) (figure, err
 	return f, nil
 }
 
-// watch remembers the size of the heap when it was largest.
-func watch(stop <-chan struct{}, peak chan<- uint64) {
+// watch remembers the size of the heap when it was largest, and cancels what takes more
+// CPU time than it may.
+func watch(stop <-chan struct{}, peak chan<- uint64, limit time.Duration, cancel func()) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	most := uint64(0)
@@ -76,6 +79,9 @@ func watch(stop <-chan struct{}, peak chan<- uint64) {
 		select {
 		case <-tick.C:
 			most = max(most, heap())
+			if now, err := spent(); err != nil || now > limit {
+				cancel()
+			}
 		case <-stop:
 			peak <- most
 			return
@@ -99,7 +105,7 @@ func spent() (time.Duration, error) {
 }
 
 func describe(out io.Writer, l limits) error {
-	_, err := fmt.Fprintf(out, "%s, %s/%s, %d cores, limits %v of time and %d MiB of memory\n\n"+
+	_, err := fmt.Fprintf(out, "%s, %s/%s, %d cores, limits %v of CPU time and %d MiB of memory\n\n"+
 		"| model | keys | clients | operations | crashed | history | Porcupine | ours | ratio | by |\n"+
 		"|---|---|---|---|---|---|---|---|---|---|\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), l.Time, l.Memory>>20)

@@ -135,7 +135,7 @@ func (d *depth[B]) end(a Answer) Result {
 		d.pass()
 	}
 	r := d.result(a)
-	if a == Illegal {
+	if a == Illegal && !d.ahead {
 		op, _ := d.returns()
 		r.Blocked = int(op)
 	}

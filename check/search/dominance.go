@@ -26,7 +26,9 @@ type entry[B bitset] struct {
 }
 
 func newAntichain[B bitset](u *uses) *antichain[B] {
-	return &antichain[B]{uses: u, heads: make([]head, 64), round: 1}
+	return &antichain[B]{
+		uses: u, heads: make([]head, 64), round: 1, entries: make([]entry[B], 0, 16),
+	}
 }
 
 func (a *antichain[B]) reset() {

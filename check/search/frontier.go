@@ -50,7 +50,9 @@ func (f *frontier[B]) run() Result {
 			}
 			if len(f.ended.entries) == 0 {
 				r := f.end(Illegal)
-				r.Blocked = int(op)
+				if !f.ahead {
+					r.Blocked = int(op)
+				}
 				return r
 			}
 			f.front = f.front[:0]

@@ -53,6 +53,11 @@ type machine[B bitset] struct {
 	// now on. They happen just before another such change.
 	buried []open[B]
 
+	// goals are what has to stay possible; ahead is true once a configuration was
+	// given up because one was not.
+	goals []goal[B]
+	ahead bool
+
 	trail []happened
 	// via are the operations by which the last call of follow came to its results.
 	via []int32
@@ -166,6 +171,7 @@ func (m *machine[B]) look() {
 		}
 	}
 	m.lookForSpares()
+	m.lookAhead()
 }
 
 // lookForSpares finds those that were called and that somebody may notice from now on.
@@ -251,6 +257,9 @@ func (m *machine[B]) follow(c *config[B], list []config[B]) []config[B] {
 		add(&n.done, y.slot)
 		m.record(&n, y.op, false)
 		m.absorb(&n)
+		if m.lost(&n) {
+			continue
+		}
 		list = append(list, n)
 		m.via = append(m.via, y.op)
 	}
@@ -269,6 +278,9 @@ func (m *machine[B]) follow(c *config[B], list []config[B]) []config[B] {
 		n.used = m.uses.with(c.used, k)
 		m.record(&n, op, true)
 		m.absorb(&n)
+		if m.lost(&n) {
+			continue
+		}
 		list = append(list, n)
 		m.via = append(m.via, op)
 	}

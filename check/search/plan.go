@@ -106,7 +106,7 @@ func (p *plan) place() {
 	p.slot = make([]uint16, len(p.ops))
 	p.spare = make([]int32, len(p.ops))
 	known := make(map[uint32]int32)
-	var free []uint16
+	free := make([]uint16, 0, 16)
 	for _, e := range p.events {
 		i := e >> 1
 		switch {

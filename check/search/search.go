@@ -16,7 +16,10 @@
 //   - Of two configurations with the same state and the same open changes, the one
 //     that used fewer operations of unknown outcome and has satisfied more reads can do
 //     whatever the other can: the other is dominated, and dropped.
-//   - An operation of unknown outcome that nobody is left to notice is not used.
+//   - An operation of unknown outcome that nobody is left to notice is not used, and a
+//     change that nobody is left to notice happens just before another one.
+//   - A state from which no way leads to the next results is given up, where the model
+//     knows such states.
 //
 // [Frontier] goes breadth first, keeps the configurations of one moment only and finds
 // a violation at the first return that has no place. [Depth] goes depth first and
@@ -102,7 +105,8 @@ type Result struct {
 	// returned and some of the others. Only when asked for.
 	Order []int
 	// Blocked is the position of the operation whose return left no
-	// configuration, when Illegal, otherwise -1.
+	// configuration, when Illegal; -1 when not, and when the search gave up earlier
+	// because it saw what was to come.
 	Blocked int
 	// Passed counts the returns up to which there certainly is a legal order.
 	Passed int

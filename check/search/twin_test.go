@@ -380,6 +380,9 @@ func TestTwins(t *testing.T) {
 				continue
 			}
 			stuck(t, name, spec, ops, r)
+			if spec.Leads != nil {
+				continue // they may look ahead from different places
+			}
 			if passed >= 0 && r.Passed != passed {
 				t.Errorf("stuck after %d and %d returns", passed, r.Passed)
 			}
@@ -394,22 +397,12 @@ func TestTwins(t *testing.T) {
 // configurations hold legal orders.
 func stuck(t *testing.T, name string, spec *models.Spec, ops []Op, r Result) {
 	t.Helper()
-	if r.Blocked < 0 || len(r.Last) == 0 {
+	if r.Blocked < 0 && spec.Leads == nil || len(r.Last) == 0 {
 		t.Errorf("%s: not said where it got stuck: %+v", name, r)
 		return
 	}
-	end := ops[r.Blocked].Return
-	before, with := slices.Clone(ops), slices.Clone(ops)
-	for i := range ops {
-		if ops[i].Return >= end {
-			before[i].Return = history.Never
-		}
-		if ops[i].Return > end {
-			with[i].Return = history.Never
-		}
-	}
-	if bruteForce(spec, with) || !bruteForce(spec, before) {
-		t.Errorf("%s: operation %d was not the first to have no place", name, r.Blocked)
+	if r.Blocked >= 0 {
+		firstStuck(t, name, spec, ops, r)
 	}
 	for _, s := range r.Last {
 		state := spec.Porcupine.Init()
@@ -423,5 +416,23 @@ func stuck(t *testing.T, name string, spec *models.Spec, ops []Op, r Result) {
 		if !spec.Porcupine.Equal(state, s.State) {
 			t.Errorf("%s: the order %v does not end in %v", name, s.Order, s.State)
 		}
+	}
+}
+
+// firstStuck tests that the return which had no place was the first.
+func firstStuck(t *testing.T, name string, spec *models.Spec, ops []Op, r Result) {
+	t.Helper()
+	end := ops[r.Blocked].Return
+	before, with := slices.Clone(ops), slices.Clone(ops)
+	for i := range ops {
+		if ops[i].Return >= end {
+			before[i].Return = history.Never
+		}
+		if ops[i].Return > end {
+			with[i].Return = history.Never
+		}
+	}
+	if bruteForce(spec, with) || !bruteForce(spec, before) {
+		t.Errorf("%s: operation %d was not the first to have no place", name, r.Blocked)
 	}
 }

@@ -6,9 +6,11 @@ import "slices"
 // empty one.
 type uses struct {
 	sets []multiset
-	// byHash finds a multiset by its contents, next one with another in it.
+	// byHash finds a multiset by its contents, next one with another in it, when
+	// there are more than a few.
 	byHash map[uint64][]uint32
 	next   map[uint64]uint32
+	work   []used
 }
 
 // multiset counts spares.
@@ -25,8 +27,7 @@ func newUses() *uses { return &uses{sets: make([]multiset, 1)} }
 
 func (u *uses) reset() {
 	u.sets = append(u.sets[:0], multiset{})
-	clear(u.byHash)
-	clear(u.next)
+	u.byHash, u.next = nil, nil
 }
 
 func (u *uses) count(id, spare uint32) uint32 {
@@ -38,13 +39,18 @@ func (u *uses) count(id, spare uint32) uint32 {
 	return 0
 }
 
+// few is a number of multisets that is searched faster than a map.
+const few = 16
+
 // with returns the number of a multiset with one more of a spare.
 func (u *uses) with(id, spare uint32) uint32 {
 	key := uint64(id)<<32 | uint64(spare)
-	if n, found := u.next[key]; found {
-		return n
+	if len(u.sets) > few {
+		if n, found := u.next[key]; found {
+			return n
+		}
 	}
-	items := slices.Clone(u.sets[id].items)
+	items := append(u.work[:0], u.sets[id].items...)
 	at, found := slices.BinarySearchFunc(items, spare, func(it used, s uint32) int {
 		return int(it.spare) - int(s)
 	})
@@ -53,37 +59,68 @@ func (u *uses) with(id, spare uint32) uint32 {
 	} else {
 		items = slices.Insert(items, at, used{spare: spare, count: 1})
 	}
+	u.work = items
 	n := u.intern(items)
-	if u.next == nil {
-		u.next = make(map[uint64]uint32)
+	if len(u.sets) > few {
+		if u.next == nil {
+			u.next = make(map[uint64]uint32)
+		}
+		u.next[key] = n
 	}
-	u.next[key] = n
 	return n
 }
 
+// intern returns the number of the multiset of items, which it copies.
 func (u *uses) intern(items []used) uint32 {
 	if len(items) == 0 {
 		return 0
 	}
-	m := multiset{items: items}
-	var h uint64
+	if len(u.sets) <= few {
+		for n := range u.sets {
+			if slices.Equal(u.sets[n].items, items) {
+				return uint32(n)
+			}
+		}
+	} else if n, found := u.find(items); found {
+		return n
+	}
+	m := multiset{items: slices.Clone(items)}
 	for _, it := range items {
-		h = mix(h ^ uint64(it.spare)<<32 ^ uint64(it.count))
 		m.total += int(it.count)
 		m.sign |= 1 << (it.spare & 63)
 	}
-	for _, n := range u.byHash[h] {
+	u.sets = append(u.sets, m)
+	switch n := len(u.sets); {
+	case n == few+1: // from now on a map is better
+		u.byHash = make(map[uint64][]uint32)
+		for n := range u.sets {
+			u.index(uint32(n))
+		}
+	case n > few+1:
+		u.index(uint32(n - 1))
+	}
+	return uint32(len(u.sets) - 1)
+}
+
+func (u *uses) index(n uint32) {
+	h := hashItems(u.sets[n].items)
+	u.byHash[h] = append(u.byHash[h], n)
+}
+
+func (u *uses) find(items []used) (uint32, bool) {
+	for _, n := range u.byHash[hashItems(items)] {
 		if slices.Equal(u.sets[n].items, items) {
-			return n
+			return n, true
 		}
 	}
-	if u.byHash == nil {
-		u.byHash = make(map[uint64][]uint32)
+	return 0, false
+}
+
+func hashItems(items []used) (h uint64) {
+	for _, it := range items {
+		h = mix(h ^ uint64(it.spare)<<32 ^ uint64(it.count))
 	}
-	n := uint32(len(u.sets))
-	u.sets = append(u.sets, m)
-	u.byHash[h] = append(u.byHash[h], n)
-	return n
+	return h
 }
 
 // within reports whether all of a is in b.
