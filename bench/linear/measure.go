@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"runtime/metrics"
 	"strings"
@@ -119,7 +120,7 @@ func row(out io.Writer, s shape, theirs, ours figure, l limits) error {
 			ours.Reason)
 	}
 	ratio := theirs.CPU / max(ours.CPU, 1e-6)
-	times := fmt.Sprintf("%.3g", ratio)
+	times := rounded(ratio)
 	if theirs.Verdict == check.Unknown {
 		times = "> " + times
 	}
@@ -134,7 +135,7 @@ func row(out io.Writer, s shape, theirs, ours figure, l limits) error {
 
 // show renders time and memory, or at which limit it gave up.
 func (f figure) show() string {
-	took := fmt.Sprintf("%.3g s, %.3g MB", f.CPU, float64(f.Bytes)/1e6)
+	took := fmt.Sprintf("%.2g s, %s", f.CPU, megabytes(f.Bytes))
 	switch {
 	case f.Verdict != check.Unknown:
 		return took
@@ -143,4 +144,23 @@ func (f figure) show() string {
 	default:
 		return "no answer (" + took + ")"
 	}
+}
+
+func megabytes(n uint64) string {
+	if n < 100_000 {
+		return "< 0.1 MB"
+	}
+	return rounded(float64(n)/1e6) + " MB"
+}
+
+// rounded shows two digits.
+func rounded(x float64) string {
+	unit := 1.0
+	for x/unit >= 100 {
+		unit *= 10
+	}
+	if unit > 1 || x >= 10 {
+		return fmt.Sprintf("%.0f", unit*math.Round(x/unit))
+	}
+	return fmt.Sprintf("%.2g", x)
 }
