@@ -5,7 +5,7 @@ import "slices"
 // Kinds returns the catalog of faults.
 func Kinds() []Kind {
 	return slices.Concat(partitionKinds(), messageKinds(), processKinds(), compositeKinds(),
-		clockKinds(), diskKinds(), adminKinds())
+		clockKinds(), diskKinds(), wipeKinds(), adminKinds())
 }
 
 const (

@@ -33,6 +33,8 @@ func broadFamilyOf(s Step) []string {
 		return []string{"clock"}
 	case "disk-slow", "disk-error", "disk-full", "disk-torn":
 		return []string{"disk"}
+	case "disk-wipe":
+		return []string{"wipe"}
 	case "remove-member":
 		return []string{"membership"}
 	default:

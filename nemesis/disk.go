@@ -22,6 +22,12 @@ type Disks interface {
 	// Unflip puts back what FlipBit has changed in the log of a node that is down;
 	// it is idempotent.
 	Unflip(ctx context.Context, node Node) error
+	// Wipe takes away everything on the disk of a node that is down, and says how many
+	// bytes that was. There is no way back.
+	Wipe(ctx context.Context, node Node) (int64, error)
+	// Whole reports whether a node that runs has all that it ever made durable, or has got
+	// it back; who cannot tell says true.
+	Whole(ctx context.Context, node Node) (bool, error)
 }
 
 // ErrLogTooSmall says that a node has no log of a size worth damaging.

@@ -200,6 +200,11 @@ func (f *flipFault) Inject(ctx context.Context) (Evidence, error) {
 	if err := f.take(); err != nil {
 		return Evidence{Why: "no disk was free"}, err
 	}
+	if !f.world.loseAlone(f.id) {
+		return Evidence{Why: "one at a time"}, errNothingToDo{
+			"another fault has taken something from a disk",
+		}
+	}
 	f.world.claimAll(f.id, f.taken, false)
 	places := map[Node]float64{}
 	for _, n := range f.taken {

@@ -77,6 +77,8 @@ type fakeDisk struct {
 	flipped bool
 	small   bool // its log is
 	mends   bool // it starts on a damaged log
+	lacks   bool // it has lost something
+	forgets bool // for good
 }
 
 func (c *fakeCluster) SetDisk(ctx context.Context, n Node, s DiskSetting) error {
@@ -145,6 +147,36 @@ func (c *fakeCluster) FlipBit(ctx context.Context, n Node, place float64) (strin
 	defer c.mu.Unlock()
 	c.disks[n].flipped = !c.disks[n].mends
 	return fmt.Sprintf("byte %d", int(1000*place)), nil
+}
+
+func (c *fakeCluster) Wipe(ctx context.Context, n Node) (int64, error) {
+	if err := c.command(ctx, time.Millisecond, "wipe "+string(n)); err != nil {
+		return 0, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.procs[n].PID != 0 {
+		return 0, errors.New("it runs")
+	}
+	if c.toothless {
+		return 0, nil
+	}
+	c.disks[n].lacks = true
+	time.AfterFunc(700*time.Millisecond, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.disks[n].lacks = c.disks[n].forgets
+	})
+	return 1000, nil
+}
+
+func (c *fakeCluster) Whole(_ context.Context, n Node) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.procs[n]; s.PID == 0 || s.Stopped {
+		return false, errFakeDown
+	}
+	return !c.disks[n].lacks, nil
 }
 
 func (c *fakeCluster) Unflip(ctx context.Context, n Node) error {

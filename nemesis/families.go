@@ -9,7 +9,8 @@ import (
 
 // families returns what users can choose. Those with a weight are part of "all".
 func families() []family {
-	return slices.Concat(broadFamilies(), clockFamilies(), diskFamilies(), adminFamilies(),
+	return slices.Concat(broadFamilies(), clockFamilies(), diskFamilies(), wipeFamilies(),
+		adminFamilies(),
 		narrowFamilies())
 }
 

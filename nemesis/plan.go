@@ -243,7 +243,7 @@ func (v flavor) fits(n int, orders []AdminF) error {
 		return fmt.Errorf("%s of %d nodes is no node at all", v.target, n)
 	case (v.kind == "transfer" || v.kind == "move") && n < 2:
 		return errors.New("one node has nobody to hand anything to")
-	case (stopsByDisk(v.kind) || v.kind == "remove-member") && n < 3:
+	case (stopsByDisk(v.kind) || v.kind == "remove-member" || v.kind == "disk-wipe") && n < 3:
 		return fmt.Errorf("%s hits a minority, and of %d nodes that is no node at all", v.kind, n)
 	case sortOf(v.kind) == "messages" && n < 2:
 		return errors.New("one node has no links to others")
@@ -573,7 +573,7 @@ func sortOf(kind string) string {
 		return "cycle"
 	case "clock-jump", "clock-drift", "clock-strobe", "clock-freeze":
 		return "clock"
-	case "disk-slow", "disk-error", "disk-full", "disk-torn", "bit-flip":
+	case "disk-slow", "disk-error", "disk-full", "disk-torn", "bit-flip", "disk-wipe":
 		return "disk"
 	case "transfer", "move", "remove-member":
 		return "admin"

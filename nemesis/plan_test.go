@@ -216,7 +216,7 @@ func TestPlanEverything(t *testing.T) {
 					"admin", "corrupt", "delay", "duplicate", "flapping", "hold", "isolate-kill", "loss",
 					"messages", "move", "one-way", "partition", "rate", "reorder", "replay", "transfer",
 				}, f.Name)
-				member := n < 3 && f.Name == "membership"
+				member := n < 3 && (f.Name == "membership" || f.Name == "wipe")
 				if impossible := n == 1 && message || member; impossible != (err != nil) {
 					t.Errorf("%s of %d nodes: %v", f.Name, n, err)
 				}

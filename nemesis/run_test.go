@@ -133,7 +133,7 @@ func every(n int) []Step {
 			if n == 1 && k.UsesNetwork && shape == "" {
 				continue // there are no links between nodes
 			}
-			if n == 1 && (stopsByDisk(k.Name) || k.Admin != nil) {
+			if n == 1 && (stopsByDisk(k.Name) || k.Name == "disk-wipe" || k.Admin != nil) {
 				continue // one node has no minority, and nobody to hand anything to
 			}
 			add(Step{Fault: k.Name, Shape: shape})

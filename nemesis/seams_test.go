@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
 )
 
 // TestSeamsOverlap lets faults of clocks and disks meet each other and faults of
@@ -240,6 +241,58 @@ func TestFlip(t *testing.T) {
 		if f := s.Faults[0]; f.Skipped != "no log was large enough to be damaged" || !f.Healed {
 			t.Errorf("record %+v", f)
 		}
+	})
+}
+
+// TestWipe wipes disks, one at a time: while a node lacks something, nothing else is
+// taken away.
+func TestWipe(t *testing.T) {
+	wipe := func(n Node, at time.Duration) Step {
+		return Step{Fault: "disk-wipe", Nodes: []Node{n}, At: at, For: 300 * time.Millisecond}
+	}
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		s := b.run(t, t.Context(), wipe("n1", time.Second), wipe("n2", 3*time.Second))
+		for _, f := range s.Faults {
+			if !f.Bit || !f.Healed || f.Evidence.Facts["bytes lost"] != 1000 ||
+				f.End < f.Start+history.Time(700*time.Millisecond) ||
+				!strings.HasSuffix(f.Healing.Why, "it has got back what it lost") {
+				t.Errorf("record %+v", f)
+			}
+		}
+	})
+	for what, second := range map[string]Step{
+		"another fault has taken": wipe("n2", 1200*time.Millisecond),
+		"another fault": {
+			Fault: "bit-flip", Nodes: []Node{"n2"}, At: 1200 * time.Millisecond, For: time.Second,
+		},
+	} {
+		bubble(t, func(t *testing.T) {
+			b := newBench(t, 3)
+			s := b.run(t, t.Context(), wipe("n1", time.Second), second)
+			if f := s.Faults[1]; !strings.HasPrefix(f.Skipped, what) {
+				t.Errorf("record %+v", f)
+			}
+		})
+	}
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		kill := Step{Fault: "kill", Nodes: []Node{"n3"}, At: 500 * time.Millisecond, For: 2 * time.Second}
+		s := b.run(t, t.Context(), kill, wipe("n1", time.Second))
+		if f := s.Faults[1]; f.Skipped == "" || b.count("wipe n1") != 0 {
+			t.Errorf("record %+v", f)
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		b.disks["n1"].forgets = true
+		step := wipe("n1", time.Second)
+		step.ID = 1
+		s, err := Run(t.Context(), b.env, []Step{step})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantUnknown(t, s, "n1 has not got back what it lost")
 	})
 }
 

@@ -29,6 +29,8 @@ type world struct {
 	dead map[Node]bool
 	// seams are which fault holds which clocks, disks and memberships.
 	seams map[seam]map[Node]int64
+	// losing are the faults that have taken something durable away.
+	losing map[int64]bool
 	// expected are the faults that wish a node to end by itself, ended the last
 	// words of those that did.
 	expected map[int64]map[Node]bool
@@ -62,6 +64,7 @@ func newWorld(nodes []Node, p Processes, changed func([]Node)) *world {
 		seams: map[seam]map[Node]int64{
 			seamClock: {}, seamDisk: {}, seamMember: {},
 		},
+		losing:   map[int64]bool{},
 		expected: map[int64]map[Node]bool{}, ended: map[int64]map[Node]string{},
 	}
 	for _, n := range nodes {
@@ -176,6 +179,20 @@ func (w *world) seize(id int64, s seam, nodes []Node) []Node {
 	return free
 }
 
+// loseAlone lets fault id take something durable away, unless another one that is in
+// force may.
+func (w *world) loseAlone(id int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for other := range w.losing {
+		if other != id {
+			return false
+		}
+	}
+	w.losing[id] = true
+	return true
+}
+
 // idle reports whether the node's process lives and no fault but id has it.
 func (w *world) idle(id int64, n Node) bool {
 	w.mu.Lock()
@@ -222,6 +239,7 @@ func (w *world) release(id int64) {
 	delete(w.claims, id)
 	delete(w.expected, id)
 	delete(w.ended, id)
+	delete(w.losing, id)
 	for _, held := range w.seams {
 		maps.DeleteFunc(held, func(_ Node, owner int64) bool { return owner == id })
 	}

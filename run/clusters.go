@@ -21,6 +21,7 @@ type Cluster interface {
 	SetDisk(ctx context.Context, n nemesis.Node, s nemesis.DiskSetting) error
 	FlipBit(ctx context.Context, n nemesis.Node, place float64) (string, error)
 	Unflip(ctx context.Context, n nemesis.Node) error
+	Wipe(ctx context.Context, n nemesis.Node) (int64, error)
 	// Endpoint is the host:port at which clients reach the node, the same for the life
 	// of the cluster.
 	Endpoint(n nemesis.Node) string

@@ -120,6 +120,17 @@ func (p *clusterProxy) Unflip(ctx context.Context, n nemesis.Node) error {
 	return p.c.cluster.Unflip(ctx, n)
 }
 
+func (p *clusterProxy) Wipe(ctx context.Context, n nemesis.Node) (int64, error) {
+	return p.c.cluster.Wipe(ctx, n)
+}
+
+// Whole asks the node what it takes itself for: those of docs/target-api.md say when
+// they have lost something.
+func (p *clusterProxy) Whole(ctx context.Context, n nemesis.Node) (bool, error) {
+	s, err := p.status(ctx, n)
+	return s.Role != "joining" && s.Role != "damaged", err
+}
+
 // orders returns what the system can be told to do.
 func orders(sys systems.System) []nemesis.AdminF {
 	op, ok := sys.(systems.Operator)

@@ -91,7 +91,7 @@ func quorumProtocols() []Protocol {
 			Doc:       "ABD: registers replicated by reading and writing majorities",
 			Claim:     "linearizable read/write registers, per key; available with a connected majority",
 			Workloads: []string{"register", "session"},
-			Faults:    append(everything(), "bit-flip"),
+			Faults:    append(everything(), "bit-flip", "wipe"),
 			Objects:   map[string][]history.F{"register": {"read", "write"}},
 			Missing: "ABD quorum registers can only be read and written: " +
 				"compare-and-set needs consensus, which majorities alone do not give",

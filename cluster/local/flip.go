@@ -40,6 +40,30 @@ func (c *Cluster) Unflip(_ context.Context, n nemesis.Node) error {
 	})
 }
 
+// Wipe takes away all that a node which is down has on its disk.
+func (c *Cluster) Wipe(_ context.Context, n nemesis.Node) (int64, error) {
+	var lost int64
+	err := c.do("wipe the disk of", n, func(m *member) error {
+		if m.current() != nil {
+			return errors.New("it runs")
+		}
+		err := filepath.WalkDir(m.spec.DataDir, func(_ string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			info, err := d.Info()
+			if err == nil {
+				lost += info.Size()
+			}
+			return err
+		})
+		// The bit that was flipped is gone, too.
+		err = errors.Join(err, os.RemoveAll(m.spec.DataDir), removeSetting(flipPath(m.dir)))
+		return errors.Join(err, os.MkdirAll(m.spec.DataDir, 0o755))
+	})
+	return lost, err
+}
+
 // damage flips a bit, place of the way from the beginning to the middle of the log.
 func damage(nodeDir, dataDir string, place float64) (cluster.Flip, error) {
 	logs, err := filepath.Glob(filepath.Join(dataDir, "wal", "log-*"))

@@ -87,6 +87,32 @@ func differing(t *testing.T, path string, want []byte) (at []int) {
 	return at
 }
 
+// TestWipe takes everything from a node that is down.
+func TestWipe(t *testing.T) {
+	c := startFake(t, nil)
+	ctx := testContext(t)
+	data := filepath.Join(filepath.Dir(c.ClockPath("n1")), dataDirName)
+	if _, err := c.Wipe(ctx, "n1"); err == nil {
+		t.Error("wiped the disk of a node that runs")
+	}
+	if err := c.Kill(ctx, "n1"); err != nil {
+		t.Fatal(err)
+	}
+	logged(t, data, 1000)
+	for _, least := range []int64{1000, 0} {
+		lost, err := c.Wipe(ctx, "n1")
+		if err != nil || lost < least || least == 0 && lost != 0 {
+			t.Errorf("lost %d bytes, %v, want %d", lost, err, least)
+		}
+		if left, err := os.ReadDir(data); err != nil || len(left) > 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+	}
+	if err := c.Start(ctx, "n1"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFlip damages one bit in the first half of the newest log, only of a node that
 // is down, and puts it back, also for a harness that was killed.
 func TestFlip(t *testing.T) {

@@ -180,6 +180,30 @@ func (c *Cluster) FlipBit(ctx context.Context, n nemesis.Node, place float64) (s
 	return where, err
 }
 
+// wipeScript takes away what is in a node's data directory, and says how many bytes the
+// files had.
+func wipeScript(dir, dataDir string) string {
+	data := Quote(dataDir)
+	return preamble(dir) + "if alive; then echo \"it runs\" >&2; exit 1; fi\n" +
+		"find " + data + " -type f -exec cat {} + | wc -c\n" +
+		"find " + data + " -mindepth 1 -delete\n" +
+		"rm -f " + Quote(dir+"/"+flipFile) + "\n"
+}
+
+// Wipe takes away all that a node which is down has on its disk.
+func (c *Cluster) Wipe(ctx context.Context, n nemesis.Node) (int64, error) {
+	var lost int64
+	err := c.do("wipe the disk of", n, func(m *member) error {
+		out, err := c.script(ctx, m, wipeScript(m.dir, m.spec.DataDir))
+		if err != nil {
+			return err
+		}
+		lost, err = strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+		return err
+	})
+	return lost, err
+}
+
 // Unflip puts the byte back that FlipBit has changed, unless it is no longer there.
 func (c *Cluster) Unflip(ctx context.Context, n nemesis.Node) error {
 	return c.do("put back the bit of", n, func(m *member) error {

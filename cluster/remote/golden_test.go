@@ -59,6 +59,8 @@ func newStage(t *testing.T, n int, agent string) stage {
 			return say("100 TTT\n")
 		case strings.Contains(script, "ls wal"):
 			return say("wal/log-0000000000000001 20000\n")
+		case strings.Contains(script, "wc -c"):
+			return say("20000\n")
 		case strings.Contains(script, "od -An"):
 			return say(" 65\n")
 		}
@@ -234,4 +236,7 @@ func (s stage) files(t *testing.T) {
 	must(t, err)
 	must(t, s.Unflip(ctx, n))
 	s.golden(t, "bit-flip")
+	_, err = s.Wipe(ctx, n)
+	must(t, err)
+	s.golden(t, "disk-wipe")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -157,6 +158,9 @@ func TestFiles(t *testing.T) {
 		strings.Contains(got, "disk") {
 		t.Errorf("still there: %s", got)
 	}
+	if _, err := b.Wipe(ctx, "n1"); err == nil || !strings.Contains(err.Error(), "runs") {
+		t.Errorf("wiped the disk of a node that runs: %v", err)
+	}
 	if _, err := b.FlipBit(ctx, "n1", 0.5); err == nil || !strings.Contains(err.Error(), "runs") {
 		t.Errorf("the log of a node that runs: %v", err)
 	}
@@ -187,6 +191,14 @@ func TestFiles(t *testing.T) {
 	if got := b.run(t, "n1", "cat "+log+"; ls "+dir); !strings.HasPrefix(got, "new\n") ||
 		strings.Contains(got, "flip") {
 		t.Errorf("a log that was replaced, and the directory: %s", got)
+	}
+	size := b.run(t, "n1", "find "+dir+"/data -type f -exec cat {} + | wc -c")
+	lost, err := b.Wipe(ctx, "n1")
+	if err != nil || lost == 0 || strconv.FormatInt(lost, 10) != strings.TrimSpace(size) {
+		t.Errorf("lost %d bytes, %v, want %s", lost, err, size)
+	}
+	if left := b.run(t, "n1", "find "+dir+"/data -mindepth 1"); left != "" {
+		t.Errorf("left: %s", left)
 	}
 }
 
