@@ -33,9 +33,8 @@ CMD ["/usr/local/bin/node-start"]
 
 # The controller.
 FROM common AS control
-COPY docker/hosts /etc/ordeal/hosts
-COPY docker/control-start /usr/local/bin/control-start
-COPY --from=build /out/ /usr/local/bin/
-ENV ORDEAL_HOSTS=/etc/ordeal/hosts
+COPY docker/nodes /etc/ordeal/nodes
+COPY docker/control-start docker/checker /usr/local/bin/
+COPY --from=build /out/ /usr/local/lib/ordeal/
 WORKDIR /work
 CMD ["/usr/local/bin/control-start"]

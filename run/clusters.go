@@ -79,7 +79,7 @@ type way struct {
 }
 
 // ways are all ways of running nodes, the default one first.
-func ways() []way { return []way{localWay(), netnsWay(), sshWay()} }
+func ways() []way { return []way{localWay(), netnsWay(), composeWay(), sshWay()} }
 
 // ClusterDoc describes a way of running nodes to a person.
 type ClusterDoc struct{ Name, Doc string }

@@ -46,6 +46,9 @@ type Config struct {
 	// none means those that OpenSSH would use.
 	SSHKeys    []string `json:"ssh_keys,omitempty"`
 	KnownHosts []string `json:"known_hosts,omitempty"`
+	// Project is the compose project of the nodes' containers; empty is the only one
+	// that runs.
+	Project string `json:"project,omitempty"`
 	// Concurrency is the number of clients; client t talks to node t mod Nodes.
 	Concurrency int `json:"concurrency"`
 	// Seed decides operations, faults, targets and times.
@@ -282,6 +285,7 @@ func (c Config) Args() []string {
 	add("--nodes-file", c.NodesFile, d.NodesFile)
 	add("--ssh-key", strings.Join(c.SSHKeys, ","), "")
 	add("--known-hosts", strings.Join(c.KnownHosts, ","), "")
+	add("--project", c.Project, d.Project)
 	add("--concurrency", c.Concurrency, d.Concurrency)
 	add("--time-limit", c.TimeLimit, d.TimeLimit)
 	add("--rate", c.Rate, d.Rate)

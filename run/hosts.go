@@ -27,10 +27,24 @@ type NodeHost struct {
 	// if Address is empty.
 	SSH     ssh.Host
 	Address string
-	// Direct is one more address, for the checker's own questions.
+	// Direct is one more name or address, for the checker's own questions.
 	Direct string
 	// Bind is the address at which the node listens, "" for all of its host.
 	Bind string
+}
+
+// SiteNodesFile is the nodes file of a machine that is there to run tests.
+const SiteNodesFile = "/etc/ordeal/nodes"
+
+// ChooseHosts takes the machine's own nodes file, if there is one, when hosts are needed
+// and nobody has named any.
+func (c *Config) ChooseHosts(site string) {
+	if c.Cluster != "ssh" || len(c.Hosts) > 0 || c.NodesFile != "" {
+		return
+	}
+	if info, err := os.Stat(site); err == nil && info.Mode().IsRegular() {
+		c.NodesFile = site
+	}
 }
 
 // nodeHosts returns the hosts of the nodes: those of the file, then those of the flag.
@@ -76,7 +90,7 @@ func (c Config) nodeHosts() ([]NodeHost, error) {
 }
 
 // parseHost reads "n1 [user@]host[:port] [key=FILE] [jump=[user@]host[:port]]
-// [address=IP] [direct=IP] [bind=IP]".
+// [address=HOST] [direct=HOST] [bind=IP]".
 func parseHost(words []string) (NodeHost, error) {
 	h := NodeHost{Node: nemesis.Node(words[0])}
 	if len(words) < 2 || strings.Contains(words[0], "=") {
@@ -153,9 +167,12 @@ func resolve(ctx context.Context, hosts []NodeHost) ([]remote.Host, error) {
 		// The first one is what the others are told.
 		slices.SortStableFunc(r.Addrs, func(a, b netip.Addr) int { return a.BitLen() - b.BitLen() })
 		if h.Direct != "" {
-			if r.Direct, err = netip.ParseAddr(h.Direct); err != nil {
+			direct, err := net.DefaultResolver.LookupNetIP(ctx, "ip", h.Direct)
+			if err != nil {
 				errs = append(errs, fmt.Errorf("direct address of %s: %w", h.Node, err))
+				continue
 			}
+			r.Direct = direct[0].Unmap()
 		}
 		out = append(out, r)
 	}

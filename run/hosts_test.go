@@ -61,14 +61,38 @@ func TestHostsThatAreRefused(t *testing.T) {
 		}
 	}
 	for want, change := range map[string]func(*Config){
-		"unknown; there is local, netns, ssh": func(c *Config) { c.Cluster = "docker" },
-		"name the hosts with --hosts":         func(c *Config) { c.Cluster = "ssh" },
-		"leave out --hosts":                   func(c *Config) { c.Hosts = []string{"n1=a"} },
+		"unknown; there is local, netns, compose, ssh": func(c *Config) { c.Cluster = "docker" },
+		"name the hosts with --hosts":                  func(c *Config) { c.Cluster = "ssh" },
+		"leave out --hosts":                            func(c *Config) { c.Hosts = []string{"n1=a"} },
 	} {
 		c := Default()
 		change(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// A machine's own nodes file is taken when hosts are needed and nobody names any.
+func TestSiteNodes(t *testing.T) {
+	site := filepath.Join(t.TempDir(), "nodes")
+	if err := os.WriteFile(site, []byte("n1 a\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, want string
+		cfg        Config
+		site       string
+	}{
+		{"ssh", site, Config{Cluster: "ssh"}, site},
+		{"none there", "", Config{Cluster: "ssh"}, site + "x"},
+		{"local", "", Config{Cluster: "local"}, site},
+		{"hosts", "", Config{Cluster: "ssh", Hosts: []string{"n1=b"}}, site},
+		{"a file", "f", Config{Cluster: "ssh", NodesFile: "f"}, site},
+	} {
+		c.cfg.ChooseHosts(c.site)
+		if c.cfg.NodesFile != c.want {
+			t.Errorf("%s: the nodes file is %q, want %q", c.name, c.cfg.NodesFile, c.want)
 		}
 	}
 }

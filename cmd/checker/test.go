@@ -56,6 +56,7 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
 			if err := f.cfg.ChooseWorkload(); err != nil {
 				return usage(err)
 			}
+			f.cfg.ChooseHosts(run.SiteNodesFile)
 			if err := f.cfg.CountHosts(); err != nil {
 				return usage(err)
 			}
@@ -88,6 +89,8 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 	fs.StringSliceVar(&c.SSHKeys, "ssh-key", nil, "private keys to log in with (default: the user's)")
 	fs.StringSliceVar(&c.KnownHosts, "known-hosts", nil,
 		"files with the hosts' public keys (default: the user's)")
+	fs.StringVar(&c.Project, "project", "",
+		"compose project of the nodes' containers (default: the one that runs)")
 	fs.IntVarP(&c.Concurrency, "concurrency", "c", c.Concurrency, "number of clients")
 	fs.DurationVarP(&c.TimeLimit, "time-limit", "t", c.TimeLimit,
 		"how long the workload runs beside the faults")
