@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint bench fuzz corpora sim recall matrix build ci clean
+.PHONY: help demo test race lint bench fuzz corpora sim recall matrix build image-base ci clean
 
 help:   ## print these verbs
-	@grep -hE '^[a-z]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/' | expand -t 12
 demo:   ## hurt a real cluster: one protocol passes, one planted bug is caught
 	go run ./cmd/checker demo
 test:   ## run all tests (no root, no Docker)
@@ -26,6 +26,8 @@ matrix: ## every correct protocol, 10 minutes of each workload of its claim (hou
 	go run ./bench/recall -matrix -seeds 1 -for 10m
 build:  ## build both programs into bin/
 	go build -o bin/ ./cmd/...
+image-base: ## base images for docker-compose.yml, made here where no registry is reached
+	docker/image-base
 ci:     ## what continuous integration runs
 	.ci/run
 clean:  ## remove built programs; the store of runs stays
