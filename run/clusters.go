@@ -72,6 +72,8 @@ type way struct {
 	// heal takes away what is left and says in words what it was. After it no process of
 	// the run lives, and no link is disturbed.
 	heal func(ctx context.Context, r remains) ([]string, error)
+	// reach reaches the hosts for a doctor; nil where nodes have none.
+	reach func(ctx context.Context, c Config) (reached, error)
 	// undo takes back what a fault has done to files that outlive the cluster.
 	undo func(dir string, f nemesis.OutstandingFault) error
 	// over says why a fault is over once heal is done.

@@ -25,6 +25,7 @@ func composeWay() way {
 		lacks: func(Config) nemesis.Lacks { return noAgent() },
 		start: startCompose,
 		heal:  healCompose,
+		reach: reachCompose,
 		undo:  nothingToUndo,
 		over:  "its nodes are gone, and all containers reach each other",
 	}

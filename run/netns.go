@@ -20,6 +20,7 @@ func netnsWay() way {
 		lacks: lacksQueue,
 		start: startNetns,
 		heal:  healNetns,
+		reach: reachNetns,
 		undo:  nothingToUndo,
 		over:  "the nodes are gone, with their network and their files",
 	}

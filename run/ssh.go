@@ -20,6 +20,7 @@ func sshWay() way {
 		lacks: lacksAgent,
 		start: startSSH,
 		heal:  healSSH,
+		reach: reachSSH,
 		undo:  nothingToUndo,
 		over:  "its nodes are gone, and all hosts reach each other",
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ordeal-dev/ordeal/cluster/local"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 	"github.com/ordeal-dev/ordeal/nemesis"
@@ -194,40 +193,4 @@ func joinFs(fs []history.F) string {
 		names[i] = string(f)
 	}
 	return strings.Join(names, ", ")
-}
-
-func newDoctor(std streams) *cobra.Command {
-	return &cobra.Command{
-		Use:   "doctor",
-		Short: "Say what this machine can do, by trying",
-		Long: `Doctor tries what a test needs: starting, freezing and killing a process, links
-on the loopback interface, finding or building the nodes' program. It says what
-works and what to do about the rest.`,
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			findings := append(local.Doctor(cmd.Context()), targetFinding(cmd))
-			ok := true
-			for _, f := range findings {
-				mark := "ok  "
-				if !f.OK {
-					mark, ok = "FAIL", false
-				}
-				fmt.Fprintf(std.out, "%s  %s: %s\n", mark, f.Name, f.Detail)
-			}
-			if !ok {
-				return fmt.Errorf("this machine cannot run every test; see above")
-			}
-			return nil
-		},
-	}
-}
-
-func targetFinding(cmd *cobra.Command) local.Finding {
-	f := local.Finding{Name: "reference cluster", OK: true}
-	path, err := run.FindTarget(cmd.Context(), "", run.BuildDir())
-	if err != nil {
-		return local.Finding{Name: f.Name, Detail: oneLine(err)}
-	}
-	f.Detail = "nodes run " + path
-	return f
 }

@@ -72,15 +72,9 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
 	return cmd
 }
 
-func (f *testFlags) bind(cmd *cobra.Command) {
+// bindHosts binds the flags that say where nodes run.
+func (f *testFlags) bindHosts(cmd *cobra.Command) {
 	fs, c := cmd.Flags(), &f.cfg
-	fs.StringVarP(&c.Workload, "workload", "w", "",
-		"what clients do (default: what the protocol suggests)")
-	fs.StringVar(&c.System, "system", c.System, "what is tested")
-	fs.StringVarP(&c.Protocol, "protocol", "p", c.Protocol, "protocol of the reference cluster")
-	fs.StringVar(&c.Bug, "bug", c.Bug, "planted bug of the reference cluster to switch on")
-	fs.StringVar(&c.Target, "target", c.Target,
-		"program of the reference cluster's nodes (default: found or built)")
 	fs.StringVar(&c.Cluster, "cluster", c.Cluster, "how nodes are run: "+clusterNames())
 	fs.IntVarP(&c.Nodes, "nodes", "n", c.Nodes, "number of nodes, if no hosts are named")
 	fs.StringSliceVar(&c.Hosts, "hosts", nil, "hosts of the nodes: n1=[user@]address[:port],…")
@@ -91,6 +85,18 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 		"files with the hosts' public keys (default: the user's)")
 	fs.StringVar(&c.Project, "project", "",
 		"compose project of the nodes' containers (default: the one that runs)")
+}
+
+func (f *testFlags) bind(cmd *cobra.Command) {
+	fs, c := cmd.Flags(), &f.cfg
+	fs.StringVarP(&c.Workload, "workload", "w", "",
+		"what clients do (default: what the protocol suggests)")
+	fs.StringVar(&c.System, "system", c.System, "what is tested")
+	fs.StringVarP(&c.Protocol, "protocol", "p", c.Protocol, "protocol of the reference cluster")
+	fs.StringVar(&c.Bug, "bug", c.Bug, "planted bug of the reference cluster to switch on")
+	fs.StringVar(&c.Target, "target", c.Target,
+		"program of the reference cluster's nodes (default: found or built)")
+	f.bindHosts(cmd)
 	fs.IntVarP(&c.Concurrency, "concurrency", "c", c.Concurrency, "number of clients")
 	fs.DurationVarP(&c.TimeLimit, "time-limit", "t", c.TimeLimit,
 		"how long the workload runs beside the faults")

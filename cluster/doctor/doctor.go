@@ -1,0 +1,177 @@
+// Package doctor finds out what can be done to hosts, by doing it: to a chain of its own,
+// a process of its own, a directory of its own, with a look whether it had its effect.
+// What it makes it takes away again, also when a trial fails or is cut short.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/cluster/posix"
+	"github.com/ordeal-dev/ordeal/cluster/remote"
+	"github.com/ordeal-dev/ordeal/internal/crash"
+	"github.com/ordeal-dev/ordeal/nemesis"
+)
+
+// Mechanism is something that can be tried on a host.
+type Mechanism struct {
+	Name string
+	// For is what it is good for, Without what happens if it does not work.
+	For, Without string
+	// Needed: without it no test runs there.
+	Needed bool
+	// Package is the Debian package that brings it, if one does.
+	Package string
+	// script tries it, with the name of what it may make as $1: it says what it has seen
+	// and exits with 0, or says what is wrong. It cleans up after itself.
+	script string
+}
+
+// Finding is what came of trying a mechanism on a node.
+type Finding struct {
+	Node nemesis.Node
+	OK   bool
+	// Detail is what was seen, or why it does not work.
+	Detail string
+}
+
+// Row is a mechanism with its findings, in the order of the nodes.
+type Row struct {
+	Mechanism
+	Findings []Finding
+}
+
+// Report is what a doctor has found.
+type Report struct {
+	Nodes []nemesis.Node
+	Rows  []Row
+}
+
+// OK reports whether all that is needed works on all nodes.
+func (r Report) OK() bool {
+	return !slices.ContainsFunc(r.Rows, func(row Row) bool {
+		return row.Needed && slices.ContainsFunc(row.Findings, Finding.bad)
+	})
+}
+
+func (f Finding) bad() bool { return !f.OK }
+
+// notReached is the detail of everything on a node that cannot be logged in to.
+const notReached = "not tried: the node was not reached"
+
+const (
+	// trialTime bounds one trial on one node, sweepTime what is done afterwards.
+	trialTime = 20 * time.Second
+	sweepTime = 20 * time.Second
+)
+
+// Examine tries every mechanism on every node, all nodes at the same time. Program is
+// that of the nodes of the reference cluster; nil is not tried. An error says that
+// something may be left behind; the report is whole all the same.
+func Examine(
+	ctx context.Context, sh remote.Shell, hosts []remote.Host, program []byte,
+) (Report, error) {
+	// A name as no other doctor's.
+	name := "ORDEAL-DOC-" + posix.NewLeash(0).ID
+	trials := mechanisms()
+	r := Report{Rows: make([]Row, len(trials))}
+	for i, m := range trials {
+		r.Rows[i] = Row{Mechanism: m, Findings: make([]Finding, len(hosts))}
+	}
+	errs := make([]error, len(hosts))
+	var wg sync.WaitGroup
+	for at, h := range hosts {
+		r.Nodes = append(r.Nodes, h.Node)
+		wg.Go(crash.Guard(func() {
+			p := patient{sh: sh, host: h, hosts: hosts, name: name, program: program}
+			reached := true
+			for i, m := range trials {
+				f := Finding{Node: h.Node, Detail: notReached}
+				if reached {
+					f = p.try(ctx, m)
+				}
+				if i == 0 {
+					reached = f.OK
+				}
+				r.Rows[i].Findings[at] = f
+			}
+			if reached {
+				errs[at] = p.sweep(ctx)
+			}
+		}))
+	}
+	wg.Wait()
+	return r, errors.Join(errs...)
+}
+
+// patient is a node that is examined.
+type patient struct {
+	sh      remote.Shell
+	host    remote.Host
+	hosts   []remote.Host
+	name    string
+	program []byte
+}
+
+// try tries one mechanism.
+func (p patient) try(ctx context.Context, m Mechanism) Finding {
+	ctx, cancel := context.WithTimeout(ctx, trialTime)
+	defer cancel()
+	f := Finding{Node: p.host.Node}
+	if m.Name == programName {
+		if p.program == nil {
+			f.Detail = "the program was not found on this machine"
+			return f
+		}
+		file := remote.File{Path: p.directory() + "/target", Content: p.program, Mode: 0o755}
+		if err := p.sh.Upload(ctx, p.host.Node, file); err != nil {
+			f.Detail = err.Error()
+			return f
+		}
+	}
+	argv := []string{"sh", "-c", preamble + m.script, "doctor", p.name, p.directory()}
+	for _, h := range p.hosts {
+		if h.Node == p.host.Node {
+			continue
+		}
+		for _, a := range h.Addrs {
+			argv = append(argv, fmt.Sprintf("%s=%s", h.Node, a))
+		}
+	}
+	r, err := p.sh.Run(ctx, p.host.Node, remote.Command{Argv: argv})
+	if err != nil {
+		f.Detail = err.Error()
+		return f
+	}
+	f.OK = r.Status == 0
+	said := r.Stdout
+	if !f.OK {
+		said = append(r.Stderr, r.Stdout...)
+	}
+	f.Detail = strings.Join(strings.Fields(string(said)), " ")
+	if !f.OK && f.Detail == "" {
+		f.Detail = fmt.Sprintf("exit status %d", r.Status)
+	}
+	return f
+}
+
+func (p patient) directory() string { return "/tmp/" + strings.ToLower(p.name) }
+
+// sweep takes away what a trial that was cut short may have left, whatever became of the
+// caller's context.
+func (p patient) sweep(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepTime)
+	defer cancel()
+	_, err := remote.Must(ctx, p.sh, p.host.Node, remote.Command{
+		Argv: []string{"sh", "-c", sweepScript, "sweep", p.name, p.directory()},
+	})
+	if err != nil {
+		return fmt.Errorf("doctor: chains named %s, or %s, may be left: %w", p.name, p.directory(), err)
+	}
+	return nil
+}

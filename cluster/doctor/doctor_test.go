@@ -1,0 +1,132 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/ordeal-dev/ordeal/cluster/remote"
+	"github.com/ordeal-dev/ordeal/cluster/remote/shelltest"
+	"github.com/ordeal-dev/ordeal/nemesis"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func hosts() []remote.Host {
+	var out []remote.Host
+	for i, n := range []nemesis.Node{"n1", "n2", "n3"} {
+		out = append(out, remote.Host{
+			Node: n, Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})},
+		})
+	}
+	return out
+}
+
+// hospital is a shell to one healthy node, one without netem and iptables, and one that
+// is not there.
+func hospital() *shelltest.Fake {
+	return shelltest.NewFake(func(c shelltest.Call) (remote.Result, error) {
+		script := strings.Join(c.Argv, " ")
+		switch {
+		case c.Node == "n3":
+			return remote.Result{}, &remote.TransportError{
+				Node: c.Node, Doing: "sh", Err: errors.New("no route"),
+			}
+		case c.Node == "n2" && strings.Contains(script, "netem"):
+			return remote.Result{Status: 2, Stderr: []byte("kind is\nunknown\n")}, nil
+		case c.Node == "n2" && strings.Contains(script, "raise iptables filter"):
+			return remote.Result{Status: 1, Stderr: []byte("there is no iptables\n")}, nil
+		}
+		return remote.Result{Stdout: []byte("seen to work\n")}, nil
+	})
+}
+
+func TestTable(t *testing.T) {
+	r, err := Examine(t.Context(), hospital(), hosts(), []byte("program"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.OK() {
+		t.Error("a node without firewall and one that is not there are well")
+	}
+	var got strings.Builder
+	if err := r.Print(&got); err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/table.txt"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil || got.String() != string(want) {
+		t.Errorf("got:\n%s\nwant:\n%s, %v", got.String(), want, err)
+	}
+	healthy, err := Examine(t.Context(), hospital(), hosts()[:1], []byte("program"))
+	if err != nil || !healthy.OK() {
+		t.Errorf("a healthy node is not: %v", err)
+	}
+	// What is not needed does not make a node unfit.
+	none, err := Examine(t.Context(), hospital(), hosts()[:1], nil)
+	if err != nil || !none.OK() {
+		t.Errorf("without a program: %v", err)
+	}
+}
+
+// However a doctor is interrupted, what may be left on a node that was reached is taken
+// away.
+func TestSweep(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	sh := shelltest.NewFake(func(c shelltest.Call) (remote.Result, error) {
+		if strings.Contains(strings.Join(c.Argv, " "), "netem") {
+			cancel()
+		}
+		return remote.Result{}, nil
+	})
+	if _, err := Examine(ctx, sh, hosts()[:1], nil); err != nil {
+		t.Fatal(err)
+	}
+	calls := sh.Calls()
+	if last := calls[len(calls)-1]; !strings.Contains(strings.Join(last.Argv, " "), " sweep ") {
+		t.Errorf("the last thing done is %s", last)
+	}
+	broken := shelltest.NewFake(func(c shelltest.Call) (remote.Result, error) {
+		if strings.Contains(strings.Join(c.Argv, " "), " sweep ") {
+			return remote.Result{Status: 1}, nil
+		}
+		return remote.Result{}, nil
+	})
+	_, err := Examine(t.Context(), broken, hosts()[:1], nil)
+	if err == nil || !strings.Contains(err.Error(), "may be left") {
+		t.Errorf("a sweep that fails: %v", err)
+	}
+}
+
+// A shell reads every script, and those that need no root tell the truth of this machine.
+func TestScripts(t *testing.T) {
+	scripts := []string{sweepScript}
+	for _, m := range mechanisms() {
+		scripts = append(scripts, preamble+m.script)
+	}
+	for _, s := range scripts {
+		if out, err := exec.Command("sh", "-n", "-c", s).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s\n%s", err, out, s)
+		}
+	}
+	for _, m := range mechanisms() {
+		switch m.Name {
+		case "tools", "signals", "disk space":
+			out, err := exec.Command("sh", "-c", preamble+m.script, "doctor", "C", t.TempDir()).
+				CombinedOutput()
+			if err != nil {
+				t.Errorf("%s: %v: %s", m.Name, err, out)
+			}
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package doctor
+
+import "slices"
+
+// programName is the trial for which a program is brought to the node.
+const programName = "program"
+
+// preamble has what several trials use. $1 is the name of chains, $2 a directory; both
+// are not there yet. What follows are the other nodes, name=address.
+const preamble = `c=$1; d=$2; shift 2
+bad() { echo "$*" >&2; exit 1; }
+need() { command -v "$1" >/dev/null || bad "there is no $1"; }
+# A chain that only sees what goes from this host to its own port 9, where nobody
+# listens: nothing else is touched.
+raise() { # iptables or ip6tables, table, address, what the rule does
+  need "$1"; need bash
+  t="$1 -w 5 -t $2"; to=$3; shift 3
+  trap 'lower' EXIT
+  $t -N "$c" && $t -A "$c" "$@" && $t -I OUTPUT 1 -d "$to" -p udp --dport 9 -j "$c"
+}
+lower() {
+  while $t -D OUTPUT -d "$to" -p udp --dport 9 -j "$c" 2>/dev/null; do :; done
+  $t -F "$c" 2>/dev/null; $t -X "$c" 2>/dev/null
+}
+send() { # how many datagrams
+  # From a socket each: on one, an answer to a datagram is an error of the next.
+  bash -c 'for i in $(seq "$1"); do echo x >"/dev/udp/$0/9"; done 2>/dev/null' "$to" "$1" || :
+}
+counted() { $t -L "$c" -v -x -n | awk 'NR == 3 {print $1}'; }
+`
+
+// sweepScript takes away everything that carries the doctor's name.
+const sweepScript = `for t in "iptables -w 5" "iptables -w 5 -t mangle" "ip6tables -w 5"; do
+  command -v "${t%% *}" >/dev/null || continue
+  $t -S 2>/dev/null | grep -F -- "-j $1" | sed 's/^-A/-D/' | while read -r rule; do $t $rule; done
+  if $t -S "$1" >/dev/null 2>&1; then $t -F "$1"; $t -X "$1"; fi
+done
+rm -rf "$2"
+all() { iptables -w 5 -S; iptables -w 5 -t mangle -S; ip6tables -w 5 -S; }
+! all 2>/dev/null | grep -F -- "$1"`
+
+// mechanisms are all that is tried; the first is whether the node can be reached.
+func mechanisms() []Mechanism {
+	return slices.Concat(hostTrials(), networkTrials(), faultTrials())
+}
+
+// hostTrials are about what every test needs.
+func hostTrials() []Mechanism {
+	return []Mechanism{
+		{
+			Name: "login", For: "everything", Without: "no test on this host", Needed: true,
+			script: `[ "$(id -u)" = 0 ] || bad "commands run as $(id -un), not root: sudo -n"
+echo "as root on $(uname -sr)"`,
+		},
+		{
+			Name: "tools", For: "starting and watching nodes", Without: "no test on this host",
+			Needed: true, Package: "coreutils, util-linux, grep, sed",
+			script: `for p in timeout setsid flock sha256sum stat grep sed awk tail; do need "$p"; done
+echo all there`,
+		},
+		{
+			Name: programName, Without: "another system only", script: `"$d/target" version`,
+			For: "the reference cluster; its clocks and disks need nothing of the host",
+		},
+		{
+			Name: "disk space", For: "data and logs", Without: "nodes stop when the disk is full",
+			Needed: true,
+			script: `free=$(df -P -k /var/lib | awk 'NR == 2 {print int($4/1024)}')
+[ "$free" -ge 512 ] || bad "only $free MiB free below /var/lib"
+echo "$free MiB free below /var/lib"`,
+		},
+		{
+			Name: "signals", For: "kill and pause", Without: "no faults of processes", Needed: true,
+			script: `setsid sleep 30 </dev/null >/dev/null 2>&1 & p=$!
+trap 'kill -9 $p 2>/dev/null' EXIT
+is() { i=0; until grep -q "^State:.$1" /proc/$p/status 2>/dev/null; do
+  i=$((i+1)); [ $i -lt 100 ] || bad "it does not follow SIG$2"; sleep 0.02; done; }
+kill -STOP $p && is T STOP && kill -CONT $p && is S CONT && kill -KILL $p && wait $p
+[ $? = 137 ] && echo "STOP, CONT and KILL seen to work"`,
+		},
+		{
+			Name: "reachability", For: "the cluster", Without: "nodes do not hear each other",
+			Needed: true, Package: "bash",
+			script: `need bash; n=0
+for o; do n=$((n+1))
+  timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/1"' "${o#*=}" 2>/dev/null
+  [ $? != 124 ] || deaf="$deaf ${o}"
+done
+[ -z "$deaf" ] || bad "no answer from$deaf"
+echo "all $n addresses of the others answer"`,
+		},
+	}
+}
+
+// networkTrials are about what disturbs the network.
+func networkTrials() []Mechanism {
+	return []Mechanism{
+		{
+			Name: "iptables", For: "partitions", Without: "no faults of the network", Needed: true,
+			Package: "iptables",
+			script: `raise iptables filter 127.0.0.1 -j DROP && send 3; n=$(counted)
+[ "$n" = 3 ] || bad "of 3 datagrams the rule saw ${n:-none}"
+echo "an own chain dropped 3 of 3"`,
+		},
+		{
+			Name: "ip6tables", For: "partitions of IPv6", Without: "IPv6 is not cut",
+			Package: "iptables",
+			script: `grep -qs ' lo$' /proc/net/if_inet6 || { echo "no IPv6 here, nothing to cut"; exit; }
+raise ip6tables filter ::1 -j DROP && send 3; n=$(counted)
+[ "$n" = 3 ] || bad "of 3 datagrams the rule saw ${n:-none}"
+echo "an own chain dropped 3 of 3"`,
+		},
+		{
+			Name: "statistic", For: "loss", Without: "no loss by the firewall", Package: "iptables",
+			script: `raise iptables filter 127.0.0.1 \
+  -m statistic --mode random --probability 0.5 -j DROP && send 64
+n=$(counted)
+[ "${n:-0}" -ge 8 ] && [ "$n" -le 56 ] || bad "of 64 datagrams ${n:-0} were dropped, not half"
+echo "dropped $n of 64, half was asked for"`,
+		},
+		{
+			Name: "NFQUEUE", For: "messages doubled, late, reordered, damaged",
+			Without: "what happens to messages is loss only, unless tc netem works",
+			Package: "iptables",
+			script: `raise iptables mangle 127.0.0.1 -j NFQUEUE --queue-num 65533 --queue-bypass &&
+  send 3; n=$(counted)
+[ "$n" = 3 ] || bad "of 3 datagrams the rule saw ${n:-none}"
+echo "a queue that nobody serves let 3 of 3 through"`,
+		},
+		{
+			Name: "tc netem", For: "the same, by the kernel", Without: "done by the agent",
+			Package: "iproute2",
+			script: `need tc
+case "$(tc qdisc show dev lo)" in
+*noqueue*) ;;
+*) bad "not tried: the loopback has a queueing discipline" ;;
+esac
+trap 'tc qdisc del dev lo root 2>/dev/null' EXIT
+tc qdisc add dev lo root netem delay 1us && echo "the loopback took it"`,
+		},
+	}
+}
+
+// faultTrials are about what only some systems or faults need.
+func faultTrials() []Mechanism {
+	return []Mechanism{
+		{
+			Name: "bash /dev/tcp", For: "looking at links",
+			Without: "nobody can look whether links deliver", Package: "bash",
+			script: `need bash
+bash -c 'exec 3>/dev/udp/127.0.0.1/9' && echo "there"`,
+		},
+		{
+			Name: "libfaketime", For: "clocks of other systems written for libc",
+			Without: "clocks of the reference cluster only", Package: "faketime",
+			script: `need faketime
+a=$(date +%s); b=$(faketime -f +1h date +%s) || exit 1; n=$((b-a))
+[ $n -ge 3590 ] && [ $n -le 3610 ] || bad "an hour came out as $n s"
+echo "a program was an hour ahead"`,
+		},
+		{
+			Name: "cgroup", For: "CPU and memory limits", Without: "no such faults",
+			script: `for at in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
+  [ -e "$at/cgroup.procs" ] && mkdir "$at/$c" 2>/dev/null || continue
+  ls "$at/$c" | grep -q '^cpu\.' && made=$at
+  rmdir "$at/$c"
+  [ -z "$made" ] || { echo "groups can be made in $made"; exit; }
+done
+bad "/sys/fs/cgroup cannot be written here"`,
+		},
+	}
+}
