@@ -22,7 +22,7 @@ func composeWay() way {
 			_, err := exec.LookPath("docker")
 			return errors.Join(noHosts(c), err)
 		},
-		lacks: func(Config) nemesis.Lacks { return noAgent() },
+		lacks: lacksAgent,
 		start: startCompose,
 		heal:  healCompose,
 		reach: reachCompose,
