@@ -98,6 +98,12 @@ func anomalous() []literal {
 			p1 0..9 ax2
 			p2 1..8 rx=1,2
 			p3 1..8 rx=2`, "incompatible-order", "read-committed"},
+		{"incompatible, and which came later is not known", `
+			p0 0..9 ax1 ay1
+			p1 0..9 ax2 ay2
+			p2 0..9 rx=1
+			p3 0..9 rx=2
+			p4 10..11 ry=2,1`, "incompatible-order", "read-committed"},
 		{"aborted read", `
 			p0 0..fail ax1
 			p1 2..3 rx=1`, "G1a", "read-committed"},
@@ -408,6 +414,28 @@ func TestElementsOfAllKinds(t *testing.T) {
 	r, err = ListAppend(t.Context(), h, Options{})
 	if err != nil || r.Counts["G0-process"] != 1 {
 		t.Fatalf("%v, %+v", err, r)
+	}
+}
+
+// TestEntangled: two transactions that do not see each other cannot both append to one list
+// under snapshot isolation, whatever came first; but nobody read what came first.
+func TestEntangled(t *testing.T) {
+	skew := `
+		p0 0..9 ry= az1 ax1
+		p1 0..9 rz= ay1 %s
+		p2 10..11 ry=1 rz=1`
+	for append, want := range map[string]graph.Status{
+		"ax2": graph.Undecided, // to the same list
+		"aw2": graph.Holds,
+	} {
+		r, err := ListAppend(t.Context(), parse(t, fmt.Sprintf(skew, append)), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l := r.Lattice; l[graph.SnapshotIsolation] != want || l[graph.Causal] != want ||
+			l[graph.Serializable] != graph.Refuted || r.Counts["G2-item"] != 1 {
+			t.Errorf("%s: %v, %v", append, l, r.Counts)
+		}
 	}
 }
 
