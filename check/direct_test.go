@@ -90,3 +90,32 @@ func TestDirectLeavesTheRest(t *testing.T) {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 }
+
+// TestDirectGivesUp: a key whose values repeat goes the long way, and is counted once.
+func TestDirectGivesUp(t *testing.T) {
+	r := Linearizable("register", Options{}).Check(t.Context(), mustTimeline(t, `
+		p0 write 1 on a 0..10
+		p0 write 2 on b 11..12
+		p1 read = 1 on a 20..30
+		p2 write 1 on a 25..?
+		p1 read = 2 on b 31..32
+		p1 read = 1 on a 40..50`))
+	if r.Verdict != Valid {
+		t.Fatalf("%s: %s", r.Verdict, r.Reason)
+	}
+	want := map[string]float64{
+		"operations": 6, "unknown operations": 1, "observations": 3, "max concurrency": 2,
+		"observations of written values": 3, "operations per key max": 4,
+		"keys decided by register zones": 1, "keys decided by frontier": 1,
+		"keys with a replayed order": 2,
+	}
+	for _, m := range r.Power {
+		if w, known := want[m.Name]; known && w != m.Value {
+			t.Errorf("%s: %v, want %v", m.Name, m.Value, w)
+		}
+		delete(want, m.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("not told: %v", want)
+	}
+}

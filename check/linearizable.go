@@ -235,12 +235,17 @@ func (l *linearizable) explained(
 func (l *linearizable) objects(h *history.History) ([]*object, error) {
 	var objects []*object
 	byKey := make(map[history.Key]*object)
+	sizes := make(map[history.Key]int) // at most
+	for i := range h.Ops {
+		sizes[l.spec.Key(h.Ops[i])]++
+	}
 	for i := range h.Ops {
 		o, err := l.itemize(&h.Ops[i], byKey)
 		if err != nil {
 			return nil, err
 		}
 		if o != nil {
+			o.all = slices.Grow(o.all, sizes[o.key]-len(o.all))
 			objects = append(objects, o)
 		}
 	}
@@ -306,6 +311,7 @@ func (l *linearizable) complete(h *history.History, objects ...*object) error {
 	for _, o := range objects {
 		if o.all == nil {
 			byKey[o.key] = o
+			o.all = make([]item, 0, o.size)
 		}
 	}
 	for i := range h.Ops {
@@ -324,6 +330,7 @@ func (l *linearizable) complete(h *history.History, objects ...*object) error {
 
 func (o *object) prepare() {
 	o.size = len(o.all)
+	o.unknown, o.changes, o.observations, o.written = 0, 0, 0, 0
 	o.concurrency = concurrency(o.all)
 	makes := make(map[models.Token]bool)
 	for i := range o.all {
