@@ -104,8 +104,8 @@ func setUpQueue(fd int, number uint16) error {
 		return fmt.Errorf("bind netlink: %w", err)
 	}
 	// Smaller buffers than asked for are no reason to fail.
-	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, soRcvBufForce, 8<<20)
-	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, soSndBufForce, 1<<20)
+	setBuffer(fd, soRcvBufForce, syscall.SO_RCVBUF, 8<<20)
+	setBuffer(fd, soSndBufForce, syscall.SO_SNDBUF, 1<<20)
 	// An overrun shows as a gap in the packets' numbers; an error would say less.
 	if err := syscall.SetsockoptInt(fd, solNetlink, netlinkNoBufErr, 1); err != nil {
 		return fmt.Errorf("set up netlink: %w", err)
@@ -135,6 +135,14 @@ func setUpQueue(fd int, number uint16) error {
 		}
 	}
 	return nil
+}
+
+// setBuffer asks for a socket buffer of size bytes; without the right to force that, for
+// as much of it as everybody may have.
+func setBuffer(fd, force, ask, size int) {
+	if syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, force, size) != nil {
+		_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, ask, size)
+	}
 }
 
 // exchange sends a message and waits for its acknowledgment, which the kernel has given

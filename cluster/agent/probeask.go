@@ -62,7 +62,8 @@ func ParseTargets(s string) ([]Target, error) {
 func Probe(
 	ctx context.Context, from nemesis.Node, nonce string, targets []Target, limit time.Duration,
 ) ProbeResult {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	begin := time.Now()
+	ctx, cancel := context.WithDeadline(ctx, begin.Add(limit))
 	defer cancel()
 	r := ProbeResult{From: from, Nonce: nonce, Reach: make([]Reach, len(targets))}
 	hello, err := json.Marshal(probeMessage{Word: probeWord, Nonce: nonce, Name: from})
@@ -73,7 +74,6 @@ func Probe(
 	for i, target := range targets {
 		reach := &r.Reach[i]
 		reach.To, reach.Address = target.Name, target.Address
-		begin := time.Now()
 		wg.Go(crash.Guard(func() {
 			reach.UDP, reach.UDPError = verdictOf(probeUDP(ctx, target, hello, nonce, limit))
 			reach.UDPTime = time.Since(begin)

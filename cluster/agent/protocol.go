@@ -159,6 +159,9 @@ type Status struct {
 
 // QueueStatus is what a queue agent has done.
 type QueueStatus struct {
+	// Number and Mark are what the iptables rule must have.
+	Number uint16 `json:"number"`
+	Mark   uint32 `json:"mark"`
 	// Generation is that of the rules in force, 0 before the first.
 	Generation int64          `json:"generation"`
 	Links      []LinkCounters `json:"links"`

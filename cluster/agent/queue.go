@@ -43,6 +43,7 @@ type QueueConfig struct {
 
 // queueAgent is the engine between a packetIO and the controller.
 type queueAgent struct {
+	cfg  QueueConfig
 	io   packetIO
 	base time.Time
 	wake chan struct{} // capacity 1: something is due earlier than before
@@ -55,7 +56,7 @@ type queueAgent struct {
 // newQueueAgent makes an agent; packets flow with run.
 func newQueueAgent(cfg QueueConfig, io packetIO) *queueAgent {
 	return &queueAgent{
-		io: io, base: time.Now(), wake: make(chan struct{}, 1),
+		cfg: cfg, io: io, base: time.Now(), wake: make(chan struct{}, 1),
 		engine: newEngine(cfg.Seed, io),
 	}
 }
@@ -193,6 +194,7 @@ func (a *queueAgent) status() *QueueStatus {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.engine.status()
+	s.Number, s.Mark = a.cfg.Number, a.cfg.Mark
 	s.Stats.Missed = a.io.missed()
 	return &s
 }

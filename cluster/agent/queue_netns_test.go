@@ -461,8 +461,8 @@ func TestCommandsCanBeRepeated(t *testing.T) {
 	agent := w.start("a")
 	first := agent.call("", "status")
 	again := agent.call("", "start", "--instance", "one", "--queue-num", "7", "--seed", "42")
-	if again.PID != first.PID {
-		t.Errorf("started twice: %d and %d", first.PID, again.PID)
+	if q := again.Queue; again.PID != first.PID || q.Number != 7 || q.Mark != BypassMark {
+		t.Errorf("started twice: %+v and %+v", first, again)
 	}
 	if _, err := agent.try("", "start", "--instance", "two", "--queue-num", "7"); err == nil ||
 		!strings.Contains(err.Error(), `instance "one"`) {

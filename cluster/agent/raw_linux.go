@@ -36,7 +36,7 @@ func rawSocket(family int, mark uint32) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open a raw socket: %w", err)
 	}
-	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, soSndBufForce, 8<<20)
+	setBuffer(fd, soSndBufForce, syscall.SO_SNDBUF, 8<<20)
 	err = errors.Join(setMark(fd, mark),
 		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_BROADCAST, 1))
 	if err != nil {
