@@ -277,6 +277,8 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 			o.Keys = rw.KeysSequential
 		}
 		return RWRegister(o), err
+	case "session-levels":
+		return SessionLevels(SessionLevel(arg("level"))), nil
 	case "increasing-ids":
 		return IncreasingIDs(), nil
 	case "groups":

@@ -103,8 +103,8 @@ func (f File) check(ctx context.Context, load loader) (check.Result, error) {
 	}
 	if h.Untimed && !v.timeless {
 		return check.Result{}, fmt.Errorf("check: %s has sessions and no times: it takes a "+
-			"checker that asks for no order in real time, such as rw-register with the isolation "+
-			"serializable or causal", h.Source)
+			"checker that asks for no order in real time, such as session-levels, or "+
+			"rw-register with an isolation like serializable", h.Source)
 	}
 	if v.reshape != nil {
 		v.reshape(h)

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ordeal-dev/ordeal/check"
@@ -17,8 +18,11 @@ type judgeByName struct {
 	// that know of none. Of those with levels of isolation it depends on the level.
 	timeless bool
 	make     func() check.Checker
-	// makeLevel is instead of make for a checker that judges an isolation level.
+	// makeLevel is instead of make for a checker that judges an isolation level, which
+	// is one of Levels.
 	makeLevel func(check.TxnOptions) check.Checker
+	// session levels are instead of these, and the first of them is the default.
+	session []check.SessionLevel
 	// reshape brings histories of Jepsen's own workloads into the shape that the
 	// checker knows. It may be nil.
 	reshape func(*history.History)
@@ -31,6 +35,9 @@ func judges() []judgeByName {
 			makeLevel: check.ListAppend},
 		{name: "rw-register", doc: "transactions that write unique values to registers and read them",
 			makeLevel: check.RWRegister},
+		{name: "session-levels", doc: "the same registers at the weak levels of Plume, AWDIT and dbcop",
+			session: []check.SessionLevel{
+				check.SessionCausal, check.SessionReadAtomic, check.SessionReadCommitted}},
 		{name: "set-full", doc: "add, read: every acknowledged element is in every later read",
 			make: func() check.Checker {
 				return check.SetFull(check.SetFullOptions{Linearizable: true})
@@ -78,13 +85,34 @@ func Levels() []string {
 	return names
 }
 
+// joined lists words of any type.
+func joined[S ~string](list []S) string {
+	words := make([]string, len(list))
+	for i, w := range list {
+		words[i] = string(w)
+	}
+	return strings.Join(words, ", ")
+}
+
 // verdict returns what judges by this checker, for a level of isolation if it has such.
 func (j judgeByName) verdict(isolation string) (verdict, error) {
 	v := verdict{timeless: j.timeless, reshape: j.reshape}
-	if j.makeLevel == nil {
+	switch {
+	case j.session != nil:
+		level := check.SessionLevel(isolation)
+		if isolation == "" {
+			level = j.session[0]
+		}
+		if !slices.Contains(j.session, level) {
+			return v, fmt.Errorf("isolation %q: unknown to %s; there is %s", isolation, j.name,
+				joined(j.session))
+		}
+		v.checker, v.timeless = check.SessionLevels(level), true
+		return v, nil
+	case j.makeLevel == nil:
 		if isolation != "" {
 			return v, fmt.Errorf("checker %s judges no isolation level: --isolation is for "+
-				"list-append and rw-register", j.name)
+				"list-append, rw-register and session-levels", j.name)
 		}
 		v.checker = j.make()
 		return v, nil

@@ -307,7 +307,7 @@ func (c testCase) keeps(at int) []testCase {
 	var cases []testCase
 	for i, level := range weakLevels()[:3] {
 		next := c
-		next.file = run.File{Checker: "rw-register", Isolation: level}
+		next.file = run.File{Checker: "session-levels", Isolation: level}
 		next.want = verdictOf(i >= at)
 		cases = append(cases, next)
 	}

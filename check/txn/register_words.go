@@ -120,10 +120,15 @@ func (g *registers) witnesses(txns []weak.Txn) names {
 
 // fractured tells of transactions that saw only a part of another.
 func (g *registers) fractured(v *weak.Violation) Anomaly {
+	return g.unordered("There is no order in which transactions see all or nothing of another.", v)
+}
+
+// unordered tells of a cycle that no order of the transactions can have.
+func (g *registers) unordered(what string, v *weak.Violation) Anomaly {
 	n := names{g.x.Witness(v)}
 	var b strings.Builder
 	whole := true
-	b.WriteString("There is no order in which transactions see all or nothing of another.")
+	b.WriteString(what)
 	for _, e := range v.Edges {
 		whole = whole && e.From != weak.Initial && e.To != weak.Initial
 		if e.Why == weak.First {

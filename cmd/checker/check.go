@@ -52,7 +52,7 @@ func newCheck(stop interrupts, std streams) *cobra.Command {
 		"check linearizability against this model")
 	flags.StringVarP(&f.file.Checker, "checker", "c", "", "judge by this checker")
 	flags.StringVar(&f.file.Isolation, "isolation", "",
-		"isolation level that is claimed of transactions (default: strict-serializable)")
+		"isolation level that is claimed of transactions (default: the strongest)")
 	flags.StringVar(&f.form, "format", "", "format of the file (default: what it looks like)")
 	flags.BoolVar(&f.independent, "independent", false,
 		"split all values of the file, which are [key, value]; =false: none of them is")

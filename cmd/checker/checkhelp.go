@@ -17,6 +17,7 @@ const checkExamples = `  checker check
   checker check --model cas-register --refusals etcd.log
   checker check --checker set-full history.jsonl.zst
   checker check --checker list-append --isolation snapshot-isolation history.edn
+  checker check --checker session-levels --isolation causal plume.txt
   zcat history.edn.gz | checker check --checker list-append -
   checker check --checker bank --json history.json | jq .verdict`
 
@@ -66,6 +67,9 @@ Checkers, for --checker:
 List-append and rw-register judge the isolation level that --isolation claims, by
 default the strongest, and tell which other levels the history keeps. From strong
 to weak: ` + wrap(run.Levels(), len("to weak: "), 80) + `.
+Those are Adya's. What the checkers of weak levels call causal, read-atomic and
+read-committed has the order of sessions, and lets updates be lost: that is what
+session-levels judges.
 
 docs/HISTORIES.md has the formats in detail, with examples of each.`
 }
