@@ -20,6 +20,9 @@ type File struct {
 	// Isolation is the level that is claimed of transactions, for the checkers that
 	// judge it. Default: the strongest.
 	Isolation string
+	// KeyOrder is what is claimed of single registers beside that: "linearizable",
+	// "sequential" or nothing.
+	KeyOrder string
 	// Refusals makes failures that are answers about the state, such as a compare
 	// that did not match, observations; for models only.
 	Refusals bool
@@ -70,7 +73,7 @@ func (f File) judge() (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	return j.verdict(f.Isolation)
+	return j.verdict(f.Isolation, f.KeyOrder)
 }
 
 // CheckFile judges one history file, or standard input if the path is "-". One that

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/check/graph"
+	"github.com/ordeal-dev/ordeal/check/rw"
 	"github.com/ordeal-dev/ordeal/history"
 )
 
@@ -95,8 +96,11 @@ func joined[S ~string](list []S) string {
 }
 
 // verdict returns what judges by this checker, for a level of isolation if it has such.
-func (j judgeByName) verdict(isolation string) (verdict, error) {
+func (j judgeByName) verdict(isolation, keys string) (verdict, error) {
 	v := verdict{timeless: j.timeless, reshape: j.reshape}
+	if keys != "" && j.name != "rw-register" {
+		return v, fmt.Errorf("checker %s knows no order of a key: that is for rw-register", j.name)
+	}
 	switch {
 	case j.session != nil:
 		level := check.SessionLevel(isolation)
@@ -126,7 +130,17 @@ func (j judgeByName) verdict(isolation string) (verdict, error) {
 		}
 		o.Level = level
 	}
-	v.checker, v.timeless = j.makeLevel(o), !o.Level.Realtime()
+	switch keys {
+	case "":
+	case "linearizable":
+		o.Keys = rw.KeysLinearizable
+	case "sequential":
+		o.Keys = rw.KeysSequential
+	default:
+		return v, fmt.Errorf("order of keys %q: unknown; there is linearizable, sequential", keys)
+	}
+	v.checker = j.makeLevel(o)
+	v.timeless = !o.Level.Realtime() && o.Keys != rw.KeysLinearizable
 	return v, nil
 }
 

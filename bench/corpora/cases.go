@@ -28,6 +28,8 @@ type testCase struct {
 	ops          []byte // a JSON list
 	file         run.File
 	want         check.Verdict
+	// told is true when only Elle said so, not brute force.
+	told bool
 }
 
 // judge names what judges a case.
@@ -173,6 +175,7 @@ type line struct {
 	Ops                   json.RawMessage
 	Expected              said
 	ByModel               map[string]said `json:"expected_by_model"`
+	Opts                  map[string]any
 	Truth                 *struct {
 		Serializable bool
 		Strict       bool `json:"strict_serializable"`
@@ -224,9 +227,17 @@ func (l *line) cases(folder string) ([]testCase, error) {
 		c, err := one("", valid)
 		return []testCase{c}, err
 	}
+	if l.Opts["transaction-order"] != nil {
+		return nil, nil // Elle was told the order of the versions
+	}
 	var cases []testCase
 	for _, level := range levels() {
-		valid, known := l.truth(level.ours, l.ByModel[level.elle])
+		valid, known := l.truth(level.ours)
+		keys, told := "", !known
+		if told { // what Elle said, knowing what it was told of keys
+			keys = l.keys()
+			valid, known = l.ByModel[level.elle].Valid.(bool)
+		}
 		if !known {
 			continue
 		}
@@ -234,27 +245,39 @@ func (l *line) cases(folder string) ([]testCase, error) {
 		if err != nil {
 			return nil, err
 		}
+		c.file.KeyOrder, c.told = keys, told
 		cases = append(cases, c)
 	}
 	return cases, nil
 }
 
-// truth is what is true of a level, as far as brute force knows, and else what Elle
-// said, if it knew. What is serializable keeps all levels that ask for no order of
-// sessions or time; what is strictly so keeps all.
-func (l *line) truth(level string, elle said) (valid, known bool) {
-	valid, known = elle.Valid.(bool)
+// keys is what Elle was told of the order of versions.
+func (l *line) keys() string {
+	switch {
+	case l.Opts["linearizable-keys?"] == true:
+		return "linearizable"
+	case l.Opts["sequential-keys?"] == true:
+		return "sequential"
+	default:
+		return ""
+	}
+}
+
+// truth is what is true of a level, as far as brute force knows. What is serializable
+// keeps all levels that ask for no order of sessions or time; what is strictly so keeps
+// all. Where there are no predicates, repeatable read is serializable.
+func (l *line) truth(level string) (valid, known bool) {
 	if l.Truth == nil {
-		return valid, known
+		return false, false
 	}
 	ordered := strings.HasPrefix(level, "str")
 	switch {
 	case l.Truth.Strict, l.Truth.Serializable && !ordered:
 		return true, true
-	case level == "strict-serializable", level == "serializable":
+	case level == "strict-serializable", level == "serializable", level == "repeatable-read":
 		return false, true
 	default:
-		return valid, known
+		return false, false
 	}
 }
 

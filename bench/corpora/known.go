@@ -13,12 +13,16 @@ type difference struct {
 	name, judge string
 	// got is what we say: a verdict, or a part of the error.
 	got string
-	why string
+	// says is in our reason. If it is given, only what Elle said may differ, not what
+	// brute force found.
+	says string
+	why  string
 }
 
 func differences() []difference {
 	const (
 		missing = "a reader that lets completions stand without invocations guesses at what was lost"
+		double  = "a process does two things at a time; Elle itself fails at some levels"
 		empty   = "Elle takes [] and nil for different states and finds a false internal"
 		within  = "a transaction that misses its own append contradicts itself at any level; Elle " +
 			"asks for that from read atomic upwards only"
@@ -28,18 +32,37 @@ func differences() []difference {
 			"forbid by definition; Elle looks for it as a cycle only"
 		lost = "of two lists that contradict each other Elle takes one for the order of versions, " +
 			"and finds G0 in it"
+		nowhere = "a value was read that nobody wrote; Elle takes it for one from before"
+		future  = "a transaction read what it wrote only later; Elle has no name for that"
+		orders  = "a cycle that is there in every order of the versions: Elle does not try all"
 	)
 	list := []difference{
-		{"", "list-append", "completes txn without an invocation", missing},
-		{"", "rw-register", "completes txn without an invocation", missing},
-		{"good/multi-register.edn", "multi-register", "invalid",
+		{"", "list-append", "completes txn without an invocation", "", missing},
+		{"", "rw-register", "completes txn without an invocation", "", missing},
+		{"checker-test-initial_state", "rw-register", "while its txn of index 0 is open", "", double},
+		{"good/multi-register.edn", "multi-register", "invalid", "",
 			"the registers were 0 in the beginning, which the file does not say"},
-		{"la-100464-mut2", "list-append read-atomic", "valid", empty},
-		{"la-440-mut1", "list-append read-uncommitted", "valid", lost},
+		{"la-100464-mut2", "list-append read-atomic", "valid", "", empty},
+		{"la-440-mut1", "list-append read-uncommitted", "valid", "", lost},
+		{"elle/rw-register.edn", "rw-register", "invalid", "", nowhere},
+		{"elle/rw-register.json", "rw-register", "invalid", "", nowhere},
+		{"checker-test-G2-item", "rw-register", "invalid", "unexpected", nowhere},
+		{"test-wfr+paired", "rw-register", "invalid", "unexpected", nowhere},
+		{"test-wfr-2+paired", "rw-register", "invalid", "unexpected", nowhere},
+		{"", "rw-register", "invalid", "future-read", future},
+		{"", "rw-register causal", "invalid", "internal", within},
+		{"", "rw-register repeatable-read", "invalid", "internal", within},
+		{"", "rw-register monotonic-atomic-view", "invalid", "fractured-view", fractured},
+		{"", "rw-register read-uncommitted", "invalid", "cyclic-versions", orders},
+	}
+	for _, level := range []string{"causal", "snapshot-isolation", "str"} {
+		for _, cycle := range []string{"G-single-item", "G-nonadjacent-item", "G2-item", "G1c-process"} {
+			list = append(list, difference{"", "rw-register " + level, "invalid", cycle, orders})
+		}
 	}
 	add := func(why, judge string, names ...string) {
 		for _, name := range names {
-			list = append(list, difference{name, "list-append " + judge, "invalid", why})
+			list = append(list, difference{name, "list-append " + judge, "invalid", "", why})
 		}
 	}
 	add(within, "causal", "la-100576-mut2", "la-16-mut1", "la-384-mut2", "la-624-random")
@@ -59,7 +82,10 @@ func isKnown(c testCase, o outcome) bool {
 		if !strings.HasSuffix(c.name, d.name) || !strings.HasPrefix(c.judge(), d.judge) {
 			continue
 		}
+		broken, _, _ := strings.Cut(o.result.Reason, ";")
 		switch {
+		case d.says != "" && !(c.told && strings.Contains(broken, d.says)):
+			continue
 		case o.err != nil && strings.Contains(o.err.Error(), d.got):
 			return true
 		case o.err == nil && o.result.Verdict != check.Unknown && o.result.Verdict.String() == d.got:

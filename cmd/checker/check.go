@@ -53,6 +53,8 @@ func newCheck(stop interrupts, std streams) *cobra.Command {
 	flags.StringVarP(&f.file.Checker, "checker", "c", "", "judge by this checker")
 	flags.StringVar(&f.file.Isolation, "isolation", "",
 		"isolation level that is claimed of transactions (default: the strongest)")
+	flags.StringVar(&f.file.KeyOrder, "keys", "", "what is claimed of single registers of "+
+		"transactions beside that: linearizable or sequential")
 	flags.StringVar(&f.form, "format", "", "format of the file (default: what it looks like)")
 	flags.BoolVar(&f.independent, "independent", false,
 		"split all values of the file, which are [key, value]; =false: none of them is")
@@ -88,7 +90,8 @@ func (f *checkFlags) run(cmd *cobra.Command, stop interrupts, std streams, path 
 		file.Out, file.Terminal = std.err, isTerminal(std.err)
 		return checkFile(stop, std, path, file, f.asJSON)
 	}
-	for _, name := range []string{"independent", "format", "refusals", "isolation", "nil-unknown"} {
+	ofFiles := []string{"independent", "format", "refusals", "isolation", "keys", "nil-unknown"}
+	for _, name := range ofFiles {
 		if cmd.Flags().Changed(name) {
 			return usage(fmt.Errorf("--%s is for a history file by itself: it needs --model or "+
 				"--checker", name))
