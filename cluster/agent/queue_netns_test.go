@@ -258,6 +258,31 @@ func TestLongDatagrams(t *testing.T) {
 	}
 }
 
+// What is held back on one link must not fill its sender's buffer: the program would
+// block on all its links.
+func TestHeldPacketsDoNotBlockTheirSender(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	agent := w.start("a")
+	from, to := w.udp("a", addr4["a"], 0), w.udp("b", addr4["b"], 0)
+	agent.set(oneLink(1, addr4["b"], nemesis.Rule{Delay: time.Hour}))
+	_ = from.SetWriteBuffer(64 << 10)
+	_ = from.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	const n, size = 1000, 1400
+	for i := range n {
+		if _, err := from.WriteTo(make([]byte, size), to.LocalAddr()); err != nil {
+			t.Fatalf("datagram %d: %v", i, err)
+		}
+	}
+	s := agent.call("", "status").Queue.Stats
+	for deadline := time.Now().Add(10 * time.Second); s.Received < n && time.Now().Before(deadline); {
+		s = agent.call("", "status").Queue.Stats
+	}
+	if s.HeldPackets != n || s.HeldBytes < n*size || s.Missed != 0 {
+		t.Errorf("held %+v", s)
+	}
+}
+
 // A partition is made by rules behind the queue: what they drop of the agent's own packets
 // has not failed, it went over the link as the others did.
 func TestPartitionBehindTheQueue(t *testing.T) {
