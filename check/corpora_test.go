@@ -1,6 +1,8 @@
 package check
 
 import (
+	"compress/gzip"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,22 +47,105 @@ func TestRecordedHistories(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				compareEngines(t, r.model, h, r.bad(name))
+				compareEngines(t, r.model, h, r.bad(name), false)
 			})
 		}
 	}
 }
 
+// TestRecordedEtcd compares all engines on the histories of etcd. They are in the module
+// cache, too, so this is no second reading of the verdicts.
+func TestRecordedEtcd(t *testing.T) {
+	root := os.Getenv("ORDEAL_CORPORA")
+	if root == "" {
+		t.Skip("no corpora: ORDEAL_CORPORA is not set")
+	}
+	verdicts, err := os.ReadFile(filepath.Join(root, "porcupine-etcd", "VERDICTS.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(verdicts)) {
+		name, verdict, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		t.Run(name, func(t *testing.T) {
+			h, err := loadEtcd(filepath.Join(root, "porcupine-etcd", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareEngines(t, "cas-register", h, verdict == "not-linearizable", true)
+		})
+		n++
+	}
+	if n != 102 {
+		t.Errorf("%d verdicts, want 102", n)
+	}
+}
+
+// TestRecordedRandom compares all engines with Knossos on small random histories.
+func TestRecordedRandom(t *testing.T) {
+	root := os.Getenv("ORDEAL_CORPORA")
+	if root == "" {
+		t.Skip("no corpora: ORDEAL_CORPORA is not set")
+	}
+	file, err := os.Open(filepath.Join(root, "knossos-random", "random.jsonl.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	plain, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := json.NewDecoder(plain)
+	for lines.More() {
+		var c struct {
+			Name, Model string
+			Ops         []struct {
+				Process int
+				Type, F string
+				Value   json.RawMessage
+			}
+			Expected struct{ Valid bool }
+		}
+		if err := lines.Decode(&c); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(c.Name, func(t *testing.T) {
+			events := make([]history.Event, len(c.Ops))
+			for i, o := range c.Ops {
+				v, err := history.ParseValue(o.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				events[i] = history.Event{Process: history.Process(o.Process),
+					Type: eventTypes[o.Type], F: history.F(o.F), Value: v}
+				if o.F == "read" && o.Type == "ok" && v.IsNil() {
+					events[i].Type = history.Info // Knossos takes nil for any value
+				}
+			}
+			h, err := history.New(events...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareEngines(t, c.Model, h, !c.Expected.Valid, false)
+		})
+	}
+}
+
+var eventTypes = map[string]history.Type{
+	"invoke": history.Invoke, "ok": history.OK, "fail": history.Fail, "info": history.Info,
+}
+
 // compareEngines lets every engine decide a history of which the truth is known. All
 // but the default may give up.
-func compareEngines(t *testing.T, model string, h *history.History, bad bool) {
+func compareEngines(t *testing.T, model string, h *history.History, bad, refusals bool) {
 	t.Helper()
 	want := Valid
 	if bad {
 		want = Invalid
 	}
 	for _, engine := range Engines() {
-		o := Options{Engine: engine, Counterexamples: -1}
+		o := Options{Engine: engine, Counterexamples: -1, Refusals: refusals}
 		if engine != engineAuto {
 			o.Timeout = 2 * time.Second
 		}
