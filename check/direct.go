@@ -11,12 +11,14 @@ import (
 
 // A long history of a register whose values are numbers is decided as it stands in
 // memory: what it would take to parse it for a model is more work, and ten times more
-// memory, than to decide it. The engine is the same.
+// memory, than to decide it. The engines are the same.
 
 // direct decides the objects of such a history, as far as the engine applies. It
 // returns nil for any other history.
 func (l *linearizable) direct(h *history.History) []*object {
-	if l.spec.Known() != "register" || l.o.Engine != engineAuto && l.o.Engine != engineExact {
+	model := l.spec.Known()
+	if model != "register" && model != "cas-register" ||
+		l.o.Engine != engineAuto && l.o.Engine != engineExact {
 		return nil
 	}
 	objects := make([]*object, 0, 16)
@@ -28,14 +30,17 @@ func (l *linearizable) direct(h *history.History) []*object {
 			n = len(objects)
 			number[op.Key] = n
 			objects = append(objects, &object{key: op.Key})
-			streams = append(streams, &registerStream{h: h, o: objects[n], sorted: true})
+			streams = append(streams, &registerStream{
+				h: h, o: objects[n], sorted: true, engine: exactEngines(model)[0].name,
+				swaps: model == "cas-register",
+			})
 		}
 		return n
 	}
 	last := -1
 	for i := range h.Ops {
 		op := &h.Ops[i]
-		if !plainRegister(op) {
+		if !l.plainRegister(op) {
 			return nil
 		}
 		if last < 0 || op.Key != objects[last].key {
@@ -76,8 +81,9 @@ func runAll(streams []*registerStream) {
 }
 
 // plainRegister reports whether an operation is one of a register with numbers as
-// values, or nil where nothing was written, and fits its model.
-func plainRegister(op *history.Operation) bool {
+// values, or nil where nothing was written, and fits its model. Refusals that count are
+// not plain.
+func (l *linearizable) plainRegister(op *history.Operation) bool {
 	if op.Return < op.Call || op.Type == history.OK && op.Return == history.Never {
 		return false
 	}
@@ -86,6 +92,10 @@ func plainRegister(op *history.Operation) bool {
 		return numbered(op.In)
 	case "read":
 		return op.In.IsNil() && (op.Type != history.OK || op.Out.IsNil() || numbered(op.Out))
+	case "cas":
+		return l.spec.Known() == "cas-register" && (op.Type != history.Fail || !l.o.Refusals) &&
+			op.In.Kind() == history.KindList && op.In.Len() == 2 && numbered(op.In.At(1)) &&
+			(op.In.At(0).IsNil() || numbered(op.In.At(0)))
 	default:
 		return false
 	}
@@ -111,6 +121,10 @@ type registerStream struct {
 	most   int64
 	last   history.Time
 	sorted bool
+	engine string
+	// swaps is true for a register with compare-and-set, which is decided from ops.
+	swaps bool
+	ops   []linear.CASOp
 
 	monitor *linear.RegisterMonitor
 	// numbers are those of values that are out of proportion to the history.
@@ -123,27 +137,41 @@ func (s *registerStream) count(op *history.Operation) {
 	s.all++
 	s.sorted = s.sorted && op.Call >= s.last
 	s.last = op.Call
-	for _, v := range [...]history.Value{op.In, op.Out} {
+	values := [...]history.Value{op.In, op.Out}
+	if op.F == "cas" {
+		values = [...]history.Value{op.In.At(0), op.In.At(1)}
+	}
+	for _, v := range values {
 		if n, ok := v.AsInt(); ok {
 			s.most = max(s.most, n)
 		}
 	}
-	write := op.F == "write"
-	switch {
-	case op.Type == history.Fail || op.Type == history.Info && !write:
+	if !counts(op) {
 		return
+	}
+	s.o.size++
+	seen := op.Out
+	switch {
 	case op.Type == history.Info:
 		s.o.unknown++
 		s.o.changes++
-	case write:
+		return
+	case op.F == "write":
 		s.o.changes++
-	default:
-		s.o.observations++
-		if !op.Out.IsNil() {
-			s.o.written++ // or it is a violation
-		}
+		return
+	case op.F == "cas":
+		s.o.changes++
+		seen = op.In.At(0)
 	}
-	s.o.size++
+	s.o.observations++
+	if !seen.IsNil() {
+		s.o.written++ // or it is a violation
+	}
+}
+
+// counts reports whether an operation may have changed something or tells something.
+func counts(op *history.Operation) bool {
+	return op.Type == history.OK || op.Type == history.Info && op.F != "read"
 }
 
 // run decides. Operations have to be sorted by their calls.
@@ -151,24 +179,21 @@ func (s *registerStream) run() {
 	if !s.sorted {
 		return
 	}
-	s.monitor = linear.NewRegisterMonitor()
-	if s.most > 64*int64(s.all)+1<<16 {
+	if limit := int64(s.o.size); s.swaps && s.most >= 8*limit || s.most > 64*limit+1<<16 {
 		s.numbers = make(map[int64]linear.Value)
+	}
+	s.monitor = linear.NewRegisterMonitor()
+	if s.swaps {
+		s.ops = make([]linear.CASOp, 0, s.o.size)
 	}
 	crashed := 0
 	for i := range s.all {
 		op := s.at(i)
-		write := op.F == "write"
-		if op.Type == history.Fail || op.Type == history.Info && !write {
+		if !counts(op) {
 			continue
 		}
 		s.until(op.Call)
-		e := openOp{at: op.Return, op: int32(i), ticket: -1}
-		if write {
-			s.monitor.CallWrite(i, s.value(op.In), op.Call)
-		} else {
-			e.ticket = int64(s.monitor.CallRead(op.Call))
-		}
+		e := s.call(i, op)
 		if op.Type == history.Info {
 			crashed++
 		} else {
@@ -177,8 +202,8 @@ func (s *registerStream) run() {
 		s.o.concurrency = max(s.o.concurrency, len(s.open)+crashed)
 	}
 	s.until(history.Never)
-	f := finding{engine: exactEngines("register")[0].name, direct: true, blocked: -1}
-	switch s.monitor.Result().Answer {
+	f := finding{engine: s.engine, direct: true, blocked: -1}
+	switch s.decide() {
 	case linear.Linearizable:
 		f.answer = legal
 	case linear.Violation:
@@ -187,6 +212,46 @@ func (s *registerStream) run() {
 		return
 	}
 	s.o.finding = f
+}
+
+func (s *registerStream) decide() linear.Answer {
+	if !s.swaps {
+		return s.monitor.Result().Answer
+	}
+	answer := linear.CAS(s.ops).Answer
+	s.ops = nil
+	return answer
+}
+
+// call tells of a call.
+func (s *registerStream) call(i int, op *history.Operation) openOp {
+	e := openOp{at: op.Return, op: int32(i), ticket: -1}
+	switch {
+	case s.swaps:
+		s.ops = append(s.ops, s.swap(op))
+	case op.F == "write":
+		s.monitor.CallWrite(i, s.value(op.In), op.Call)
+	default:
+		e.ticket = int64(s.monitor.CallRead(op.Call))
+	}
+	return e
+}
+
+// swap is an operation of a register with compare-and-set.
+func (s *registerStream) swap(op *history.Operation) linear.CASOp {
+	o := linear.CASOp{Span: linear.Span{Call: op.Call, Return: op.Return}}
+	if op.Type == history.Info {
+		o.Return = history.Never
+	}
+	switch op.F {
+	case "read":
+		o.Kind, o.Value = linear.CASRead, s.value(op.Out)
+	case "write":
+		o.Kind, o.Value = linear.CASWrite, s.value(op.In)
+	default:
+		o.Kind, o.Old, o.Value = linear.CASSwap, s.value(op.In.At(0)), s.value(op.In.At(1))
+	}
+	return o
 }
 
 func (s *registerStream) at(i int) *history.Operation {
@@ -200,6 +265,9 @@ func (s *registerStream) at(i int) *history.Operation {
 func (s *registerStream) until(t history.Time) {
 	for len(s.open) > 0 && s.open[0].at < t {
 		e := s.open.pop()
+		if s.swaps {
+			continue // it counts only as open
+		}
 		op := s.at(int(e.op))
 		if e.ticket < 0 {
 			s.monitor.ReturnWrite(int(e.op), s.value(op.In), e.at)
