@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint bench fuzz corpora sim recall matrix build image-base ci clean
+.PHONY: help demo test race lint bench fuzz twins corpora sim recall matrix build image-base ci clean
 
 help:   ## print these verbs
 	@grep -hE '^[a-z-]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/' | expand -t 12
@@ -12,10 +12,12 @@ race:   ## run all tests under the race detector
 lint:   ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; } && go vet ./... && go tool staticcheck ./...
 bench:  ## run the benchmarks of docs/PERFORMANCE.md
-	go test -run '^$$' -bench . -benchmem ./history ./check ./workload ./cluster/... && go run ./bench/throughput && go run ./bench/txn
+	go test -run '^$$' -bench . -benchmem ./history ./check ./check/linear ./workload ./cluster/... && go run ./bench/throughput && go run ./bench/txn
 fuzz:   ## fuzz the codecs for a minute each
 	for f in FuzzDecode FuzzEDN FuzzForms FuzzParseValue; do \
 	  go test -run '^$$' -fuzz $$f -fuzztime 1m -fuzzminimizetime 5x ./history || exit 1; done
+twins:  ## compare verdict engines with brute force over 100,000 histories each (an hour)
+	CHECK_ROUNDS=100000 go test -timeout 3h ./check/...
 corpora: ## compare verdicts with those of recorded histories, CORPORA=directory
 	go run ./bench/corpora -dir "$(CORPORA)"
 sim:    ## simulate the protocols over 10,000 seeds each

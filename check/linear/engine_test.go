@@ -222,6 +222,16 @@ func (e *engine[T, S]) testChanges(t *testing.T, few int) {
 				t.Fatalf("round %d: %v, %s %v: %+v and %+v", round, was, name, is, ops, changed)
 			}
 		}
+		// Nothing gets right without an operation that need not have taken effect, and
+		// nothing gets wrong without one that changed nothing.
+		at := w.IntN(len(ops))
+		if e.span(&ops[at]).crashed() == (was.Answer == Violation) &&
+			(was.Answer == Violation || !e.changes(&ops[at])) {
+			rest := slices.Delete(slices.Clone(ops), at, at+1)
+			if is := e.run(rest); is.Answer != was.Answer && (is.Answer != NotApplicable || !e.partial) {
+				t.Fatalf("round %d: %v, without operation %d %v: %+v", round, was, at, is, ops)
+			}
+		}
 		if was.Answer == Linearizable {
 			e.testUnneeded(t, round, ops)
 		}

@@ -51,9 +51,10 @@ func lockStep(ops []LockOp) func(held bool, i int) []bool {
 
 var lockEngine = engine[LockOp, bool]{
 	draw: randomLocks, run: Locks, order: LocksOrder, step: lockStep,
-	span:  func(op *LockOp) *Span { return &op.Span },
-	kinds: []Kind{Overlap},
-	exact: true,
+	span:    func(op *LockOp) *Span { return &op.Span },
+	changes: func(*LockOp) bool { return true },
+	kinds:   []Kind{Overlap},
+	exact:   true,
 }
 
 func TestLocksAgainstTwin(t *testing.T) { lockEngine.test(t, 5000) }

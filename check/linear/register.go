@@ -32,7 +32,8 @@ const Nil Value = 0
 // (with a smaller f and a larger s), which are sorted by both, too: four binary
 // searches decide. A dominated zone may be forgotten even if the one above it
 // becomes forward later: whoever conflicts with the forgotten one then conflicts
-// with that.
+// with that. A zone that became forward may stay among the backward ones as it was:
+// what it says is still true.
 //
 // Only clusters that a later read can see without a conflict are kept. Let m be
 // the earliest call of an open read: every later read raises the s of its cluster
@@ -161,7 +162,6 @@ func (r *register) raise(c *cluster) *cluster {
 	if c.isForward {
 		next++
 	} else {
-		r.backward.remove(c)
 		if i > 0 && r.forward.at(i-1).last > c.first {
 			return r.forward.at(i - 1)
 		}

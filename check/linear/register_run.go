@@ -14,12 +14,21 @@ type RegisterOp struct {
 	Write bool
 }
 
+// settleEvery is after how many returns a register forgets what it can: often
+// enough for what it remembers to stay small, and seldom enough to cost little.
+const settleEvery = 256
+
 // Register decides registers whose written values are all different, and none Nil,
 // which they hold at first. It needs a few hundred bytes per operation that is
 // open at a time, as much per operation that returned while the oldest open read
 // was waiting and per unseen write of unknown outcome, and one bit per value.
 func Register(ops []RegisterOp) Result {
-	run := registerRun{r: newRegister(), ops: ops}
+	return decideRegister(ops, settleEvery)
+}
+
+// decideRegister lets the register forget after so many returns each time.
+func decideRegister(ops []RegisterOp, every int) Result {
+	run := registerRun{r: newRegister(), ops: ops, every: every}
 	for i := 1; i < len(ops); i++ {
 		if ops[i-1].Call > ops[i].Call {
 			run.order = timeline(func(i int) Span { return ops[i].Span }).sorted(len(ops))
@@ -41,8 +50,9 @@ type registerRun struct {
 	open  returns
 	// oldest is the position in order before which no read is open.
 	oldest int
-	// unsettled counts returns since the register was last told to forget.
-	unsettled int
+	// unsettled counts returns since the register was last told to forget, which is
+	// after every so many.
+	unsettled, every int
 }
 
 // at returns the operation at a position in the order of calls.
@@ -91,16 +101,12 @@ func (u *registerRun) answer(called int, next history.Time) *Conflict {
 	} else if c := u.r.returnRead(d.op, op.Value, op.Call, d.at); c != nil {
 		return c
 	}
-	if u.unsettled++; u.unsettled >= settleEvery {
+	if u.unsettled++; u.unsettled >= u.every {
 		u.unsettled = 0
 		u.settle(called, d.at, next)
 	}
 	return nil
 }
-
-// settleEvery is after how many returns a register forgets what it can: often
-// enough for what it remembers to stay small, and seldom enough to cost little.
-const settleEvery = 256
 
 // settle tells the register how far back open reads reach at a time.
 func (u *registerRun) settle(called int, now, next history.Time) {

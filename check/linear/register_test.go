@@ -209,7 +209,7 @@ func TestRegisterAgainstCAS(t *testing.T) {
 		ops := randomRegister(w)
 		cas := casOf(ops)
 		want := CAS(cas)
-		got := Register(ops)
+		got := decideRegister(ops, 1+rng.IntN(8))
 		seen.count(want.Answer == Linearizable)
 		if got.Answer != want.Answer {
 			t.Fatalf("round %d: %v, sorting says %v: %v", round, got, want, ops)
@@ -242,7 +242,7 @@ func TestRegisterAgainstCAS(t *testing.T) {
 func TestRegisterForgets(t *testing.T) {
 	for _, n := range []int{20_000, 80_000} {
 		ops := registerHistory(n, 20, 0, true)
-		run := registerRun{r: newRegister(), ops: ops}
+		run := registerRun{r: newRegister(), ops: ops, every: settleEvery}
 		if res := run.all(); res.Answer != Linearizable {
 			t.Fatal(res)
 		}
@@ -257,3 +257,22 @@ func TestRegisterForgets(t *testing.T) {
 }
 
 func TestRegisterExhaustively(t *testing.T) { registerEngine.testExhaustively(t, 4) }
+
+// TestRegisterReplacedLater reads a value that is forgotten, after the one that
+// replaced it has been read and is a forward zone by now, too.
+func TestRegisterReplacedLater(t *testing.T) {
+	ops := []RegisterOp{
+		{Span: Span{0, 1}, Value: 1, Write: true},
+		{Span: Span{2, 5}, Value: 2, Write: true},
+		{Span: Span{3, 4}, Value: 1},
+		{Span: Span{7, 8}, Value: 2},
+		{Span: Span{9, 10}, Value: 1},
+	}
+	for every := range 6 {
+		got := decideRegister(ops, every)
+		if got.Answer != Violation || got.Conflict.Kind != Opposed || got.Conflict.At != 10 ||
+			!slices.Equal(got.Conflict.Ops, []int{0, 3, 1, 4}) {
+			t.Errorf("forgetting after every %d returns: %v %+v", every, got, got.Conflict)
+		}
+	}
+}

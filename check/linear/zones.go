@@ -65,14 +65,6 @@ func (z *zones) climb(c cluster) {
 	z.items = slices.Delete(z.items, z.head+i+1, z.head+j)
 }
 
-// remove takes c out if it is there.
-func (z *zones) remove(c *cluster) {
-	i := z.below(c.first) + 1
-	if i < z.len() && z.at(i).value == c.value {
-		z.items = slices.Delete(z.items, z.head+i, z.head+i+1)
-	}
-}
-
 // settle keeps of the zones whose first return is before m only the last.
 func (z *zones) settle(m history.Time) {
 	for z.len() > 1 && z.at(1).first < m {
