@@ -25,8 +25,9 @@ func listAppendWorkload() Workload {
 func rwRegisterWorkload() Workload {
 	return groups(spec{
 		name: "rw-register",
-		doc: "Transactions that read and write a few registers, every value written once. Sees lost " +
-			"updates, stale reads, and values of failed or unfinished transactions.",
+		doc: "Transactions that read and write a few registers, every value written once. Sees every " +
+			"violation of the isolation that is claimed, whatever the order of the versions was, and " +
+			"values of failed or unfinished transactions.",
 		registers: elleKeys(), prefix: "rw", keys: 8, opsPerKey: 100, unbounded: true,
 		newKey: func() Generator { return &elleKey{change: history.StepWrite} },
 		judge: func(o Options) []check.Checker {
