@@ -11,6 +11,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 RUN go build -trimpath -buildvcs=false -ldflags="-s -w" -o /out/ ./cmd/checker ./cmd/target
+LABEL dev.ordeal.image=build
 
 # What nodes and controller have in common.
 FROM debian:bookworm-slim AS common

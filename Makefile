@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint bench fuzz twins corpora sim recall matrix build image-base ci clean
+.PHONY: help demo test race lint bench fuzz twins corpora sim recall matrix build image-base smoke ci clean
 
 help:   ## print these verbs
 	@grep -hE '^[a-z-]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/' | expand -t 12
@@ -30,6 +30,8 @@ build:  ## build both programs into bin/
 	go build -o bin/ ./cmd/...
 image-base: ## base images for docker-compose.yml, made here where no registry is reached
 	docker/image-base
+smoke:  ## tests in containers, from nothing to nothing (installs docker.io if there is none)
+	.ci/smoke
 ci:     ## what continuous integration runs
 	.ci/run
 clean:  ## remove built programs; the store of runs stays
