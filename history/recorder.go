@@ -69,8 +69,9 @@ type Recorder struct {
 	closed  bool
 	closing sync.Once
 
-	failed atomic.Pointer[error]
-	dirty  atomic.Bool // written but not synced
+	failed   atomic.Pointer[error]
+	dirty    atomic.Bool // written but not synced
+	follower atomic.Pointer[func(Event)]
 
 	merger merger
 	stop   chan struct{}
@@ -165,6 +166,17 @@ func (r *Recorder) Err() error {
 
 func (r *Recorder) fail(err error) { r.failed.CompareAndSwap(nil, &err) }
 
+// Follow hands f every event that is merged from now on, in the order of the file, from
+// the recorder's own goroutine: f has to be quick. There is one follower at a time; nil
+// ends it.
+func (r *Recorder) Follow(f func(Event)) {
+	if f == nil {
+		r.follower.Store(nil)
+		return
+	}
+	r.follower.Store(&f)
+}
+
 // Close writes and syncs everything recorded so far and closes the file. It
 // returns the first error in the life of the recorder. Events recorded later are
 // dropped. Close may be called more than once.
@@ -210,6 +222,7 @@ func (r *Recorder) flush(logs []*Log, before Time) {
 	if r.Err() != nil {
 		return
 	}
+	r.merger.follow = r.follower.Load()
 	err := r.merger.merge(logs, before, func(b []byte) error {
 		_, err := r.file.Write(b)
 		r.dirty.Store(true)
@@ -316,6 +329,8 @@ type merger struct {
 	index int64
 	heap  []*Log // by less; each has a ready event
 	out   []byte
+	// follow, if not nil, is told of every event.
+	follow *func(Event)
 }
 
 // chunk is how many bytes the merger collects before it writes.
@@ -339,6 +354,9 @@ func (m *merger) merge(logs []*Log, before Time, write func([]byte) error) error
 		e.Index = m.index
 		m.index++
 		m.out = append(e.AppendJSON(m.out), '\n')
+		if m.follow != nil {
+			(*m.follow)(*e)
+		}
 		l.next++
 		if !l.ready(before) {
 			last := len(m.heap) - 1

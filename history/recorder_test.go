@@ -150,6 +150,45 @@ func (m *memory) durable() []byte {
 	return bytes.Clone(m.buf.Bytes()[:m.synced])
 }
 
+// TestRecorderFollow: a follower hears every event in the order of the file, with its
+// index, until it is sent away.
+func TestRecorderFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := newRecorder("followed", &memory{}, Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.run()
+		var heard []int64
+		logs := []*Log{r.NewLog(), r.NewLog()}
+		tell := func() {
+			for i := range 20 {
+				logs[i%2].Record(Event{Process: Process(i % 2), Type: Type(i / 2 % 2), F: "read"})
+				<-time.After(3 * time.Millisecond)
+			}
+			<-time.After(2 * mergeEvery)
+			synctest.Wait()
+		}
+		r.Follow(func(e Event) { heard = append(heard, e.Index) })
+		tell()
+		r.Follow(nil)
+		<-time.After(2 * mergeEvery)
+		synctest.Wait()
+		tell()
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for i, index := range heard {
+			if int64(i) != index {
+				t.Fatalf("heard %v", heard)
+			}
+		}
+		if len(heard) != 20 {
+			t.Errorf("heard of %d events, want 20", len(heard))
+		}
+	})
+}
+
 // TestRecorderTies steps a clock by hand: at one time invocations come first, a
 // worker's own order stays, and what is not older than the round waits.
 func TestRecorderTies(t *testing.T) {

@@ -329,6 +329,7 @@ func facts(t Test) []reports.Fact {
 		{Name: "rate", Value: rate},
 		{Name: "time limit", Value: c.TimeLimit.String()},
 		{Name: "faults", Value: strings.Join(c.Faults, ", ")},
+		{Name: "stopped", Value: t.Stopped},
 		{Name: "schedule", Value: c.Schedule},
 		{Name: "seed", Value: fmt.Sprint(c.Seed)},
 		{Name: "checker", Value: t.Versions.Checker},

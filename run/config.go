@@ -86,6 +86,9 @@ type Config struct {
 	// Engine is what decides linearizability, one of check.Engines; empty is the
 	// default.
 	Engine string `json:"engine,omitempty"`
+	// StopOnViolation ends the workload at the first violation that can be seen while it
+	// runs.
+	StopOnViolation bool `json:"stop_on_violation,omitempty"`
 	// SetupTime, RecoveryTime and FinalTime bound these phases.
 	SetupTime    time.Duration `json:"setup_time"`
 	RecoveryTime time.Duration `json:"recovery_time"`
@@ -303,6 +306,9 @@ func (c Config) Args() []string {
 	add("--check-time", c.CheckTime, d.CheckTime)
 	add("--check-memory", c.CheckMemory>>20, d.CheckMemory>>20)
 	add("--engine", c.Engine, d.Engine)
+	if c.StopOnViolation {
+		args = append(args, "--stop-on-violation")
+	}
 	return append(args, "--seed", fmt.Sprint(c.Seed))
 }
 

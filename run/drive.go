@@ -47,9 +47,21 @@ func (c *conductor) drive(ctx context.Context) {
 			c.note("%v", err)
 		}
 	})
-	err := c.phase(ctx, "workload beside nemesis", c.driveTime(), func(ctx context.Context) error {
-		return c.runWorkload(ctx, heal)
-	})
+	workCtx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	unwatch := func() {}
+	if c.cfg.StopOnViolation {
+		unwatch = c.stopOnViolation(workCtx, c.steps, end)
+	}
+	err := c.phase(workCtx, "workload beside nemesis", c.driveTime(),
+		func(ctx context.Context) error {
+			err := c.runWorkload(ctx, heal)
+			if errors.Is(context.Cause(ctx), errViolation) {
+				return nil // it ended as it was asked to
+			}
+			return err
+		})
+	unwatch()
 	heal()
 	stopStalls()
 	if d := <-lost; d > c.cfg.TimeLimit/10 {

@@ -103,6 +103,7 @@ type conductor struct {
 	env      Env
 	sys      systems.System
 	workload workload.Workload
+	steps    []nemesis.Step
 	dir      string
 	program  string // of the nodes, in dir
 	lock     *dirLock
@@ -170,6 +171,7 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 	if err := c.ownProgram(ctx, target); err != nil {
 		return nil, errors.Join(err, removeProgram(c.dir))
 	}
+	c.steps = steps
 	if err := c.openFiles(steps); err != nil {
 		return nil, errors.Join(err, c.closeFiles(), removeProgram(c.dir))
 	}

@@ -47,6 +47,8 @@ type Test struct {
 	Phases []reports.Phase `json:"phases,omitempty"`
 	// LeftOut are the faults that the cluster cannot do, each with the reason.
 	LeftOut []string `json:"left_out,omitempty"`
+	// Stopped says when and why the workload was ended before its time, on purpose.
+	Stopped string `json:"stopped,omitempty"`
 	// Notes are the harness's own remarks, such as an early end.
 	Notes []string `json:"notes,omitempty"`
 }

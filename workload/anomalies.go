@@ -14,9 +14,10 @@ func longForkWorkload() Workload {
 		doc: "Writes each key of a group once, and reads the whole group meanwhile. Sees two reads " +
 			"each of which has what the other one misses.",
 		registers: forkKeys(), prefix: "lf", keys: 8, opsPerKey: 24,
-		newKey: func() Generator { return &forkKey{} },
-		judge:  func(Options) []check.Checker { return []check.Checker{check.LongFork()} },
-		floors: map[history.F]int{Read: 20, Txn: 10},
+		newKey:  func() Generator { return &forkKey{} },
+		lasting: 1,
+		judge:   func(Options) []check.Checker { return []check.Checker{check.LongFork()} },
+		floors:  map[history.F]int{Read: 20, Txn: 10},
 	}).workload()
 }
 
@@ -53,9 +54,10 @@ func g2Workload() Workload {
 		doc: "Transactions that read two keys and write one of them, two at a time. Sees a write " +
 			"skew: two transactions took effect, and neither saw the other.",
 		registers: []history.Key{"a", "b"}, prefix: "g", keys: 12, opsPerKey: 8,
-		newKey: func() Generator { return &g2Key{} },
-		judge:  func(Options) []check.Checker { return []check.Checker{check.G2()} },
-		floors: map[history.F]int{Txn: 20},
+		newKey:  func() Generator { return &g2Key{} },
+		lasting: 1,
+		judge:   func(Options) []check.Checker { return []check.Checker{check.G2()} },
+		floors:  map[history.F]int{Txn: 20},
 	}).workload()
 }
 
@@ -84,7 +86,8 @@ func livenessWorkload() Workload {
 			"every group is read and written until it works. Sees keys that stay locked, and " +
 			"transactions that nobody ends.",
 		registers: []history.Key{"a", "b"}, prefix: "v", keys: 10, opsPerKey: 24,
-		newKey: func() Generator { return &twinKey{register: &registerKey{}} },
+		newKey:  func() Generator { return &twinKey{register: &registerKey{}} },
+		lasting: 1,
 		judge: func(o Options) []check.Checker {
 			o = o.withDefaults(10, 24)
 			return []check.Checker{check.Twin(), check.Liveness(check.LivenessOptions{

@@ -28,7 +28,8 @@ func counterWorkload() Workload {
 			"that were lost or happened twice, by the bounds of every read.",
 		object: "counter", fs: []history.F{Read, Add},
 		read: Read, mutates: []history.F{Add}, prefix: "n", keys: 10, opsPerKey: 120,
-		newKey: func() Generator { return Func(counterOp) },
+		newKey:  func() Generator { return Func(counterOp) },
+		lasting: 2,
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Counter(), check.Linearizable("counter", o.Check)}
 		},

@@ -15,7 +15,8 @@ func decideWorkload() Workload {
 			"instances of which nobody hears any more.",
 		object: "decide", fs: []history.F{Propose, Ask},
 		read: Ask, mutates: []history.F{Propose}, prefix: "i", keys: 12, opsPerKey: 24,
-		newKey: func() Generator { return &decideKey{} },
+		newKey:  func() Generator { return &decideKey{} },
+		lasting: 1,
 		judge: func(o Options) []check.Checker {
 			o = o.withDefaults(12, 24)
 			return []check.Checker{check.Decide(), check.Liveness(check.LivenessOptions{

@@ -12,7 +12,8 @@ func listAppendWorkload() Workload {
 			"violation of the isolation that is claimed, from lost and doubled elements to cycles of " +
 			"transactions that do not see each other.",
 		registers: elleKeys(), prefix: "e", keys: 8, opsPerKey: 100, unbounded: true,
-		newKey: func() Generator { return &elleKey{change: history.StepAppend} },
+		newKey:  func() Generator { return &elleKey{change: history.StepAppend} },
+		lasting: 1,
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.ListAppend(check.TxnOptions{Level: o.Promise.isolation()})}
 		},
@@ -29,7 +30,8 @@ func rwRegisterWorkload() Workload {
 			"violation of the isolation that is claimed, whatever the order of the versions was, and " +
 			"values of failed or unfinished transactions.",
 		registers: elleKeys(), prefix: "rw", keys: 8, opsPerKey: 100, unbounded: true,
-		newKey: func() Generator { return &elleKey{change: history.StepWrite} },
+		newKey:  func() Generator { return &elleKey{change: history.StepWrite} },
+		lasting: 1,
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.RWRegister(check.TxnOptions{Level: o.Promise.isolation()})}
 		},

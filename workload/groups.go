@@ -26,7 +26,8 @@ func multiRegisterWorkload() Workload {
 			"come again and again. Sees whatever is not strictly serializable, by linearizability " +
 			"of each group of registers as a whole.",
 		registers: []history.Key{"x", "y", "z"}, prefix: "m", keys: 10, opsPerKey: 80,
-		newKey: func() Generator { return Func(multiOp) },
+		newKey:  func() Generator { return Func(multiOp) },
+		lasting: 1,
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{linearizableGroups(o)}
 		},
@@ -57,7 +58,8 @@ func twinWorkload() Workload {
 		doc: "Transactions that write one value of their own to two keys, and read both. Sees " +
 			"transactions of which only a part is visible, or only a part was committed in the end.",
 		registers: []history.Key{"a", "b"}, prefix: "t", keys: 10, opsPerKey: 120,
-		newKey: func() Generator { return &twinKey{register: &registerKey{}} },
+		newKey:  func() Generator { return &twinKey{register: &registerKey{}} },
+		lasting: 1,
 		judge: func(o Options) []check.Checker {
 			if o.Promise.Stale {
 				return []check.Checker{check.Twin()}
@@ -103,7 +105,8 @@ func bankWorkload() Workload {
 			"Sees money that appears or disappears, also in the middle of a transfer, and " +
 			"transfers that were lost or happened twice.",
 		registers: bankAccounts(), prefix: "b", keys: 10, opsPerKey: 120,
-		newKey: func() Generator { return &bankKey{} },
+		newKey:  func() Generator { return &bankKey{} },
+		lasting: 1,
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Bank(check.BankOptions{
 				NoOverdraft: o.Promise.NoOverdraft, Stale: o.Promise.Stale,

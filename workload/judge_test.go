@@ -266,4 +266,50 @@ func judge(t *testing.T, name string, p Promise, c conduct, want check.Verdict) 
 	if r := w.Checker(o).Check(t.Context(), h); r.Verdict != want {
 		t.Errorf("%d operations: %v, want %v: %s", len(h.Ops), r.Verdict, want, r.Reason)
 	}
+	early(t, h, w.Early(o), want)
+}
+
+// early looks at beginnings of a history: what the early judge finds there stays found,
+// and is a violation in the end.
+func early(t *testing.T, h *history.History, judge check.Checker, want check.Verdict) {
+	t.Helper()
+	if judge == nil {
+		return
+	}
+	const cuts = 7
+	var found history.Time
+	for i := range cuts {
+		at := h.End() / cuts * history.Time(i+1)
+		invalid := judge.Check(t.Context(), beginning(h, at)).Verdict == check.Invalid
+		switch {
+		case invalid && want != check.Invalid:
+			t.Errorf("invalid until %d, and %v in the end", at, want)
+		case !invalid && found > 0:
+			t.Errorf("invalid until %d, and no longer until %d", found, at)
+		case invalid && found == 0:
+			found = at
+		}
+	}
+}
+
+// beginning is the history as it was at a time: what had not returned may have happened.
+func beginning(h *history.History, at history.Time) *history.History {
+	b := *h
+	b.Ops, b.Nemesis = nil, nil
+	for _, op := range h.Ops {
+		if op.Call > at {
+			continue
+		}
+		if op.Ended > at {
+			op.Type, op.Return, op.Ended = history.Info, history.Never, history.Never
+			op.Out = history.Nil()
+		}
+		b.Ops = append(b.Ops, op)
+	}
+	for _, e := range h.Nemesis {
+		if e.Time <= at {
+			b.Nemesis = append(b.Nemesis, e)
+		}
+	}
+	return &b
 }

@@ -17,6 +17,7 @@ func lockWorkload() Workload {
 		prefix: "l", keys: 6, opsPerKey: 300, unbounded: true,
 		newKey:  func() Generator { return &lockKey{} },
 		readAll: func(Options) Generator { return Nothing() },
+		lasting: 1,
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Lock(check.LockOptions{Drift: o.Promise.Drift})}
 		},
@@ -31,7 +32,8 @@ func fencedWorkload() Workload {
 			"them. Sees an old token that is accepted after a newer one.",
 		object: "fenced", fs: []history.F{Read, Write, Acquire, Release}, read: Read,
 		mutates: []history.F{Write}, prefix: "f", keys: 8, opsPerKey: 120,
-		newKey: func() Generator { return &fencedKey{} },
+		newKey:  func() Generator { return &fencedKey{} },
+		lasting: 2,
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Fenced(), check.Linearizable("fenced-register", o.Check)}
 		},
@@ -51,6 +53,7 @@ func uniqueIDsWorkload() Workload {
 			return Func(func(Context) Op { return Op{F: Generate, Key: "ids"} })
 		},
 		readAll: func(Options) Generator { return Nothing() },
+		lasting: 2,
 		judge: func(Options) []check.Checker {
 			return []check.Checker{check.UniqueIDs(), check.IncreasingIDs()}
 		},

@@ -12,7 +12,8 @@ func registerWorkload() Workload {
 			"lost writes and values from nowhere, by linearizability per key.",
 		object: "register", fs: []history.F{Read, Write},
 		read: Read, mutates: []history.F{Write}, prefix: "r", keys: 10, opsPerKey: 120,
-		newKey: func() Generator { return &registerKey{} },
+		newKey:  func() Generator { return &registerKey{} },
+		lasting: 1,
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Linearizable("register", o.Check)}
 		},
@@ -28,7 +29,8 @@ func casWorkload() Workload {
 		object: "cas-register", fs: []history.F{Read, Write, CAS},
 		read: Read, mutates: []history.F{Write, CAS}, prefix: "c",
 		keys: 10, opsPerKey: 120,
-		newKey: func() Generator { return &casKey{} },
+		newKey:  func() Generator { return &casKey{} },
+		lasting: 1,
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Linearizable("cas-register", o.Check)}
 		},

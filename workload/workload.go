@@ -50,6 +50,10 @@ type Workload struct {
 	// Checker returns the judge of the history: the promise itself, statistics,
 	// availability, the floors, and whether every key was read at the end.
 	Checker func(Options) check.Checker
+	// Early returns the part of the judge that can be asked while the test runs: what it
+	// finds in the beginning of a history no later operation can undo. It returns nil if
+	// there is none.
+	Early func(Options) check.Checker
 	// Floors are the least numbers of successful operations that make a run
 	// worth a verdict.
 	Floors func(Options) []check.Floor
@@ -103,6 +107,9 @@ type spec struct {
 	// readAll replaces the final reads, if it is not nil.
 	readAll func(Options) Generator
 	judge   func(Options) []check.Checker
+	// lasting is how many of the judge's checkers, from the first, find only what no later
+	// operation can undo.
+	lasting int
 	// floors are the least numbers in each phase of a run of a minute or more, by
 	// the names of the key generators: Read and Txn for transactions.
 	floors map[history.F]int
@@ -112,6 +119,12 @@ func (s spec) workload() Workload {
 	w := Workload{
 		Name: s.name, Doc: s.doc, Object: s.object, Fs: s.fs,
 		Generator: s.generator, Final: s.final, Floors: s.atLeast,
+	}
+	w.Early = func(o Options) check.Checker {
+		if s.lasting == 0 {
+			return nil
+		}
+		return check.Compose(s.name, s.judge(o)[:s.lasting]...)
 	}
 	w.Checker = func(o Options) check.Checker {
 		parts := append(s.judge(o), check.Stats(),

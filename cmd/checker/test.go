@@ -116,6 +116,8 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 		"how long a node works on a request")
 	fs.IntVar(&c.BasePort, "base-port", c.BasePort,
 		"first of the fixed ports, n*n+3n of them with n nodes; 0 takes any")
+	fs.BoolVar(&c.StopOnViolation, "stop-on-violation", c.StopOnViolation,
+		"judge while the test runs, and end it at the first violation")
 	fs.DurationVar(&c.CheckTime, "check-time", c.CheckTime, "time limit of the checkers")
 	fs.Int64Var(&f.memoryMB, "check-memory", c.CheckMemory>>20, "memory limit of the checkers, MiB")
 	engineFlag(cmd, &c.Engine)
