@@ -101,12 +101,12 @@ func TestAgentDies(t *testing.T) {
 	b, troubles := withAgent(t, 2)
 	ctx := t.Context()
 	must(t, b.SetRules(ctx, "slow", map[nemesis.Link]nemesis.Rule{
-		{From: "n1", To: "n2"}: {Delay: 2 * time.Second},
+		{From: "n1", To: "n2"}: {Delay: 15 * time.Second},
 	}))
 	b.run(t, "n1", "kill -9 $(grep -lz -e '^[q]ueue$' /proc/[0-9]*/cmdline | cut -d/ -f3 | "+
 		"while read p; do tr '\\0' ' ' </proc/$p/cmdline | grep -q '"+b.cfg.Root+".*/n1/agent' "+
 		"&& echo $p; done)")
-	if took := b.connectTime(t, "n1", "n2"); took > 1500*time.Millisecond {
+	if took := b.connectTime(t, "n1", "n2"); took > 10*time.Second {
 		t.Errorf("without its agent a packet took %v", took)
 	}
 	if _, err := b.Counters(ctx); err != nil {

@@ -151,9 +151,11 @@ func (b *bench) run(t *testing.T, n nemesis.Node, script string) string {
 	return string(out)
 }
 
-func get(endpoint, path string) error {
+func get(endpoint, path string) error { return getWithin(10*time.Second, endpoint, path) }
+
+func getWithin(limit time.Duration, endpoint, path string) error {
 	client := http.Client{
-		Timeout: 500 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true},
+		Timeout: limit, Transport: &http.Transport{DisableKeepAlives: true},
 	}
 	r, err := client.Get("http://" + endpoint + path)
 	if err != nil {
@@ -340,7 +342,8 @@ func (b *bench) clients(t *testing.T) {
 			t.Errorf("%s: dead links %v", tc.name, dead)
 		}
 		var timeout net.Error
-		if err := get(b.Endpoint("n2"), "/"); !errors.As(err, &timeout) || !timeout.Timeout() {
+		err := getWithin(500*time.Millisecond, b.Endpoint("n2"), "/")
+		if !errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Errorf("%s: a client of n2 gets %v", tc.name, err)
 		}
 		if err := get(b.DirectEndpoint("n2"), "/"); err != nil {
