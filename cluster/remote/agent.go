@@ -163,6 +163,7 @@ func (w wall) handOver(t table, links map[nemesis.Link]nemesis.Rule) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*mangle\n:%s - [0:0]\n:%s - [0:0]\n",
 		w.chain+chainQueueOut, w.chain+chainQueueIn)
+	b.WriteString(t.neighbors(w.chain + chainQueueOut))
 	hand := func(chain, match string, of nemesis.Node) {
 		fmt.Fprintf(&b, "-A %s%s -m mark ! --mark %#x -m comment --comment \"%s %s\" "+
 			"-j NFQUEUE --queue-num %d --queue-bypass\n",

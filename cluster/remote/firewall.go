@@ -74,6 +74,19 @@ type table struct {
 
 func (t table) has(a netip.Addr) bool { return a.Unmap().Is4() != t.six }
 
+// neighbors are rules that leave a chain with what ARP is in IPv4 but comes through the
+// firewall in IPv6: without it a cut of one direction would soon be one of both.
+func (t table) neighbors(chain string) string {
+	if !t.six {
+		return ""
+	}
+	var rules string
+	for _, kind := range []string{"neighbour-solicitation", "neighbour-advertisement"} {
+		rules += fmt.Sprintf("-A %s -p ipv6-icmp -m icmp6 --icmpv6-type %s -j RETURN\n", chain, kind)
+	}
+	return rules
+}
+
 func tables(six bool) []table {
 	all := []table{{tool: "iptables"}}
 	if six {
@@ -87,14 +100,7 @@ func tables(six bool) []table {
 func (w wall) rules(t table, links map[nemesis.Link]nemesis.Rule) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*filter\n:%s - [0:0]\n:%s - [0:0]\n", w.chain+chainIn, w.chain+chainOut)
-	if t.six {
-		// What ARP is in IPv4 comes through the firewall in IPv6: without it a cut of one
-		// direction would soon be one of both.
-		for _, kind := range []string{"neighbour-solicitation", "neighbour-advertisement"} {
-			fmt.Fprintf(&b, "-A %s -p ipv6-icmp -m icmp6 --icmpv6-type %s -j RETURN\n",
-				w.chain+chainIn, kind)
-		}
-	}
+	b.WriteString(t.neighbors(w.chain + chainIn))
 	for _, p := range w.peers {
 		r := links[nemesis.Link{From: p.node, To: w.node}]
 		for _, a := range p.addrs {
