@@ -21,13 +21,14 @@ type bandKind struct {
 // band is the time of a fault in a picture.
 type band struct {
 	X, Y, Width, Height int
-	// Edge is the y of the line of full color at the top: faults at the same time
-	// have theirs below each other.
+	// Edge is the y of the line of full color at the top, or of a diagram's strip: faults
+	// at the same time have theirs below each other.
 	Edge       int
 	Class, Tip string
-	// Number is the fault's number in the table of faults, empty where there is no
-	// room for it.
+	// Number is the fault's number in the table of faults, in a diagram with its name,
+	// empty where there is no room for it. TextX is where a diagram has it.
 	Number string
+	TextX  int
 }
 
 // bandNote is a band in words.
@@ -45,6 +46,10 @@ const (
 	// other.
 	edgeHeight = 4
 	edgeLevels = 3
+	// stripHeight is the height of a diagram's row of faults, stripRows how many there
+	// are at most.
+	stripHeight = 20
+	stripRows   = 5
 	// notesMax is the number of faults told below a diagram.
 	notesMax = 8
 )
@@ -70,37 +75,50 @@ func (b bands) class(fault string) string {
 	return "band-0"
 }
 
-// across returns the bands of a diagram; those that end before its first moment or
-// begin after its last are left out.
-func (b bands) across(a axis, height, width int) (drawn []band, notes []bandNote) {
+// across returns the bands of a diagram, each with a strip and its name in one of the
+// rows at the top; those that end before its first moment or begin after its last are
+// left out. Where there are more at a time than rows, the rest have no names. height is
+// that of all rows.
+func (b bands) across(a axis, left, right int) (drawn []band, notes []bandNote, height int) {
 	if len(a.times) == 0 {
-		return nil, nil
+		return nil, nil, 0
 	}
 	first, last := a.times[0], a.times[len(a.times)-1]
+	var free [stripRows]int
 	more := 0
 	for _, w := range b.windows {
 		if int64(w.End) < first || int64(w.Start) > last || len(drawn) == bandsMax {
 			continue
 		}
-		x, end := a.x(int64(w.Start)), width
+		x, end := left, right
+		if int64(w.Start) >= first {
+			x = a.x(int64(w.Start))
+		}
 		if int64(w.End) <= last {
 			end = a.x(int64(w.End))
 		}
-		drawn = append(drawn, band{
-			X: x, Y: 0, Width: max(2, end-x), Height: height,
-			Class: b.class(w.Fault), Tip: bandTip(w),
-		})
+		d := band{X: x, Width: max(2, end-x), Class: b.class(w.Fault), Tip: bandTip(w)}
+		d.Number = fit(fmt.Sprintf("%d %s", w.ID, w.Fault), float64(right-left))
+		d.TextX = max(left, min(x+4, right-int(textWidth(d.Number))))
+		row := slices.IndexFunc(free[:], func(end int) bool { return end <= min(x, d.TextX) })
+		if row < 0 {
+			d.Number = ""
+		} else {
+			d.Edge = row * stripHeight
+			free[row] = max(x+d.Width, d.TextX+int(textWidth(d.Number))) + 4
+			height = max(height, d.Edge+stripHeight)
+		}
+		drawn = append(drawn, d)
 		if len(notes) == notesMax {
 			more++
 			continue
 		}
-		notes = append(notes, bandNote{Class: b.class(w.Fault), Text: bandTip(w)})
+		notes = append(notes, bandNote{Class: b.class(w.Fault), Text: "fault " + bandTip(w)})
 	}
-	stack(drawn)
 	if more > 0 {
-		notes = append(notes, bandNote{Text: fmt.Sprintf("and %d more faults", more)})
+		notes = append(notes, bandNote{Text: fmt.Sprintf("and %d more", more)})
 	}
-	return drawn, notes
+	return drawn, notes, height
 }
 
 // stack gives bands that overlap edges at different heights, as far as there is

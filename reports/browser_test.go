@@ -267,6 +267,7 @@ func TestBrowser(t *testing.T) {
 		{"hostile", lookAtHostile},
 		{"policy", lookAtPolicy},
 		{"long labels", lookAtLabels},
+		{"pictures", lookAtPictures},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.look(t, browser) })
 	}
@@ -276,13 +277,14 @@ func lookAtInvalid(t *testing.T, browser context.Context) {
 	r := invalidRun(t)
 	p := open(t, browser, r)
 	p.wantText("#verdict", "invalid")
-	p.wantText("#reason", r.Result.Parts[0].Reason)
+	p.wantText("#lead", r.Result.Parts[0].Counterexamples[0].Why)
+	p.wantText("#setting", "At that time there was fault 1, partition: n1 | n2 n3.")
+	p.wantText("#reason", "ot linearizable as register")
 	p.wantText(".claim", r.Claim)
 	p.wantText("#power", "operations: ")
-	p.wantText(".why", r.Result.Parts[0].Counterexamples[0].Why)
-	p.wantCount("svg.diagram .bar", 3)
-	p.wantCount("svg.diagram .bar.culprit", 1)
-	p.wantText("svg.diagram .bar.culprit", "read() = 1")
+	p.wantCount(".wide .bar", 3)
+	p.wantCount(".wide .bar.culprit", 1)
+	p.wantText(".wide .bar.culprit", "read() = 1")
 	p.wantText(".keys .culprit", "cannot be placed")
 	p.wantText(".keys .fault", "fault 1 partition: n1 | n2 n3")
 	p.wantText("#faults", "41 messages were dropped on 4 links")
@@ -294,14 +296,67 @@ func lookAtInvalid(t *testing.T, browser context.Context) {
 	p.wantText("#logs summary", "nodes/n1/node.log")
 	eval[bool](p, `document.querySelector("#logs details").open = true`)
 	p.wantText("#logs pre", "lost the lease")
-	eval[bool](p, `document.querySelector("details.told").open = true`)
 	p.wantText("details.told", "process 0 at n1")
 	for _, scheme := range []string{"light", "dark"} {
 		p.scheme(scheme)
 		checkLegible(p, scheme)
 	}
-	checkLabels(p)
 	checkKeyboard(p)
+	checkBars(p)
+}
+
+// checkBars goes to each operation with the keyboard and looks whether it shows.
+func checkBars(p *tab) {
+	p.t.Helper()
+	for _, problem := range eval[[]string](p, `(() => {
+		const bad = [], bars = document.querySelectorAll(".wide .bar");
+		for (const bar of bars) {
+			bar.focus({focusVisible: true});
+			const front = getComputedStyle(bar.querySelector(".front"));
+			if (document.activeElement !== bar) bad.push("no focus: " + bar.textContent);
+			if (front.strokeWidth !== "4px") bad.push("focus does not show: " + bar.textContent);
+			if (bar.getAttribute("aria-label").length < 10) bad.push("no words: " + bar.textContent);
+		}
+		if (bars.length < 3) bad.push("only " + bars.length + " bars");
+		return bad;
+	})()`) {
+		p.t.Error(problem)
+	}
+}
+
+// lookAtPictures opens the report of each kind of violation on a desk and on a phone, by
+// day and by night.
+func lookAtPictures(t *testing.T, browser context.Context) {
+	p := open(t, browser, Run{})
+	for name, r := range examples(t) {
+		p.load(render(t, r))
+		for _, screen := range []struct {
+			kind  string
+			width int64
+		}{{"wide", 1280}, {"medium", 800}, {"narrow", 390}} {
+			p.resize(screen.width)
+			for _, kind := range []string{"wide", "medium", "narrow"} {
+				if got := p.see("#ce1 ." + kind + " svg").Visible; got != (kind == screen.kind) {
+					t.Errorf("%s at %d px: the %s picture is visible: %v", name, screen.width, kind, got)
+				}
+			}
+			checkLabels(p, "#ce1 ."+screen.kind)
+			for _, scheme := range []string{"light", "dark"} {
+				p.scheme(scheme)
+				checkLegible(p, fmt.Sprintf("%s, %d px, %s", name, screen.width, scheme))
+			}
+		}
+	}
+}
+
+// resize makes the window as wide as a reader's.
+func (p *tab) resize(width int64) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetDeviceMetricsOverride,
+		emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1})
+	if err != nil {
+		p.t.Fatalf("resize to %d: %v", width, err)
+	}
 }
 
 func lookAtValid(t *testing.T, browser context.Context) {
@@ -311,7 +366,7 @@ func lookAtValid(t *testing.T, browser context.Context) {
 	p.wantText(".meaning", "proves nothing beyond what was exercised")
 	p.wantText("#power", "operations: 2")
 	p.wantText("#faults", "None were asked for.")
-	p.wantCount("#counterexamples", 0)
+	p.wantCount(".counterexample", 0)
 	p.wantCount("#charts figure", 2)
 	checkLegible(p, "light")
 }
@@ -421,8 +476,11 @@ func lookAtPolicy(t *testing.T, browser context.Context) {
 // lookAtLabels: bars of any length and number keep their labels apart.
 func lookAtLabels(t *testing.T, browser context.Context) {
 	p := open(t, browser, crowdedRun())
-	p.wantCount("svg.diagram .bar", 14)
-	p.wantCount("svg.diagram .bar.open", 1)
+	p.wantCount(".wide .bar", 14)
+	p.wantCount(".wide .bar.open", 1)
 	p.wantText(".keys .open", "never answered")
-	checkLabels(p)
+	p.wantText(".keys .cut", "idle time")
+	checkLabels(p, ".wide")
+	p.resize(390)
+	checkLabels(p, ".narrow")
 }

@@ -68,7 +68,9 @@ func hostileRun(t testing.TB, evil string) Run {
 	}
 	bad.Name = evil
 	bad.Power = append(bad.Power, check.Measure{Name: evil, Value: 1, Unit: evil})
-	bad.Counterexamples[0].Ops[0].Type = evil
+	cx := &bad.Counterexamples[0]
+	cx.Ops[0].Type, cx.Edges[0].Why = evil, evil
+	cx.Edges = append(cx.Edges, check.Edge{From: 0, To: 2, Kind: check.EdgeKind(evil), Why: evil})
 	evidence := nemesis.Evidence{Why: evil}
 	step := nemesis.Step{ID: 1, Fault: evil}
 	return Run{
@@ -109,9 +111,10 @@ func checkHarmless(p *tab, evil string) {
 	p.t.Helper()
 	want := strings.ReplaceAll(visible(strings.ReplaceAll(evil, "\x00", "\uFFFD")), "\n", " ")
 	for _, selector := range []string{
-		"h1 small", "#reason", ".claim", "#notes li", ".counterexample h3", "#power .name",
-		"#power tbody", "#faults tbody", "#command", "#facts", "#logs summary",
-		"#logs pre", "title", "details.told",
+		"h1 small", "#lead", "#setting", "#reason", ".claim", "#notes li", ".counterexample h3",
+		"#power .name", "#power tbody", "#faults tbody", "#command", "#facts", "#logs summary",
+		"#logs pre", "title", "details.told", ".keys", ".orders", ".wide .bar title",
+		".wide .arrow title", ".wide .band title",
 	} {
 		s := p.see(selector)
 		if !s.Found || !strings.Contains(s.Text, want) {
@@ -120,6 +123,7 @@ func checkHarmless(p *tab, evil string) {
 	}
 	p.wantCount("main img, main a, header img, header a, svg script, details script", 0)
 	p.wantCount("script", 1)
+	checkInert(p, evil)
 	in := p.frame()
 	if n := eval[int](p, `document.querySelectorAll(".history-rect").length`, in); n < 3 {
 		p.t.Errorf("%q: Porcupine's view has %d operations", evil, n)
@@ -135,6 +139,29 @@ func checkHarmless(p *tab, evil string) {
 	}
 	if n := eval[int](p, `document.querySelectorAll("img, a, svg svg").length`, in); n > 0 {
 		p.t.Errorf("%q: %d foreign elements in Porcupine's view", evil, n)
+	}
+}
+
+// checkInert checks that the pictures consist of nothing but what they are made of, without
+// handlers and addresses, and that the text is in what a screen reader says of a bar.
+func checkInert(p *tab, evil string) {
+	p.t.Helper()
+	for _, problem := range eval[[]string](p, `(() => {
+		const bad = [];
+		for (const e of document.querySelectorAll("svg.diagram, svg.diagram *")) {
+			if (!["svg", "g", "title", "rect", "text", "line", "path"].includes(e.localName))
+				bad.push("an element: " + e.localName);
+			for (const a of e.attributes)
+				if (/^on|href|style|src/i.test(a.name)) bad.push("an attribute: " + a.name);
+		}
+		return bad;
+	})()`) {
+		p.t.Errorf("%q: %s", evil, problem)
+	}
+	said := eval[string](p, `document.querySelector(".wide .bar").getAttribute("aria-label")`)
+	want := visible(strings.ReplaceAll(evil, "\x00", "\uFFFD"))
+	if !strings.Contains(said, want) {
+		p.t.Errorf("%q is not in the words of a bar: %.300q", want, said)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
-//go:embed page.html.tmpl page.css page.js
+//go:embed page.html.tmpl counterexample.html.tmpl picture.svg.tmpl page.css page.js
 var assets embed.FS
 
 // page is what the template shows. All text in it is plain: the template escapes
@@ -29,14 +29,19 @@ type page struct {
 	Policy string
 	// Verdict is valid, unknown or invalid; Meaning explains it in a sentence.
 	Verdict, Meaning string
-	Grounds          []ground
-	Started          string
-	Counterexamples  []diagram
-	Parts            []part
-	Charts           []*chart
-	Bands            []bandKind
-	FaultRows        []faultRow
-	PhaseRows        []phaseRow
+	// Lead is the violation in a sentence, Setting which faults there were then.
+	Lead, Setting string
+	Grounds       []ground
+	Started       string
+	// First is the most telling counter-example, More are the others.
+	First     *diagram
+	More      []diagram
+	Parts     []part
+	Charts    []*chart
+	Bands     []bandKind
+	FaultRows []faultRow
+	PhaseRows []phaseRow
+	diagrams  []diagram
 }
 
 // HTML writes the report of a run: one page that needs no network and opens from
@@ -50,15 +55,15 @@ func HTML(w io.Writer, r Run) error {
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	t, err := template.ParseFS(assets, "page.html.tmpl")
+	t, err := template.ParseFS(assets, "*.tmpl")
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	p := newPage(r)
 	p.CSS, p.JS = template.CSS(css), template.JS(js)
-	p.Policy = policy(string(js), p.Counterexamples)
+	p.Policy = policy(string(js), p.diagrams)
 	var b bytes.Buffer
-	if err := t.Execute(&b, p); err != nil {
+	if err := t.ExecuteTemplate(&b, "page.html.tmpl", p); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	if _, err := io.WriteString(w, visible(b.String())); err != nil {
@@ -80,11 +85,7 @@ func newPage(r Run) page {
 	bands := newBands(r.History.Windows())
 	p.Bands = bands.kinds
 	p.Charts = newCharts(r.History, bands)
-	found := counterexamples(r.Result)
-	for i, c := range found {
-		p.Counterexamples = append(p.Counterexamples, newDiagram(r, i, c, bands))
-	}
-	addViews(p.Counterexamples, found)
+	p.showCounterexamples(bands)
 	for _, f := range r.Faults {
 		p.FaultRows = append(p.FaultRows, newFaultRow(f))
 	}
@@ -94,6 +95,27 @@ func newPage(r Run) page {
 		p.PhaseRows = append(p.PhaseRows, newPhaseRow(ph))
 	}
 	return p
+}
+
+// showCounterexamples opens the page with the most telling one in words.
+func (p *page) showCounterexamples(bands bands) {
+	all := counterexamples(p.Result)
+	for i, f := range all {
+		p.diagrams = append(p.diagrams, newDiagram(p.Run, i, f, bands))
+	}
+	addViews(p.diagrams, all)
+	if len(all) == 0 {
+		return
+	}
+	p.First, p.More = &p.diagrams[0], p.diagrams[1:]
+	if p.Result.Verdict != check.Invalid {
+		return
+	}
+	p.Lead, p.Setting = all[0].Why, meanwhile(&all[0], bands.windows)
+	for i := range p.Grounds {
+		g := &p.Grounds[i]
+		g.Reason = strings.TrimRight(strings.TrimSuffix(g.Reason, p.Lead), ": ")
+	}
 }
 
 func meaning(v check.Verdict) string {
@@ -192,15 +214,15 @@ func group(n int64) string {
 }
 
 // counterexamples returns those of a result and its parts, in order, each once.
-func counterexamples(r check.Result) []check.Counterexample {
-	var all []check.Counterexample
+func counterexamples(r check.Result) []found {
+	var all []found
 	seen := map[string]bool{}
 	var walk func(check.Result)
 	walk = func(r check.Result) {
 		for _, c := range r.Counterexamples {
 			if id := string(c.Key) + "\x00" + c.Why; !seen[id] {
 				seen[id] = true
-				all = append(all, c)
+				all = append(all, found{Counterexample: c, checker: r.Name})
 			}
 		}
 		for _, p := range r.Parts {

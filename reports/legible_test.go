@@ -39,33 +39,49 @@ func crowdedRun() Run {
 	return r
 }
 
-// checkLabels checks in the browser, with its real fonts, that each label is inside
-// its bar, that no two texts of a diagram meet, and that nothing is cut off.
-func checkLabels(p *tab) {
+// checkLabels checks in the browser, with its real fonts, that each label is at its bar,
+// that no two texts of a picture meet, and that nothing is cut off, neither by the picture
+// nor by the page.
+func checkLabels(p *tab, picture string) {
 	p.t.Helper()
-	for _, problem := range eval[[]string](p, `(() => {
+	for _, problem := range eval[[]string](p, fmt.Sprintf(`(() => {
 		const bad = [];
-		const svg = document.querySelector("svg.diagram");
+		const region = document.querySelector(%q);
+		const svg = region.querySelector("svg");
 		const edge = svg.getBoundingClientRect();
 		const texts = Array.from(svg.querySelectorAll("text"),
 			e => ({text: e.textContent, box: e.getBoundingClientRect()}));
 		for (const bar of svg.querySelectorAll(".bar")) {
-			const text = bar.querySelector("text").getBoundingClientRect();
-			const rect = bar.querySelector(".front").getBoundingClientRect();
-			if (text.left < rect.left || text.right > rect.right)
-				bad.push("outside of its bar: " + bar.querySelector("text").textContent);
+			const plate = bar.querySelector(".plate").getBoundingClientRect();
+			for (const line of bar.querySelectorAll("text")) {
+				const text = line.getBoundingClientRect();
+				if (text.left < plate.left || text.right > plate.right + 1)
+					bad.push("wider than thought: " + line.textContent);
+			}
+		}
+		for (const pill of svg.querySelectorAll(".pill")) {
+			const box = pill.getBoundingClientRect();
+			const text = pill.nextElementSibling.getBoundingClientRect();
+			if (text.left < box.left || text.right > box.right)
+				bad.push("outside of its pill: " + pill.nextElementSibling.textContent);
 		}
 		texts.forEach((a, i) => {
-			if (a.box.left < edge.left || a.box.right > edge.right || a.box.bottom > edge.bottom)
+			if (a.box.left < edge.left || a.box.right > edge.right ||
+				a.box.top < edge.top || a.box.bottom > edge.bottom)
 				bad.push("cut off: " + a.text);
 			for (const b of texts.slice(i + 1))
 				if (a.box.left < b.box.right && b.box.left < a.box.right &&
-					a.box.top < b.box.bottom && b.box.top < a.box.bottom)
+					a.box.top < b.box.bottom - 2 && b.box.top < a.box.bottom - 2)
 					bad.push("overlap: " + a.text + " | " + b.text);
 		});
+		if (region.scrollWidth > region.clientWidth)
+			bad.push("the picture is " + region.scrollWidth + " wide: " + region.clientWidth);
+		const page = document.documentElement;
+		if (page.scrollWidth > page.clientWidth)
+			bad.push("the page is " + page.scrollWidth + " wide: " + page.clientWidth);
 		return bad;
-	})()`) {
-		p.t.Error(problem)
+	})()`, picture)) {
+		p.t.Errorf("%s: %s", picture, problem)
 	}
 }
 
@@ -98,10 +114,9 @@ func checkLegible(p *tab, scheme string) {
 				["SCRIPT", "TITLE", "title"].includes(e.tagName)) continue;
 			const style = getComputedStyle(e);
 			let under = ground(e);
-			const front = e.parentElement.querySelector(":scope > .front");
-			if (front) { // a label on a bar
-				const fill = parse(getComputedStyle(front).fill);
-				under = over([...fill.slice(0, 3), +getComputedStyle(front).fillOpacity], under);
+			for (const below of e.parentElement.querySelectorAll(":scope > .strip, :scope > .pill")) {
+				const style = getComputedStyle(below); // what a label stands on
+				under = over([...parse(style.fill).slice(0, 3), +style.fillOpacity], under);
 			}
 			const svg = e instanceof SVGElement;
 			const text = over(parse(svg ? style.fill : style.color), under);
@@ -125,12 +140,13 @@ func checkKeyboard(p *tab) {
 	p.t.Helper()
 	for _, problem := range eval[[]string](p, `(() => {
 		const bad = [];
-		const actors = document.querySelectorAll(".scroll, summary, button, pre");
+		const actors = document.querySelectorAll(".scroll, summary, button, pre, .bar");
 		for (const e of actors)
 			if (e.tabIndex < 0) bad.push("not reachable: " + e.outerHTML.slice(0, 80));
 		const pictures = document.querySelectorAll("svg:not([aria-hidden])");
 		for (const e of pictures)
-			if (e.getAttribute("role") !== "img" || (e.getAttribute("aria-label") || "").length < 20)
+			if (!["img", "group"].includes(e.getAttribute("role")) ||
+				(e.getAttribute("aria-label") || "").length < 20)
 				bad.push("without words: " + e.outerHTML.slice(0, 80));
 		if (actors.length < 6 || pictures.length < 3) bad.push("not all was found");
 		return bad;

@@ -7,6 +7,10 @@ for (const view of document.querySelectorAll("details.porcupine")) {
     if (view.open && !frame.srcdoc) frame.srcdoc = frame.dataset.page;
   });
 }
+// On paper nothing can be opened.
+window.addEventListener("beforeprint", () => {
+  for (const told of document.querySelectorAll("details.told")) told.open = true;
+});
 const copy = document.getElementById("copy");
 copy.addEventListener("click", () => {
   const command = document.getElementById("command");

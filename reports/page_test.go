@@ -207,7 +207,7 @@ func TestAxisKeepsOrder(t *testing.T) {
 			}
 			ops = append(ops, op)
 		}
-		a := newAxis(ops)
+		a := newAxis(ops, make([]float64, len(ops)), 0, 400)
 		for i := 1; i < len(a.times); i++ {
 			if before, after := a.x(a.times[i-1]), a.x(a.times[i]); before >= after {
 				t.Fatalf("%d at %d, %d at %d", a.times[i-1], before, a.times[i], after)

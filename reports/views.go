@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
-
-	"github.com/ordeal-dev/ordeal/check"
 )
 
 // view is a page of Porcupine's inside the report.
@@ -24,7 +22,7 @@ const viewsMax = 2_000_000
 // addViews hands Porcupine's pages out to the diagrams: first those of the
 // counter-examples themselves, then those of everything on their keys while there
 // is room.
-func addViews(diagrams []diagram, found []check.Counterexample) {
+func addViews(diagrams []diagram, all []found) {
 	used := 0
 	add := func(d *diagram, title, doc string) {
 		if doc == "" {
@@ -37,10 +35,10 @@ func addViews(diagrams []diagram, found []check.Counterexample) {
 		}
 		d.Views = append(d.Views, view{Title: title, Page: doc})
 	}
-	for i, c := range found {
+	for i, c := range all {
 		add(&diagrams[i], "Porcupine's interactive view of these operations", c.Visualization)
 	}
-	for i, c := range found {
+	for i, c := range all {
 		add(&diagrams[i], "Porcupine's interactive view of all operations on this key",
 			c.WholeVisualization)
 	}

@@ -1,0 +1,299 @@
+package reports
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/check/graph"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// call adds an operation of a process that succeeded.
+func call(
+	from, to history.Time, p history.Process, f history.F, in, out history.Value,
+) []history.Event {
+	return []history.Event{
+		event(from*ms1, p, history.Invoke, f, in), event(to*ms1, p, history.OK, f, out),
+	}
+}
+
+// joined merges operations by time.
+func joined(parts ...[]history.Event) []history.Event {
+	var all []history.Event
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	slices.SortStableFunc(all, func(a, b history.Event) int { return sign(int64(a.Time - b.Time)) })
+	return all
+}
+
+// pairRun: two readers saw two writes in opposite orders.
+func pairRun(t testing.TB) Run {
+	t.Helper()
+	one, two, none := history.Int(1), history.Int(2), history.Nil()
+	r := judged(t, newHistory(t, joined(
+		call(1, 20, 0, "write", one, one), call(2, 21, 1, "write", two, two),
+		call(3, 5, 2, "read", none, one), call(6, 8, 2, "read", none, two),
+		call(9, 11, 3, "read", none, one),
+	)...), check.Linearizable("register", check.Options{}))
+	r.Faults = nil
+	return r
+}
+
+// txn is a transaction of steps such as "r x 1,2", "a x 3".
+func txn(t testing.TB, from, to history.Time, p history.Process, steps string) []history.Event {
+	t.Helper()
+	var in, out []history.Value
+	for step := range strings.SplitSeq(steps, "; ") {
+		var f, key, list string
+		if _, err := fmt.Sscan(step+" -", &f, &key, &list); err != nil {
+			t.Fatal(err)
+		}
+		var seen []history.Value
+		for word := range strings.SplitSeq(list, ",") {
+			var n int64
+			if _, err := fmt.Sscan(word, &n); err == nil {
+				seen = append(seen, history.Int(n))
+			}
+		}
+		if f == "a" {
+			s := history.List(history.Str("append"), history.Str(key), seen[0])
+			in, out = append(in, s), append(out, s)
+			continue
+		}
+		in = append(in, history.List(history.Str("r"), history.Str(key), history.Nil()))
+		out = append(out, history.List(history.Str("r"), history.Str(key), history.List(seen...)))
+	}
+	return call(from, to, p, "txn", history.List(in...), history.List(out...))
+}
+
+func txnRun(t testing.TB, level graph.Level, txns ...[]history.Event) Run {
+	t.Helper()
+	r := judged(t, newHistory(t, joined(txns...)...), check.ListAppend(check.TxnOptions{Level: level}))
+	r.Faults = nil
+	return r
+}
+
+// gSingleRun: T3 sees what depends on T1, but not T1.
+func gSingleRun(t testing.TB) Run {
+	t.Helper()
+	return txnRun(t, graph.SnapshotIsolation, txn(t, 1, 40, 0, "a x 1"),
+		txn(t, 5, 42, 1, "r x 1; a y 7"), txn(t, 8, 44, 2, "r y 7; r x"),
+		txn(t, 50, 60, 3, "r x 1; r y 7"))
+}
+
+// g2Run: neither transaction sees the other.
+func g2Run(t testing.TB) Run {
+	t.Helper()
+	return txnRun(t, graph.Serializable, txn(t, 1, 9, 0, "r x; a y 1"),
+		txn(t, 2, 10, 1, "r y; a x 2"), txn(t, 20, 25, 2, "r x 2; r y 1"))
+}
+
+// stuckRun: a key does not work any more after the faults.
+func stuckRun(t testing.TB) Run {
+	t.Helper()
+	events := []history.Event{
+		nemesisEvent(3*ms1, history.Invoke, "start", "n1 | n2 n3"),
+		nemesisEvent(1200*ms1, history.Info, "stop", "n1 | n2 n3"),
+	}
+	for i := range history.Time(4) {
+		p := history.Process(i)
+		failed := event((9500+i*900)*ms1, p, history.Info, "write", history.Int(int64(i)))
+		failed.Error = "timeout"
+		events = append(events,
+			event((8900+i*900)*ms1, p, history.Invoke, "write", history.Int(int64(i))), failed)
+	}
+	return judged(t, newHistory(t, events...), check.Liveness(check.LivenessOptions{Claimed: true}))
+}
+
+// examples are runs with one violation of each kind.
+func examples(t testing.TB) map[string]Run {
+	t.Helper()
+	return map[string]Run{
+		"pair": pairRun(t), "stale-read": invalidRun(t), "g-single": gSingleRun(t),
+		"g2-item": g2Run(t), "stuck": stuckRun(t),
+	}
+}
+
+// pictures draws the first counter-example of a run.
+func pictures(t testing.TB, r Run) (diagram, []string) {
+	t.Helper()
+	templates, err := template.ParseFS(assets, "*.tmpl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPage(r)
+	if p.First == nil {
+		t.Fatalf("there is no counter-example: %s %s", p.Verdict, r.Result.Reason)
+	}
+	var all []string
+	for _, picture := range p.First.Pictures {
+		var b bytes.Buffer
+		if err := templates.ExecuteTemplate(&b, "picture.svg.tmpl", picture); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b.String())
+	}
+	return *p.First, all
+}
+
+// TestPictures compares the drawings of each kind of violation with the ones that
+// somebody has looked at.
+func TestPictures(t *testing.T) {
+	for name, r := range examples(t) {
+		if r.Result.Verdict != check.Invalid {
+			t.Errorf("%s is %s: %s", name, r.Result.Verdict, r.Result.Reason)
+			continue
+		}
+		_, drawn := pictures(t, r)
+		compareGolden(t, name+".svg", drawn[0])
+	}
+}
+
+// TestWords: what is said of the culprit fits the kind of violation, and in a circle
+// nobody is the culprit.
+func TestWords(t *testing.T) {
+	for name, want := range map[string]struct {
+		mark   string
+		marked int
+		kinds  string
+	}{
+		"pair":       {"cannot be placed", 1, ""},
+		"stale-read": {"cannot be placed", 1, ""},
+		"g-single":   {"", 0, "rw wr wr"},
+		"g2-item":    {"", 0, "rw rw"},
+		"stuck":      {"did not succeed", 3, ""},
+	} {
+		d, drawn := pictures(t, examples(t)[name])
+		marked := 0
+		for _, op := range d.Told {
+			if op.Mark != "" {
+				marked++
+			}
+		}
+		if d.Mark != want.mark || marked != want.marked {
+			t.Errorf("%s: %d operations marked %q, want %d %q", name, marked, d.Mark, want.marked,
+				want.mark)
+		}
+		if (want.marked == 0) == strings.Contains(drawn[0], "culprit") {
+			t.Errorf("%s: culprits in the picture do not fit", name)
+		}
+		var kinds []string
+		for _, o := range d.Orders {
+			kinds = append(kinds, o.Kind)
+		}
+		if got := strings.Join(kinds, " "); want.kinds != "" && got != want.kinds {
+			t.Errorf("%s: orders %q, want %q", name, got, want.kinds)
+		}
+	}
+}
+
+// TestSetting names the faults that were there, and only those.
+func TestSetting(t *testing.T) {
+	f := found{Counterexample: check.Counterexample{Ops: []check.Op{
+		{Call: 10, Return: 20}, {Call: 110, Return: 120, Culprit: true},
+	}}}
+	window := func(from, to history.Time) history.Window {
+		return history.Window{ID: 4, Fault: "kill", What: "n1", Start: from, End: to}
+	}
+	for _, test := range []struct {
+		windows []history.Window
+		want    string
+	}{
+		{nil, ""},
+		{[]history.Window{window(0, 5), window(130, 140)}, "There was no fault at that time."},
+		{[]history.Window{window(100, 115)}, "At that time there was fault 4, kill: n1."},
+		{[]history.Window{window(5, history.Never)}, "At that time there was fault 4, kill: n1."},
+		{[]history.Window{window(5, 15)},
+			"At the time of the first of these operations there was fault 4, kill: n1."},
+		{[]history.Window{window(30, 40), window(50, 60)}, "Between the first and the last of " +
+			"these operations there was fault 4, kill: n1; and fault 4, kill: n1."},
+	} {
+		if got := meanwhile(&f, test.windows); got != test.want {
+			t.Errorf("%v: %q, want %q", test.windows, got, test.want)
+		}
+	}
+}
+
+// TestFit: of a list the end stays.
+func TestFit(t *testing.T) {
+	for _, test := range []struct{ in, want string }{
+		{"short", "short"},
+		{"a much longer text than fits", "a much longer …"},
+		{"read() = [1,2,3,4,5,6,7,8,9]", "read() = […8,9]"},
+		{"write(\u4e16\u754c\u4e16\u754c\u4e16\u754c\u4e16)", "write(\u4e16\u754c\u4e16\u754c\u4e16…"},
+	} {
+		if got := fit(test.in, 140); got != test.want {
+			t.Errorf("fit(%q) = %q, want %q", test.in, got, test.want)
+		}
+	}
+}
+
+// genFound are counter-examples of any shape.
+func genFound(t *rapid.T) found {
+	f := found{checker: rapid.SampledFrom([]string{"linearizable", "liveness", "bank"}).
+		Draw(t, "checker")}
+	for range rapid.IntRange(1, 80).Draw(t, "operations") {
+		call := rapid.Int64Range(0, 1e11).Draw(t, "call")
+		op := check.Op{
+			Call: call, Return: call + rapid.Int64Range(0, 1e10).Draw(t, "took"), Type: "ok",
+			Process:  rapid.Int64Range(0, 8).Draw(t, "process"),
+			Describe: rapid.StringN(0, 60, -1).Draw(t, "text"),
+			Culprit:  rapid.Bool().Draw(t, "culprit"),
+		}
+		if rapid.Bool().Draw(t, "unanswered") {
+			op.Return = -1
+		}
+		f.Ops = append(f.Ops, op)
+	}
+	for range rapid.IntRange(0, 20).Draw(t, "edges") {
+		f.Edges = append(f.Edges, check.Edge{
+			From: rapid.IntRange(-1, len(f.Ops)).Draw(t, "from"),
+			To:   rapid.IntRange(-1, len(f.Ops)).Draw(t, "to"),
+			Kind: rapid.SampledFrom([]check.EdgeKind{check.RealTime, check.ReadFrom, check.RW}).
+				Draw(t, "kind"),
+		})
+	}
+	return f
+}
+
+// TestLayout: whatever there is to draw, nothing meets anything else or leaves the
+// picture.
+func TestLayout(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := genFound(t)
+		windows := []history.Window{
+			{ID: 1, Fault: "partition", Start: 1e9, End: 5e10},
+			{ID: 2, Fault: "kill", Start: 2e10, End: history.Never},
+		}
+		d := newDiagram(baseRun(), 0, f, newBands(windows))
+		for _, p := range d.Pictures {
+			var boxes []rect
+			for i := range p.Bars {
+				boxes = append(boxes, p.Bars[i].node())
+			}
+			for _, a := range p.Arrows {
+				if a.Label != "" {
+					boxes = append(boxes, a.Pill)
+				}
+			}
+			for i, a := range boxes {
+				if a.X < 0 || a.right() > p.Width || a.Y < p.Top || a.bottom() > p.Axis {
+					t.Fatalf("%s: %v is not inside of %d x %d", p.Kind, a, p.Width, p.Height)
+				}
+				for _, b := range boxes[i+1:] {
+					if a.meets(b) {
+						t.Fatalf("%s: %v meets %v", p.Kind, a, b)
+					}
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,250 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// found is a counter-example with what the checker that found it means by it.
+type found struct {
+	check.Counterexample
+	checker string
+}
+
+// cyclic reports whether it is a circle of transactions.
+func (f *found) cyclic() bool {
+	if len(f.Edges) == 0 {
+		return false
+	}
+	for _, e := range f.Edges {
+		switch e.Kind {
+		case check.WW, check.WR, check.RW, check.InProcess, check.InTime:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// stuck reports whether it is about operations that all failed.
+func (f *found) stuck() bool { return f.checker == "liveness" }
+
+// mutual reports whether the operations miss each other, none more than another.
+func (f *found) mutual() bool {
+	return f.cyclic() || f.checker == "g2" || f.checker == "long-fork"
+}
+
+// culprit reports whether an operation is the one that gives the violation away. Where
+// nothing works, all do.
+func (f *found) culprit(op *check.Op) bool { return f.stuck() || op.Culprit && !f.mutual() }
+
+// mark says what is wrong with a culprit.
+func (f *found) mark() string {
+	switch {
+	case f.stuck():
+		return "did not succeed"
+	case f.checker == "linearizable":
+		return "cannot be placed"
+	case f.checker == "list-append" || f.checker == "rw-register":
+		if len(f.Ops) == 1 {
+			return "contradicts itself"
+		}
+		return "contradicts the others"
+	}
+	return "breaks the promise"
+}
+
+// reading tells how to read the picture.
+func (f *found) reading() string {
+	const bars = "Each bar is an operation, from when a client called it until the client had " +
+		"its answer. "
+	const time = "Time runs to the right: the order is exact, distances are not."
+	switch {
+	case f.cyclic():
+		return bars + "An arrow goes from a transaction to one that has to come after it: " +
+			"following the arrows leads back to where one began, so there is no order. " + time
+	case f.checker == "linearizable":
+		return bars + "It takes effect at some moment inside its bar. " + time
+	}
+	return bars + time
+}
+
+// minimality tells what is known about the size of the counter-example.
+func (f *found) minimality() string {
+	switch {
+	case !f.Minimal && (f.cyclic() || f.checker == "linearizable"):
+		return "Not proven minimal."
+	case f.cyclic():
+		return "Minimal: without any one of these transactions the others show no circle."
+	case f.checker == "linearizable":
+		return "Minimal: without any one of these operations the others can be explained."
+	}
+	return ""
+}
+
+// name is how the sentences of a circle call an operation.
+func (f *found) name(i int) string {
+	if !f.cyclic() {
+		return ""
+	}
+	return fmt.Sprintf("T%d", i+1)
+}
+
+// kindOf is the reason of an order in a word, with its class in page.css.
+func kindOf(k check.EdgeKind) (word, class string) {
+	switch k {
+	case check.RealTime, check.InTime:
+		return "real time", "edge-time"
+	case check.ProgramOrder:
+		return "program order", "edge-time"
+	case check.InProcess:
+		return "same process", "edge-time"
+	case check.ReadFrom:
+		return "read-from", "edge-wr"
+	case check.WR:
+		return "wr", "edge-wr"
+	case check.WriteOrder:
+		return "write order", "edge-ww"
+	case check.WW:
+		return "ww", "edge-ww"
+	case check.RW:
+		return "rw", "edge-rw"
+	}
+	return string(k), "edge-time"
+}
+
+// gloss explains the words of a circle's arrows.
+func gloss(k check.EdgeKind) string {
+	switch k {
+	case check.WW:
+		return "the other overwrote what it wrote"
+	case check.WR:
+		return "the other read what it wrote"
+	case check.RW:
+		return "the other overwrote what it had read"
+	}
+	return ""
+}
+
+// lines describes an operation for its label: one line, or one for each step of a
+// transaction.
+func lines(op *check.Op) []string {
+	if op.F == "txn" {
+		if l := stepLines(op); len(l) > 0 {
+			return l
+		}
+	}
+	return []string{op.Describe}
+}
+
+// stepLines are the steps of a transaction with what its reads returned, none if it does
+// not consist of steps.
+func stepLines(op *check.Op) []string {
+	steps, err := parseSteps(op.In)
+	if err != nil {
+		return nil
+	}
+	got, err := parseSteps(op.Out)
+	known := op.Type == "ok" && err == nil && len(got) == len(steps)
+	var l []string
+	for i, s := range steps {
+		switch {
+		case s.F == history.StepRead && known:
+			l = append(l, fmt.Sprintf("read %s = %s", s.Key, spaced(got[i].Value)))
+		case s.F == history.StepRead:
+			l = append(l, fmt.Sprintf("read %s", s.Key))
+		case s.F == history.StepWrite:
+			l = append(l, fmt.Sprintf("write %s = %s", s.Key, spaced(s.Value)))
+		default:
+			l = append(l, fmt.Sprintf("%s %s to %s", s.F, spaced(s.Value), s.Key))
+		}
+	}
+	return l
+}
+
+func parseSteps(text string) ([]history.Step, error) {
+	v, err := history.ParseValue([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	return history.ParseSteps(v)
+}
+
+// spaced writes a list as the sentences do, [1 2 3].
+func spaced(v history.Value) string {
+	if v.Kind() != history.KindList {
+		return v.String()
+	}
+	parts := make([]string, v.Len())
+	for i := range parts {
+		parts[i] = v.At(i).String()
+	}
+	return "[" + strings.Join(parts, " ") + "]"
+}
+
+// splitList returns what stands before a list at the end of a text and in it.
+func splitList(text string) (head, inside string, ok bool) {
+	at := strings.Index(text, "[")
+	if at < 0 || !strings.HasSuffix(text, "]") {
+		return "", "", false
+	}
+	return text[:at+1], text[at+1:], true
+}
+
+// meanwhile says which faults there were at the time of a counter-example: at that of the
+// culprit or of the last operation, or else of the first, or else in between.
+func meanwhile(f *found, windows []history.Window) string {
+	if len(f.Ops) == 0 || len(windows) == 0 {
+		return ""
+	}
+	first, last := f.Ops[0], f.Ops[0]
+	for _, op := range f.Ops {
+		if op.Call < first.Call {
+			first = op
+		}
+		was, is := f.culprit(&last), f.culprit(&op)
+		if is && !was || is == was && op.Call > last.Call {
+			last = op
+		}
+	}
+	end := max(last.Call, last.Return)
+	for _, t := range []struct {
+		when     string
+		from, to int64
+	}{
+		{"At that time", last.Call, end},
+		{"At the time of the first of these operations", first.Call, max(first.Call, first.Return)},
+		{"Between the first and the last of these operations", first.Call, end},
+	} {
+		var list []string
+		for _, w := range slices.Backward(windows) {
+			if int64(w.Start) <= t.to && int64(w.End) >= t.from {
+				list = append(list, told(w))
+			}
+		}
+		if len(list) > 0 {
+			return t.when + " there was " + some(list) + "."
+		}
+	}
+	return "There was no fault at that time."
+}
+
+func told(w history.Window) string {
+	return strings.TrimRight(fmt.Sprintf("fault %d, %s: %s", w.ID, w.Fault, w.What), ": ")
+}
+
+// some names the first few of a list.
+func some(list []string) string {
+	const most = 3
+	if len(list) > most {
+		list = append(slices.Clone(list[:most]), fmt.Sprintf("%d more", len(list)-most))
+	}
+	if len(list) == 1 {
+		return list[0]
+	}
+	return strings.Join(list[:len(list)-1], "; ") + "; and " + list[len(list)-1]
+}
