@@ -15,6 +15,9 @@ func (a *analysis) contradicts(s *source, d demand) bool {
 
 // core makes a part that refutes a demand as small as it can be.
 func (a *analysis) core(s *source, l graph.Level, d demand) Core {
+	quick := *a // what takes long is as good as legal here
+	quick.o.Steps, quick.o.Conflicts = 2_000_000, 500
+	a = &quick
 	tests, minimal := a.o.tests(), false
 	for chunk := max(1, s.n/2); !minimal && tests > 0 && a.ctx.Err() == nil; {
 		var smaller bool
@@ -41,7 +44,7 @@ func (a *analysis) core(s *source, l graph.Level, d demand) Core {
 func (a *analysis) without(s *source, d demand, chunk int, tests *int) (*source, bool) {
 	smaller := false
 	for at := 0; at < s.n && *tests > 0 && a.ctx.Err() == nil; {
-		*tests--
+		*tests -= 1 + s.n/16
 		keep := slices.Delete(all(s.n), at, min(s.n, at+chunk))
 		part := s.only(keep)
 		if len(keep) == 0 || !a.contradicts(part, d) {

@@ -10,7 +10,8 @@ type Options struct {
 	// Steps and Conflicts bound the search for each level: in dependencies looked at, and
 	// in dead ends. Default: 100 million and 20,000.
 	Steps, Conflicts int
-	// Tests bounds the attempts to make a counterexample smaller. Default: 2,000.
+	// Tests bounds the attempts to make a counterexample smaller; one with so many
+	// transactions counts for a sixteenth of them more. Default: 2,000.
 	Tests int
 	// Keys is what the system claims of single keys. What refutes it refutes all levels.
 	Keys KeyOrder
