@@ -80,6 +80,10 @@ type registers struct {
 	// values that are no integers have numbers of their own.
 	values map[string]int64
 	found  *findings
+	// whole asks for sessions in which every transaction comes before the next: one of
+	// unknown outcome ends its session, because whatever its process does next need not
+	// come after it.
+	whole bool
 }
 
 // load reads the group's transactions.
@@ -94,7 +98,7 @@ func (g *registers) load(r *RegisterReport) error {
 			sessions[op.Process] = s
 			next++
 		}
-		if op.Type == history.Info { // whatever comes next need not come after it
+		if g.whole && op.Type == history.Info {
 			delete(sessions, op.Process)
 		}
 		if err := g.operation(op, s, r); err != nil {

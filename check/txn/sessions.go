@@ -39,7 +39,7 @@ func Sessions(
 	}
 	var sum RegisterReport
 	for _, group := range names {
-		g := &registers{ops: h.Ops, name: group, places: groups[group]}
+		g := &registers{ops: h.Ops, name: group, places: groups[group], whole: true}
 		if err := g.load(&sum); err != nil {
 			return nil, err
 		}
