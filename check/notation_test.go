@@ -281,6 +281,8 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 		return SessionLevels(SessionLevel(arg("level"))), nil
 	case "increasing-ids":
 		return IncreasingIDs(), nil
+	case "sequential":
+		return Sequential(), nil
 	case "groups":
 		m := models.MultiRegister()
 		m.Key = nil

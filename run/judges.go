@@ -72,6 +72,8 @@ func judges() []judgeByName {
 			timeless: true, make: check.Twin},
 		{name: "session", doc: "write 1, 2, 3, … by one process a key, read: session guarantees",
 			make: func() check.Checker { return check.Session(check.SessionOptions{}) }},
+		{name: "sequential", doc: "write, read, cas of unique values: each key sequentially consistent",
+			timeless: true, make: check.Sequential},
 		{name: "stats", doc: "counts and latencies by operation; every kind has to succeed at times",
 			timeless: true, make: check.Stats},
 	}
