@@ -114,32 +114,43 @@ func (s *Shell) Upload(ctx context.Context, node nemesis.Node, f remote.File) er
 }
 
 // place writes a file beside its place, reads it back, and moves it there.
-func place(f remote.File) (err error) {
+func place(f remote.File) error {
 	dir := filepath.Dir(f.Path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	next, err := write(dir, f)
+	if err != nil {
+		return err
+	}
+	back, err := os.ReadFile(next)
+	if err == nil && sha256.Sum256(back) != sha256.Sum256(f.Content) {
+		err = errors.New("what was written reads back otherwise")
+	}
+	if err == nil {
+		err = os.Rename(next, f.Path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(next))
+	}
+	return nil
+}
+
+// write writes a new file into a directory and returns its path. No process is forked
+// meanwhile: it would hold the file open for writing until it executes its own program,
+// and nobody could execute this one.
+func write(dir string, f remote.File) (string, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	next, err := os.CreateTemp(dir, ".upload-*")
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(next.Name()))
-		}
-	}()
 	_, err = next.Write(f.Content)
 	if err = errors.Join(err, next.Chmod(f.Mode), next.Close()); err != nil {
-		return err
+		return "", errors.Join(err, os.Remove(next.Name()))
 	}
-	back, err := os.ReadFile(next.Name())
-	if err != nil {
-		return err
-	}
-	if sha256.Sum256(back) != sha256.Sum256(f.Content) {
-		return errors.New("what was written reads back otherwise")
-	}
-	return os.Rename(next.Name(), f.Path)
+	return next.Name(), nil
 }
 
 // Download implements remote.Shell.

@@ -70,14 +70,20 @@ func TestMessages(t *testing.T) {
 	b.speak(t, "n1", "n2", 0, 50)
 	b.speak(t, "n1", "n2", 1, 50) // IPv6
 	b.speak(t, "n2", "n1", 0, 50) // not its link
-	after, err := b.Counters(ctx)
-	must(t, err)
-	if d := after[link].Duplicated - before[link].Duplicated; d != 100 {
-		t.Errorf("of 100 datagrams %d were doubled", d)
+	// The agent takes its time, and what is left of the connection passes, too.
+	var after map[nemesis.Link]nemesis.Counters
+	var doubled, passed int64
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		after, err = b.Counters(ctx)
+		must(t, err)
+		doubled = after[link].Duplicated - before[link].Duplicated
+		passed = after[link].Passed - before[link].Passed
+		if doubled >= 100 && passed >= 200 {
+			break
+		}
 	}
-	// Answers to those that found no port may pass, too.
-	if d := after[link].Passed - before[link].Passed; d < 200 {
-		t.Errorf("of 100 doubled datagrams %d arrived", d)
+	if doubled < 100 || doubled > 120 || passed < 200 || passed > 240 {
+		t.Errorf("of 100 datagrams %d were doubled and %d arrived", doubled, passed)
 	}
 	if before[link].Delayed == 0 {
 		t.Errorf("nothing counts as delayed: %+v", before[link])
