@@ -71,7 +71,7 @@ func (l *linearizable) explain(
 	cancel()
 	w := &witness{
 		spec: l.spec, key: o.key, all: o.all, failed: l.refused(o.failed),
-		part: part, culprit: culprit, last: l.lastStands(ctx, p, part),
+		part: part, culprit: culprit, last: l.lastStands(ctx, p, part), edges: l.edges(part),
 	}
 	cx.Why = w.why()
 	shown := slices.Clone(part)
@@ -215,6 +215,8 @@ type witness struct {
 	culprit int // in part, -1 if not known
 	// last is how far a search for an order of part came.
 	last []search.Stand
+	// edges are the orders in part.
+	edges []Edge
 }
 
 // why returns a sentence or two about the violation. The special sentences are
@@ -235,6 +237,9 @@ func (w *witness) why() string {
 		}
 	}
 	if s := w.missing(c); s != "" {
+		return s
+	}
+	if s := w.contrary(c); s != "" {
 		return s
 	}
 	return w.noPlace(c)
@@ -455,6 +460,21 @@ func (w *witness) missing(c *item) string {
 				return fmt.Sprintf("%s without %s, although process %d had already got %s by %s.",
 					w.got(c), t.Value, it.op.Process, w.describe(it), seconds(it.ret))
 			}
+		}
+	}
+	return ""
+}
+
+// contrary finds two operations that would have to come before each other.
+func (w *witness) contrary(c *item) string {
+	for i, b := range w.edges {
+		for _, a := range w.edges[:i] {
+			if a.From != b.To || a.To != b.From {
+				continue
+			}
+			return fmt.Sprintf("%s, so each of %s and %s would have to come before the other: the "+
+				"first because %s, the second because %s.", w.got(c), w.call(&w.part[a.From]),
+				w.call(&w.part[a.To]), a.Why, b.Why)
 		}
 	}
 	return ""

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // edge is an order to be drawn, between positions in the bars of a picture.
@@ -45,6 +46,9 @@ func edgesOf(f *found, shown []int, first int) []edge {
 			continue
 		}
 		word, class := kindOf(e.Kind)
+		if f.loop[i] && !f.cyclic() {
+			class += " bold"
+		}
 		list = append(list, edge{
 			from: e.From - first, to: e.To - first, number: i + 1, word: word, class: class,
 			why: e.Why,
@@ -154,7 +158,7 @@ type ends struct{ from, to point }
 // timely reports whether an arrow runs from the end of one bar to the start of another.
 func (p *picture) timely(e edge) bool {
 	from, to := &p.Bars[e.from], &p.Bars[e.to]
-	return e.class == "edge-time" && from.X+from.Width < to.X
+	return strings.HasPrefix(e.class, "edge-time") && from.X+from.Width < to.X
 }
 
 // ports hands out the places on the upper and lower sides of bars, so that no two arrows
@@ -236,8 +240,8 @@ func (p *picture) curve(e edge, at ends) curve {
 		}
 		return curve{a, {a.x + bend, a.y}, {b.x - bend, b.y}, b}
 	}
-	if p.Bars[e.from].row == p.Bars[e.to].row {
-		depth := max(a.y, b.y) + 30
+	if from, to := &p.Bars[e.from], &p.Bars[e.to]; from.row == to.row {
+		depth := float64(max(from.node().bottom(), to.node().bottom())) + 34
 		return curve{a, {a.x, depth}, {b.x, depth}, b}
 	}
 	middle := (a.y + b.y) / 2

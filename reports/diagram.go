@@ -26,6 +26,8 @@ type diagram struct {
 	Brief bool
 	// Mark is what is wrong with the culprits, "" if there are none.
 	Mark string
+	// Bold says whether some of the orders are emphasized.
+	Bold bool
 	// Open says whether there are operations without end, Cut whether time was cut
 	// out, Undrawn whether orders are only told.
 	Open, Cut, Undrawn bool
@@ -46,6 +48,8 @@ type toldEdge struct {
 	Class, Kind string
 	// Gloss explains the kind, Why is the reason.
 	Gloss, Why string
+	// Bold is true for those that contradict each other among others that do not.
+	Bold bool
 }
 
 const (
@@ -82,13 +86,9 @@ func newDiagram(r Run, i int, f found, bands bands) diagram {
 	}
 	d.Told = d.Told[max(0, len(d.Told)-opsTold):]
 	d.Brief = len(d.Told) <= briefOps
+	f.arrange()
 	shown := drawnEdges(&f)
-	for i, e := range f.Edges {
-		word, class := kindOf(e.Kind)
-		d.Orders = append(d.Orders, toldEdge{
-			Number: i + 1, Class: class, Kind: word, Gloss: gloss(e.Kind), Why: e.Why,
-		})
-	}
+	d.tellOrders(&f)
 	d.Undrawn = len(shown) < len(f.Edges)
 	d.LeftOut = max(0, len(f.Ops)-opsDrawn)
 	for _, w := range widths {
@@ -102,6 +102,17 @@ func newDiagram(r Run, i int, f found, bands bands) diagram {
 		d.Cut = d.Cut || len(p.Cuts) > 0
 	}
 	return d
+}
+
+func (d *diagram) tellOrders(f *found) {
+	for i, e := range f.Edges {
+		word, class := kindOf(e.Kind)
+		bold := f.loop[i] && !f.cyclic()
+		d.Bold = d.Bold || bold
+		d.Orders = append(d.Orders, toldEdge{
+			Number: i + 1, Class: class, Kind: word, Gloss: gloss(e.Kind), Why: e.Why, Bold: bold,
+		})
+	}
 }
 
 // tidy gives even the shortest operation a length.
@@ -130,30 +141,41 @@ func clockOf(ops []check.Op) clock {
 	return newClock(slices.Compact(times))
 }
 
-// edgesDrawn is the number of arrows of which a reader can still make something.
-const edgesDrawn = 10
+const (
+	// edgesClear is the number of arrows that are seen at once, edgesDrawn the number of
+	// which a reader can still make something.
+	edgesClear = 5
+	edgesDrawn = 10
+)
 
 // drawnEdges are the positions of the edges that the picture shows: all, if they are
-// few, without those of time alone, which the axis shows anyway, if they are many.
+// few, without those of time alone, which the axis shows anyway, if they are more. Many
+// of these are drawn only where nothing else tells about the culprit.
 func drawnEdges(f *found) []int {
-	var all, most, some []int
+	var all, telling, timely, least []int
 	for i, e := range f.Edges {
 		all = append(all, i)
 		_, class := kindOf(e.Kind)
 		culprit := f.culprit(&f.Ops[e.From]) || f.culprit(&f.Ops[e.To])
-		if class != "edge-time" || culprit {
-			most = append(most, i)
-		}
-		if class != "edge-time" && culprit {
-			some = append(some, i)
-		}
-	}
-	for _, list := range [][]int{all, most, some} {
-		if len(list) <= edgesDrawn {
-			return list
+		switch {
+		case f.loop[i] || class != "edge-time" && culprit:
+			least = append(least, i)
+			telling = append(telling, i)
+		case class != "edge-time":
+			telling = append(telling, i)
+		case culprit:
+			timely = append(timely, i)
 		}
 	}
-	return some[:edgesDrawn]
+	switch {
+	case len(all) <= edgesClear || f.cyclic() && len(all) <= edgesDrawn:
+		return all
+	case len(telling) == 0:
+		return timely[:min(len(timely), edgesClear)]
+	case len(telling) <= edgesDrawn:
+		return telling
+	}
+	return least[:min(len(least), edgesDrawn)]
 }
 
 // class keeps a type of an operation from becoming any other class name.

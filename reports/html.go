@@ -114,7 +114,9 @@ func (p *page) showCounterexamples(bands bands) {
 	p.Lead, p.Setting = all[0].Why, meanwhile(&all[0], bands.windows)
 	for i := range p.Grounds {
 		g := &p.Grounds[i]
-		g.Reason = strings.TrimRight(strings.TrimSuffix(g.Reason, p.Lead), ": ")
+		for _, f := range all { // it is told where it is drawn
+			g.Reason = strings.TrimRight(strings.TrimSuffix(g.Reason, f.Why), ": ")
+		}
 	}
 }
 

@@ -222,6 +222,35 @@ func TestSetting(t *testing.T) {
 	}
 }
 
+// TestLoops marks the edges that lead around, and no others, and tells them first.
+func TestLoops(t *testing.T) {
+	edge := func(from, to int, kind check.EdgeKind) check.Edge {
+		return check.Edge{From: from, To: to, Kind: kind}
+	}
+	f := found{Counterexample: check.Counterexample{
+		Ops: make([]check.Op, 4),
+		Edges: []check.Edge{
+			edge(0, 1, check.RealTime), edge(1, 2, check.RealTime), edge(2, 1, check.WriteOrder),
+			edge(2, 3, check.ReadFrom), edge(0, 3, check.RealTime),
+		},
+	}}
+	f.arrange()
+	if want := []bool{true, true, false, false, false}; !slices.Equal(f.loop, want) {
+		t.Errorf("loops %v, want %v", f.loop, want)
+	}
+	if got := f.Edges[2].Kind; got != check.ReadFrom {
+		t.Errorf("the third edge is one of %s, want %s", got, check.ReadFrom)
+	}
+	if got, want := drawnEdges(&f), []int{0, 1, 2, 3, 4}; !slices.Equal(got, want) {
+		t.Errorf("drawn are %v, want %v", got, want)
+	}
+	f.Edges = append(f.Edges, edge(0, 2, check.RealTime))
+	f.arrange()
+	if got, want := drawnEdges(&f), []int{0, 1, 2}; !slices.Equal(got, want) {
+		t.Errorf("of many, drawn are %v, want %v", got, want)
+	}
+}
+
 // TestFit: of a list the end stays.
 func TestFit(t *testing.T) {
 	for _, test := range []struct{ in, want string }{

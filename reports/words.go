@@ -13,6 +13,8 @@ import (
 type found struct {
 	check.Counterexample
 	checker string
+	// loop says of each edge whether it is part of a contradiction.
+	loop []bool
 }
 
 // cyclic reports whether it is a circle of transactions.
@@ -56,6 +58,67 @@ func (f *found) mark() string {
 		return "contradicts the others"
 	}
 	return "breaks the promise"
+}
+
+// Culprit says what is wrong with the i-th operation of a counter-example that a checker
+// found, "" if it is not the one that gives the violation away.
+func Culprit(checker string, c check.Counterexample, i int) string {
+	f := found{Counterexample: c, checker: checker}
+	if !f.culprit(&c.Ops[i]) {
+		return ""
+	}
+	return f.mark()
+}
+
+// loops says of each edge whether the edges lead back from its end to its start: these
+// contradict each other.
+func loops(edges []check.Edge) []bool {
+	next := map[int][]int{}
+	for _, e := range edges {
+		next[e.From] = append(next[e.From], e.To)
+	}
+	all := make([]bool, len(edges))
+	for i, e := range edges {
+		seen := map[int]bool{e.To: true}
+		for todo := []int{e.To}; len(todo) > 0 && !all[i]; todo = todo[1:] {
+			all[i] = todo[0] == e.From
+			for _, n := range next[todo[0]] {
+				if !seen[n] {
+					seen[n] = true
+					todo = append(todo, n)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// arrange puts the edges that contradict each other first, those of time alone last. The
+// order of a circle stays.
+func (f *found) arrange() {
+	if !f.cyclic() {
+		loop := loops(f.Edges)
+		rank := func(i int) int {
+			switch _, class := kindOf(f.Edges[i].Kind); {
+			case loop[i]:
+				return 0
+			case class != "edge-time":
+				return 1
+			}
+			return 2
+		}
+		at := make([]int, len(f.Edges))
+		for i := range at {
+			at[i] = i
+		}
+		slices.SortStableFunc(at, func(a, b int) int { return rank(a) - rank(b) })
+		sorted := make([]check.Edge, len(at))
+		for i, from := range at {
+			sorted[i] = f.Edges[from]
+		}
+		f.Edges = sorted
+	}
+	f.loop = loops(f.Edges)
 }
 
 // reading tells how to read the picture.

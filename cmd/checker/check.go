@@ -14,6 +14,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/reports"
 	"github.com/ordeal-dev/ordeal/run"
 )
 
@@ -171,18 +172,15 @@ func checkFile(
 	fmt.Fprintf(std.out, "verdict: %s\n%s\n", strings.ToUpper(result.Verdict.String()), result.Reason)
 	for _, c := range result.Counterexamples {
 		fmt.Fprintf(std.out, "\nkey %q: %s\n", c.Key, c.Why)
-		for _, op := range c.Ops {
-			fmt.Fprintf(std.out, "  process %-5d %s %s\n", op.Process, op.Describe, culprit(op.Culprit))
+		for i, op := range c.Ops {
+			mark := reports.Culprit(result.Name, c, i)
+			if mark != "" {
+				mark = "  <- " + mark
+			}
+			fmt.Fprintf(std.out, "  process %-5d %s %s\n", op.Process, op.Describe, mark)
 		}
 	}
 	return verdictReached{result.Verdict}
-}
-
-func culprit(is bool) string {
-	if is {
-		return "  <- cannot be placed"
-	}
-	return ""
 }
 
 func newReport(std streams) *cobra.Command {
