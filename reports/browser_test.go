@@ -268,6 +268,7 @@ func TestBrowser(t *testing.T) {
 		{"policy", lookAtPolicy},
 		{"long labels", lookAtLabels},
 		{"pictures", lookAtPictures},
+		{"paper", lookAtPaper},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.look(t, browser) })
 	}
@@ -278,7 +279,8 @@ func lookAtInvalid(t *testing.T, browser context.Context) {
 	p := open(t, browser, r)
 	p.wantText("#verdict", "invalid")
 	p.wantText("#lead", r.Result.Parts[0].Counterexamples[0].Why)
-	p.wantText("#setting", "At that time there was fault 1, partition: n1 | n2 n3.")
+	p.wantText("#setting", "Process 0 is a client of n1. At that time "+
+		"there was fault 1, partition: n1 | n2 n3.")
 	p.wantText("#reason", "ot linearizable as register")
 	p.wantText(".claim", r.Claim)
 	p.wantText("#power", "operations: ")
@@ -483,4 +485,38 @@ func lookAtLabels(t *testing.T, browser context.Context) {
 	checkLabels(p, ".wide")
 	p.resize(390)
 	checkLabels(p, ".narrow")
+	p.load(render(t, busyRun()))
+	checkLabels(p, ".narrow")
+	p.wantCount(".narrow .bar", 30)
+	p.resize(1280)
+	checkLabels(p, ".wide")
+	p.wantCount(".wide .arrow .way", edgesDrawn)
+	p.wantText(".counterexample", "Not all of these are drawn.")
+}
+
+// lookAtPaper: a printed report is dark on white, whatever the reader's screen is, and
+// shows what cannot be opened on paper.
+func lookAtPaper(t *testing.T, browser context.Context) {
+	p := open(t, browser, busyRun())
+	p.scheme("dark")
+	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Media:    "print",
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eval[any](p, `window.dispatchEvent(new Event("beforeprint"))`)
+	p.wantText(".medium svg", "write(3)")
+	for _, hidden := range []string{".wide svg", ".narrow svg", "button"} {
+		if p.see(hidden).Visible {
+			t.Errorf("%s is printed", hidden)
+		}
+	}
+	p.wantText("details.told table", "write(3)")
+	ground := eval[string](p, `getComputedStyle(document.body).backgroundColor`)
+	if ground != "rgb(255, 255, 255)" {
+		t.Errorf("the paper is %s", ground)
+	}
+	checkLegible(p, "print")
 }

@@ -145,7 +145,7 @@ const (
 	// edgesClear is the number of arrows that are seen at once, edgesDrawn the number of
 	// which a reader can still make something.
 	edgesClear = 5
-	edgesDrawn = 10
+	edgesDrawn = 12
 )
 
 // drawnEdges are the positions of the edges that the picture shows: all, if they are
@@ -202,8 +202,16 @@ func tell(r Run, op check.Op, c clock) toldOp {
 // processLabel names a process and the node that its thread talks to.
 func processLabel(r Run, p int64) string {
 	label := fmt.Sprintf("process %d", p)
-	if r.Concurrency > 0 && len(r.Nodes) > 0 && p >= 0 {
-		label += " at " + r.Nodes[int(p%int64(r.Concurrency))%len(r.Nodes)]
+	if node := nodeOf(r, p); node != "" {
+		label += " at " + node
 	}
 	return label
+}
+
+// nodeOf returns the node that a process talks to, "" if that is not known.
+func nodeOf(r Run, p int64) string {
+	if r.Roaming || r.Concurrency <= 0 || len(r.Nodes) == 0 || p < 0 {
+		return ""
+	}
+	return r.Nodes[int(p%int64(r.Concurrency))%len(r.Nodes)]
 }

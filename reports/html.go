@@ -111,7 +111,8 @@ func (p *page) showCounterexamples(bands bands) {
 	if p.Result.Verdict != check.Invalid {
 		return
 	}
-	p.Lead, p.Setting = all[0].Why, meanwhile(&all[0], bands.windows)
+	p.Lead = all[0].Why
+	p.Setting = strings.TrimSpace(where(p.Run, &all[0]) + " " + meanwhile(&all[0], bands.windows))
 	for i := range p.Grounds {
 		g := &p.Grounds[i]
 		for _, f := range all { // it is told where it is drawn

@@ -39,6 +39,30 @@ func crowdedRun() Run {
 	return r
 }
 
+// busyRun has a counter-example of 30 operations with more orders than can be drawn.
+func busyRun() Run {
+	cx := check.Counterexample{Key: "k1", Why: "Nobody made it small."}
+	for i := range int64(30) {
+		cx.Ops = append(cx.Ops, check.Op{
+			Index: i, Process: i % 7, Call: i * 3e6, Return: i*3e6 + 1e6 + i%5*2e6, Type: "ok",
+			Describe: fmt.Sprintf("write(%d)", i), Culprit: i == 29,
+		})
+		if i > 0 {
+			kind := []check.EdgeKind{check.RealTime, check.ReadFrom, check.WriteOrder}[i%3]
+			cx.Edges = append(cx.Edges, check.Edge{
+				From: int(i - 1), To: int(i), Kind: kind, Why: "it is so",
+			})
+		}
+	}
+	cx.Edges = append(cx.Edges, check.Edge{From: 29, To: 18, Kind: check.WriteOrder, Why: "no"})
+	r := baseRun()
+	r.Result = check.Result{
+		Name: "linearizable", Verdict: check.Invalid, Reason: "busy",
+		Counterexamples: []check.Counterexample{cx},
+	}
+	return r
+}
+
 // checkLabels checks in the browser, with its real fonts, that each label is at its bar,
 // that no two texts of a picture meet, and that nothing is cut off, neither by the picture
 // nor by the page.

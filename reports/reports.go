@@ -27,6 +27,8 @@ type Run struct {
 	// t mod len(Nodes).
 	Nodes       []string
 	Concurrency int
+	// Roaming says that clients go from node to node instead.
+	Roaming bool
 	// Facts describe the test: system, workload, nodes, faults, versions.
 	Facts   []Fact
 	Result  check.Result

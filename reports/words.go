@@ -258,6 +258,22 @@ func splitList(text string) (head, inside string, ok bool) {
 	return text[:at+1], text[at+1:], true
 }
 
+// where says which node gave the answer that gives the violation away, if there is one
+// such answer.
+func where(r Run, f *found) string {
+	var culprits []check.Op
+	for _, op := range f.Ops {
+		if f.culprit(&op) {
+			culprits = append(culprits, op)
+		}
+	}
+	if len(culprits) != 1 || nodeOf(r, culprits[0].Process) == "" {
+		return ""
+	}
+	return fmt.Sprintf("Process %d is a client of %s.", culprits[0].Process,
+		nodeOf(r, culprits[0].Process))
+}
+
 // meanwhile says which faults there were at the time of a counter-example: at that of the
 // culprit or of the last operation, or else of the first, or else in between.
 func meanwhile(f *found, windows []history.Window) string {

@@ -276,7 +276,8 @@ func writeReports(
 	page := reports.Run{
 		Name: test.Name, Claim: test.Claim, Started: test.Started, Seed: test.Config.Seed,
 		Repeat: test.Repeat, Nodes: test.Nodes, Concurrency: test.Config.Concurrency,
-		Facts: facts(test), Result: result, History: h, Faults: faults,
+		Roaming: roaming(test),
+		Facts:   facts(test), Result: result, History: h, Faults: faults,
 		Phases: test.Phases, Notes: test.Notes,
 	}
 	var errs []error
@@ -298,6 +299,13 @@ func writeReports(
 	}
 	write(junitFile, reports.JUnit)
 	return write(reportFile, reports.HTML), errors.Join(errs...)
+}
+
+// roaming reports whether the clients of a test go from node to node, as those of sessions
+// do.
+func roaming(test Test) bool {
+	w, err := workload.Lookup(test.Config.Workload)
+	return err == nil && w.Object == "session"
 }
 
 // rendered makes a panic of a renderer an error: a defect there must not take away a

@@ -17,3 +17,12 @@ func TestRendered(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestRoaming: of a client that goes from node to node nobody may say that it talks to one.
+func TestRoaming(t *testing.T) {
+	for name, want := range map[string]bool{"session": true, "register": false, "none": false} {
+		if got := roaming(Test{Config: Config{Workload: name}}); got != want {
+			t.Errorf("%s: roaming %v, want %v", name, got, want)
+		}
+	}
+}
