@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -283,6 +284,11 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 		return IncreasingIDs(), nil
 	case "sequential":
 		return Sequential(), nil
+	case "staleness":
+		var o StalenessOptions
+		o.Versions, _ = strconv.Atoi(arg("versions"))
+		o.Time, _ = time.ParseDuration(arg("time"))
+		return Staleness(o), nil
 	case "groups":
 		m := models.MultiRegister()
 		m.Key = nil

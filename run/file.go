@@ -23,6 +23,10 @@ type File struct {
 	// KeyOrder is what is claimed of single registers beside that: "linearizable",
 	// "sequential" or nothing.
 	KeyOrder string
+	// StaleVersions and StaleTime are how stale reads may be, for the checker that judges
+	// that. 0 means that nothing is claimed.
+	StaleVersions int
+	StaleTime     time.Duration
 	// Refusals makes failures that are answers about the state, such as a compare
 	// that did not match, observations; for models only.
 	Refusals bool
@@ -49,6 +53,9 @@ type verdict struct {
 	reshape  func(*history.History)
 }
 
+// stale reports whether anything is claimed of how stale reads are.
+func (f File) stale() bool { return f.StaleVersions != 0 || f.StaleTime != 0 }
+
 // judge returns what judges the file.
 func (f File) judge() (verdict, error) {
 	switch {
@@ -58,6 +65,8 @@ func (f File) judge() (verdict, error) {
 		return verdict{}, errors.New("values either are keys and values or they are not")
 	case f.Model != "" && f.Isolation != "":
 		return verdict{}, errors.New("an isolation level is judged by a checker, not by a model")
+	case f.Model != "" && f.stale():
+		return verdict{}, errors.New("staleness is judged by a checker, not by a model")
 	case f.Model != "":
 		spec, err := models.Lookup(f.Model)
 		if err != nil {
@@ -73,7 +82,7 @@ func (f File) judge() (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	return j.verdict(f.Isolation, f.KeyOrder)
+	return j.verdict(f)
 }
 
 // CheckFile judges one history file, or standard input if the path is "-". One that

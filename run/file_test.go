@@ -39,7 +39,7 @@ func TestReading(t *testing.T) {
 func TestJudges(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, j := range judges() {
-		v, err := j.verdict("", "")
+		v, err := j.verdict(File{})
 		if j.name == "" || j.doc == "" || seen[j.name] || seen[j.doc] || v.checker == nil || err != nil {
 			t.Errorf("%+v: %v", j, err)
 		}

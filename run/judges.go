@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,8 @@ type judgeByName struct {
 	// makeLevel is instead of make for a checker that judges an isolation level, which
 	// is one of Levels.
 	makeLevel func(check.TxnOptions) check.Checker
+	// makeStale is instead of make for a checker that judges how stale reads are.
+	makeStale func(check.StalenessOptions) check.Checker
 	// session levels are instead of these, and the first of them is the default.
 	session []check.SessionLevel
 	// reshape brings histories of Jepsen's own workloads into the shape that the
@@ -74,6 +77,8 @@ func judges() []judgeByName {
 			make: func() check.Checker { return check.Session(check.SessionOptions{}) }},
 		{name: "sequential", doc: "write, read, cas of unique values: each key sequentially consistent",
 			timeless: true, make: check.Sequential},
+		{name: "staleness", doc: "write, read of unique values: by how much reads are stale",
+			makeStale: check.Staleness},
 		{name: "stats", doc: "counts and latencies by operation; every kind has to succeed at times",
 			timeless: true, make: check.Stats},
 	}
@@ -97,11 +102,17 @@ func joined[S ~string](list []S) string {
 	return strings.Join(words, ", ")
 }
 
-// verdict returns what judges by this checker, for a level of isolation if it has such.
-func (j judgeByName) verdict(isolation, keys string) (verdict, error) {
+// verdict returns what judges by this checker, for what is claimed of the file.
+func (j judgeByName) verdict(f File) (verdict, error) {
+	isolation, keys := f.Isolation, f.KeyOrder
 	v := verdict{timeless: j.timeless, reshape: j.reshape}
-	if keys != "" && j.name != "rw-register" {
+	switch {
+	case keys != "" && j.name != "rw-register":
 		return v, fmt.Errorf("checker %s knows no order of a key: that is for rw-register", j.name)
+	case f.stale() && j.makeStale == nil:
+		return v, fmt.Errorf("checker %s judges no staleness: that is for staleness", j.name)
+	case f.StaleVersions < 0 || f.StaleTime < 0:
+		return v, errors.New("how stale a read may be: less than nothing")
 	}
 	switch {
 	case j.session != nil:
@@ -120,7 +131,7 @@ func (j judgeByName) verdict(isolation, keys string) (verdict, error) {
 			return v, fmt.Errorf("checker %s judges no isolation level: --isolation is for "+
 				"list-append, rw-register and session-levels", j.name)
 		}
-		v.checker = j.make()
+		v.checker = j.plain(f)
 		return v, nil
 	}
 	var o check.TxnOptions
@@ -144,6 +155,14 @@ func (j judgeByName) verdict(isolation, keys string) (verdict, error) {
 	v.checker = j.makeLevel(o)
 	v.timeless = !o.Level.Realtime() && o.Keys != rw.KeysLinearizable
 	return v, nil
+}
+
+// plain makes a checker that judges no level of isolation.
+func (j judgeByName) plain(f File) check.Checker {
+	if j.makeStale != nil {
+		return j.makeStale(check.StalenessOptions{Versions: f.StaleVersions, Time: f.StaleTime})
+	}
+	return j.make()
 }
 
 // Checkers returns the checkers that CheckFile can use beside models, each with what

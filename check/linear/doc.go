@@ -18,7 +18,7 @@
 // The engines are [Register] and [RegisterMonitor], [CAS], [Revisions], [Locks],
 // [Sets], [Members], [Logs], [Counters], [Queues] and [Bags]. With each there is a
 // function that returns a legal order, a certificate for whoever does not trust the
-// engine.
+// engine. [Staleness] measures by how much the reads of a register were stale.
 //
 // Engines know neither models nor values of a history. Values are numbers that
 // the caller gives out, counting from 1; operations are told by their position in

@@ -56,6 +56,10 @@ func newCheck(stop interrupts, std streams) *cobra.Command {
 		"isolation level that is claimed of transactions (default: the strongest)")
 	flags.StringVar(&f.file.KeyOrder, "keys", "", "what is claimed of single registers of "+
 		"transactions beside that: linearizable or sequential")
+	flags.IntVar(&f.file.StaleVersions, "stale-versions", 0,
+		"by how many versions reads may be stale, for the checker staleness (0: any number)")
+	flags.DurationVar(&f.file.StaleTime, "stale-time", 0,
+		"for how long what reads return may have been replaced, for staleness (0: any time)")
 	flags.StringVar(&f.form, "format", "", "format of the file (default: what it looks like)")
 	flags.BoolVar(&f.independent, "independent", false,
 		"split all values of the file, which are [key, value]; =false: none of them is")
@@ -91,7 +95,8 @@ func (f *checkFlags) run(cmd *cobra.Command, stop interrupts, std streams, path 
 		file.Out, file.Terminal = std.err, isTerminal(std.err)
 		return checkFile(stop, std, path, file, f.asJSON)
 	}
-	ofFiles := []string{"independent", "format", "refusals", "isolation", "keys", "nil-unknown"}
+	ofFiles := []string{"independent", "format", "refusals", "isolation", "keys", "nil-unknown",
+		"stale-versions", "stale-time"}
 	for _, name := range ofFiles {
 		if cmd.Flags().Changed(name) {
 			return usage(fmt.Errorf("--%s is for a history file by itself: it needs --model or "+

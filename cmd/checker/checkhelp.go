@@ -18,6 +18,7 @@ const checkExamples = `  checker check
   checker check --checker set-full history.jsonl.zst
   checker check --checker list-append --isolation snapshot-isolation history.edn
   checker check --checker session-levels --isolation causal plume.txt
+  checker check --checker staleness --stale-versions 2 --stale-time 500ms register.edn
   zcat history.edn.gz | checker check --checker list-append -
   checker check --checker bank --json history.json | jq .verdict`
 
