@@ -125,7 +125,6 @@ func (p *problem) cycle(c graph.Cycle, arcs []arc) Cycle {
 
 // below decides the levels that need no order of versions.
 func (a *analysis) below() {
-	a.committed()
 	for _, l := range []graph.Level{graph.MonotonicAtomicView, graph.ReadAtomic} {
 		if a.refuted(l) {
 			continue
@@ -146,28 +145,6 @@ func (a *analysis) below() {
 			a.r.Methods[l] = Saturated
 		}
 	}
-}
-
-// committed looks for circles of what was read. Those of the first reads of each key were
-// found already, but a transaction may have read another version of it later.
-func (a *analysis) committed() {
-	if a.refuted(graph.ReadCommitted) {
-		return
-	}
-	v, _ := a.x.Check(weak.ReadCommitted, false) // it makes no edges, so never too many
-	if v == nil {
-		return
-	}
-	c := Cycle{Class: graph.Class{Base: graph.G1c}}
-	for _, e := range v.Edges {
-		c.Edges = append(c.Edges, Edge{
-			From: e.From, To: e.To, Kind: graph.WR, Rule: ReadIt, Key: e.Key,
-			Older: e.From, Newer: e.From,
-		})
-	}
-	a.r.Cycles = append(a.r.Cycles, c)
-	a.r.Counts[c.Class]++
-	a.refute(graph.ReadCommitted, Shown)
 }
 
 // decide decides a level from consistent view up.

@@ -51,6 +51,10 @@ func (p *problem) certain() (arcs []arc, all bool) {
 			}
 		}
 	}
+	for _, r := range p.again {
+		v := p.versionOf(r.key, r.writer)
+		arcs = append(arcs, arc{r.writer, r.by, graph.WR, ReadIt, v, v})
+	}
 	for _, r := range p.relations {
 		arcs = p.succession(arcs, r.older, r.newer, OfKeys)
 	}

@@ -37,12 +37,20 @@ type source struct {
 	taken            []reading
 	takenAt, wroteAt []int32
 	wrote            []int32
-	keyOrder         KeyOrder
+	// again are further reads of keys that saw other versions than the first. Each is
+	// wrong by itself from read atomic up, but weaker levels order them, too.
+	again    []rereading
+	keyOrder KeyOrder
 }
 
 type reading struct {
 	key    int32
 	writer txn
+}
+
+type rereading struct {
+	by txn
+	reading
 }
 
 // problem is a history as transactions over versions.
@@ -84,6 +92,7 @@ func sourceOf(x *weak.Index, o KeyOrder) *source {
 	}
 	s.takenAt, s.wroteAt = []int32{0}, []int32{0}
 	seen := make([]txn, s.keys)
+	first := make([]txn, s.keys) // the writer of what was read first
 	for t := range txn(s.n) {
 		s.name = append(s.name, x.Took(t))
 		s.session = append(s.session, x.SessionOf(t))
@@ -97,8 +106,10 @@ func sourceOf(x *weak.Index, o KeyOrder) *source {
 		// itself.
 		x.ReadsOf(t, func(key, from int32) {
 			if seen[key] != t+1 {
-				seen[key] = t + 1
+				seen[key], first[key] = t+1, from
 				s.taken = append(s.taken, reading{key, from})
+			} else if from != first[key] && from != nobody {
+				s.again = append(s.again, rereading{t, reading{key, from}})
 			}
 		})
 		s.wrote = append(s.wrote, x.WritesOf(t)...)
