@@ -151,6 +151,11 @@ func levelList(levels []graph.Level) string {
 	return andList(words)
 }
 
+// mutual reports whether transactions contradict each other, none more than another.
+func mutual(a engine.Anomaly) bool {
+	return len(a.Cycle) > 0 || a.Type == engine.LostUpdate || a.Type == engine.IncompatibleOrder
+}
+
 // anomaly makes a counterexample of one.
 func anomaly(h *history.History, a engine.Anomaly) Counterexample {
 	cx := Counterexample{Key: a.Group, Why: a.Why, Minimal: a.Minimal}
@@ -160,7 +165,7 @@ func anomaly(h *history.History, a engine.Anomaly) Counterexample {
 		if t := h.Ops[i].Ended; t != history.Never && a.Type != engine.Unexpected {
 			cx.Until = max(cx.Until, t) // what is unexpected may be appended later
 		}
-		op.Culprit = i == a.Culprit
+		op.Culprit = i == a.Culprit && !mutual(a)
 		cx.Ops = append(cx.Ops, op)
 	}
 	for _, e := range a.Cycle {

@@ -122,7 +122,8 @@ type Op struct {
 	Key      string
 	In, Out  string // JSON
 	Describe string // "write(3)", "read() = 4"
-	// Culprit marks the operation that cannot be placed.
+	// Culprit marks the operation that gives the violation away: in a linearization, the
+	// one that cannot be placed. Of operations that contradict each other, none is.
 	Culprit bool
 }
 

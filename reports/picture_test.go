@@ -195,6 +195,32 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// TestMarks: what is said of a culprit fits the checker that found it.
+func TestMarks(t *testing.T) {
+	one := check.Counterexample{Ops: []check.Op{{Culprit: true}}}
+	two := check.Counterexample{Ops: []check.Op{{Culprit: true}, {}}}
+	circle := two
+	circle.Edges = []check.Edge{{From: 0, To: 1, Kind: check.RW}, {From: 1, To: 0, Kind: check.RW}}
+	for _, test := range []struct {
+		checker string
+		cx      check.Counterexample
+		want    string
+	}{
+		{"linearizable", two, "cannot be placed"}, {"sequential", two, "cannot be placed"},
+		{"bank", one, "breaks the promise"}, {"lock", two, "breaks the promise"},
+		{"list-append", one, "contradicts itself"}, {"rw-register", two, "contradicts the others"},
+		{"list-append", circle, ""}, {"g2", two, ""}, {"long-fork", two, ""},
+		{"liveness", two, "did not succeed"},
+	} {
+		if got := Culprit(test.checker, test.cx, 0); got != test.want {
+			t.Errorf("%s of %d: %q, want %q", test.checker, len(test.cx.Ops), got, test.want)
+		}
+	}
+	if got := Culprit("linearizable", two, 1); got != "" {
+		t.Errorf("an operation that is no culprit %q", got)
+	}
+}
+
 // TestSetting names the faults that were there, and only those.
 func TestSetting(t *testing.T) {
 	f := found{Counterexample: check.Counterexample{Ops: []check.Op{

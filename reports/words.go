@@ -49,7 +49,7 @@ func (f *found) mark() string {
 	switch {
 	case f.stuck():
 		return "did not succeed"
-	case f.checker == "linearizable":
+	case f.ordered():
 		return "cannot be placed"
 	case f.checker == "list-append" || f.checker == "rw-register":
 		if len(f.Ops) == 1 {
@@ -121,6 +121,9 @@ func (f *found) arrange() {
 	f.loop = loops(f.Edges)
 }
 
+// ordered reports whether it is about the search for one order of all operations.
+func (f *found) ordered() bool { return f.checker == "linearizable" || f.checker == "sequential" }
+
 // reading tells how to read the picture.
 func (f *found) reading() string {
 	const bars = "Each bar is an operation, from when a client called it until the client had " +
@@ -132,6 +135,8 @@ func (f *found) reading() string {
 			"following the arrows leads back to where one began, so there is no order. " + time
 	case f.checker == "linearizable":
 		return bars + "It takes effect at some moment inside its bar. " + time
+	case f.ordered():
+		return bars + "Only the order within each process counts, not that of processes. " + time
 	}
 	return bars + time
 }
@@ -139,11 +144,11 @@ func (f *found) reading() string {
 // minimality tells what is known about the size of the counter-example.
 func (f *found) minimality() string {
 	switch {
-	case !f.Minimal && (f.cyclic() || f.checker == "linearizable"):
+	case !f.Minimal && (f.cyclic() || f.ordered()):
 		return "Not proven minimal."
 	case f.cyclic():
 		return "Minimal: without any one of these transactions the others show no circle."
-	case f.checker == "linearizable":
+	case f.ordered():
 		return "Minimal: without any one of these operations the others can be explained."
 	}
 	return ""
