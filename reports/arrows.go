@@ -32,7 +32,7 @@ const (
 	headWidth  = 4.5
 	portMargin = 8
 	// besideLabel is the room that arrows need each to leave a bar beside its label.
-	besideLabel = 24
+	besideLabel = 18
 	// The sides of a bar.
 	upper, lower = 0, 1
 )
@@ -225,9 +225,11 @@ func (b *bar) port(side, n, count int) point {
 	}
 	all := b.node()
 	margin := min(portMargin, all.Width/2)
-	return point{
-		float64(all.X+margin) + share*float64(all.Width-2*margin), float64(all.bottom() + 2),
+	x := float64(all.X+margin) + share*float64(all.Width-2*margin)
+	if x > float64(b.Plate.right()) { // there is no label below the bar
+		return point{x, float64(b.Y + barHeight)}
 	}
+	return point{x, float64(all.bottom() + 2)}
 }
 
 // curve is the way of an arrow between its ends.

@@ -148,22 +148,23 @@ const (
 	edgesDrawn = 12
 )
 
-// drawnEdges are the positions of the edges that the picture shows: all, if they are
-// few, without those of time alone, which the axis shows anyway, if they are more. Many
-// of these are drawn only where nothing else tells about the culprit.
+// drawnEdges are the positions of the edges that the picture shows: one between any two
+// operations, without those that say little if there are many. The axis shows the order in
+// time anyway; such edges are drawn only where nothing else tells about the culprit.
 func drawnEdges(f *found) []int {
-	var all, telling, timely, least []int
-	for i, e := range f.Edges {
-		all = append(all, i)
+	all := distinct(f)
+	var telling, timely, least []int
+	for _, i := range all {
+		e := f.Edges[i]
 		_, class := kindOf(e.Kind)
 		culprit := f.culprit(&f.Ops[e.From]) || f.culprit(&f.Ops[e.To])
 		switch {
 		case f.loop[i] || class != "edge-time" && culprit:
 			least = append(least, i)
 			telling = append(telling, i)
-		case class != "edge-time":
+		case class == "edge-wr":
 			telling = append(telling, i)
-		case culprit:
+		case class == "edge-time" && culprit:
 			timely = append(timely, i)
 		}
 	}
@@ -176,6 +177,25 @@ func drawnEdges(f *found) []int {
 		return telling
 	}
 	return least[:min(len(least), edgesDrawn)]
+}
+
+// distinct are the positions of edges between different operations. Of several between the
+// same two it is one of values, if there is any. A circle has no more than it needs.
+func distinct(f *found) []int {
+	var list []int
+	for i, e := range f.Edges {
+		at := slices.IndexFunc(list, func(j int) bool {
+			return f.Edges[j].From == e.From && f.Edges[j].To == e.To
+		})
+		if at < 0 || f.cyclic() {
+			list = append(list, i)
+			continue
+		}
+		if _, class := kindOf(f.Edges[list[at]].Kind); class == "edge-time" {
+			list[at] = i
+		}
+	}
+	return list
 }
 
 // class keeps a type of an operation from becoming any other class name.
