@@ -33,21 +33,18 @@ type arc struct {
 	older, newer version
 }
 
-// manyArcs bounds the arcs from readers of the initial state.
-const manyArcs = 20_000_000
+// manyArcs bounds the arcs from readers to those who overwrote what they read, which may
+// be as many as pairs of transactions.
+const manyArcs = 8_000_000
 
 // certain returns the dependencies that hold whatever the order of versions. It reports
-// false if there are too many: then some are missing.
+// false if there are too many: then some of kind rw are missing.
 func (p *problem) certain() (arcs []arc, all bool) {
 	arcs = make([]arc, 0, len(p.reads)+len(p.writes))
 	for t := range txn(p.n) {
 		for _, r := range p.readsOf(t) {
-			w := p.writer[r.version]
-			if w != nobody {
+			if w := p.writer[r.version]; w != nobody {
 				arcs = append(arcs, arc{w, t, graph.WR, ReadIt, r.version, r.version})
-			}
-			if p.wroteKey(t, r.key) {
-				arcs = p.succession(arcs, r.version, p.versionOf(r.key, t), ReadThenWrote)
 			}
 		}
 	}
@@ -56,7 +53,30 @@ func (p *problem) certain() (arcs []arc, all bool) {
 		arcs = append(arcs, arc{r.writer, r.by, graph.WR, ReadIt, v, v})
 	}
 	for _, r := range p.relations {
-		arcs = p.succession(arcs, r.older, r.newer, OfKeys)
+		arcs = p.replaced(arcs, r.older, r.newer, OfKeys)
+	}
+	limit := len(arcs) + manyArcs
+	p.successors(func(older, newer version, rule Rule) bool {
+		arcs = p.overwritten(arcs, older, newer, rule)
+		return len(arcs) <= limit
+	})
+	return arcs, len(arcs) <= limit
+}
+
+// successors calls f with versions of which the first is certainly older than the second,
+// until it says no.
+func (p *problem) successors(f func(older, newer version, rule Rule) bool) {
+	for t := range txn(p.n) {
+		for _, r := range p.readsOf(t) {
+			if p.wroteKey(t, r.key) && !f(r.version, p.versionOf(r.key, t), ReadThenWrote) {
+				return
+			}
+		}
+	}
+	for _, r := range p.relations {
+		if !f(r.older, r.newer, OfKeys) {
+			return
+		}
 	}
 	for k := range p.keys {
 		v := p.first[k]
@@ -64,15 +84,11 @@ func (p *problem) certain() (arcs []arc, all bool) {
 			continue
 		}
 		for next := v + 1; next < p.first[k+1]; next++ {
-			if p.blind(next) {
-				arcs = p.succession(arcs, v, next, InitialFirst)
+			if p.blind(next) && !f(v, next, InitialFirst) {
+				return
 			}
 		}
-		if len(arcs) > manyArcs {
-			return arcs, false
-		}
 	}
-	return arcs, true
 }
 
 // blind reports whether the writer of a version had not read the key.
@@ -82,13 +98,22 @@ func (p *problem) blind(v version) bool {
 	})
 }
 
-// succession adds what follows from one version being older than another: ww between
-// their writers, and rw from the readers of the older one.
+// succession adds what follows from one version being older than another.
 func (p *problem) succession(arcs []arc, older, newer version, rule Rule) []arc {
-	from, to := p.writer[older], p.writer[newer]
-	if from != nobody && rule != ReadThenWrote { // that is a wr already
-		arcs = append(arcs, arc{from, to, graph.WW, rule, older, newer})
+	return p.overwritten(p.replaced(arcs, older, newer, rule), older, newer, rule)
+}
+
+// replaced adds the ww between the writers of two versions.
+func (p *problem) replaced(arcs []arc, older, newer version, rule Rule) []arc {
+	if from := p.writer[older]; from != nobody {
+		arcs = append(arcs, arc{from, p.writer[newer], graph.WW, rule, older, newer})
 	}
+	return arcs
+}
+
+// overwritten adds the rw from the readers of the older of two versions.
+func (p *problem) overwritten(arcs []arc, older, newer version, rule Rule) []arc {
+	to := p.writer[newer]
 	for _, r := range p.readersOf(older) {
 		if r != to {
 			arcs = append(arcs, arc{r, to, graph.RW, rule, older, newer})
