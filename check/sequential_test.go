@@ -68,6 +68,18 @@ func TestSequentialCounterexamples(t *testing.T) {
 				t.Fatalf("round %d: %s can be taken out: %+v", round, op.Describe, cx)
 			}
 		}
+		early := &history.History{} // what was known when it was certain
+		for _, op := range h.Ops {
+			if op.Return > cx.Until {
+				op.Type, op.Return, op.Ended = history.Info, history.Never, history.Never
+			}
+			if op.Call <= cx.Until {
+				early.Ops = append(early.Ops, op)
+			}
+		}
+		if Sequential().Check(t.Context(), early).Verdict != Invalid {
+			t.Fatalf("round %d: not certain at %d: %+v", round, cx.Until, cx)
+		}
 		if !goesAround(cx) {
 			t.Fatalf("round %d: no cycle of edges: %+v", round, cx)
 		}

@@ -32,6 +32,9 @@ func (k *sequentialKey) counterexample(c *sequential.Conflict) Counterexample {
 		o.Culprit = i == c.Ops[len(c.Ops)-1]
 		position[i] = len(cx.Ops)
 		cx.Ops = append(cx.Ops, o)
+		if op := k.from[i]; op.Type == history.OK && c.Kind != sequential.Unwritten {
+			cx.Until = max(cx.Until, op.Return) // what is unwritten may be written later
+		}
 	}
 	if failed != nil {
 		cx.Ops = append(cx.Ops, showOp(failed))

@@ -58,6 +58,34 @@ func TestStalenessCounterexamples(t *testing.T) {
 	}
 }
 
+// TestWeakerThanLinearizable: what is linearizable is sequentially consistent and not stale,
+// and what is not linearizable is stale.
+func TestWeakerThanLinearizable(t *testing.T) {
+	var fine, wrong, ordered int
+	for round := range runs(t, 2000) {
+		h := registerHistory(rand.New(rand.NewPCG(uint64(round), 11)))
+		linearizable := Linearizable("register", Options{}).Check(t.Context(), h).Verdict
+		sequential := Sequential().Check(t.Context(), h).Verdict
+		d := Staleness(StalenessOptions{}).Check(t.Context(), h).Details.(StalenessDetails)
+		fresh := d.Together == 0 && d.TogetherHigh == 0
+		switch {
+		case d.Writes == 0 || d.Reads == 0: // nothing is shown
+		case linearizable == Unknown, (linearizable == Valid) != fresh,
+			linearizable == Valid && sequential == Invalid:
+			t.Fatalf("round %d: linearizable %s, sequential %s, %+v", round, linearizable, sequential, d)
+		case linearizable == Valid:
+			fine++
+		case sequential == Valid:
+			ordered++
+		default:
+			wrong++
+		}
+	}
+	if fine < 100 || ordered < 100 || wrong < 100 {
+		t.Errorf("%d linearizable, %d sequential only, %d neither", fine, ordered, wrong)
+	}
+}
+
 // TestStalenessCounted: without times nothing can be said of a claim in milliseconds.
 func TestStalenessCounted(t *testing.T) {
 	w := func(typ history.Type, f history.F, v history.Value) history.Event {

@@ -39,23 +39,35 @@ type Stale struct {
 // Let c(w) be the call of the write of w, and f(w) the first return of that write and of
 // the reads that returned w; Nil has both at the beginning of time.
 //
-// A write u comes before a write w in all orders if and only if f(u) < c(w). It must, by
-// whoever returned first. And if this does not hold for any u and w with u before w in an
-// order of the writes, then that order is admitted with each read right behind the later
-// of its write and all that it must follow. In the same way w must come before a read
-// called at t, which did not return it, if and only if f(w) < t.
+// A write u stands before another write w in every order if f(u) < c(w): whoever returned
+// first is u or stands behind it, and stands before w. In the same way u stands before every
+// read that was called after f(u). There is no more to obey: take any order of the writes
+// that keeps those pairs, and put every read right behind the last of its write and of the
+// writes that it has to follow, reads in one place by their call. That is an admitted order.
+// For let a return before b is called. A read a of w stands right behind w or an x with f(x)
+// before its call, and both w and x have their f before the call of b; a write has so itself.
+// So b, if it is a write, stands behind that by the order of the writes, and if it is a read,
+// by its own place. (No value has f before c, as no read returned before its write was called.
+// A write with f at the end, never answered nor seen, may be left out.)
 //
-// So a read of w called at t has at least the writes u with f(w) < c(u) and f(u) < t
-// between itself and its write. It has no more in the order in which first comes all that
-// need not follow w, and then w, and all that must follow w and precede the read, and the
-// read: that is the least number, exactly. The least time is that since the least f(u) of
-// these u. For the value of w had been replaced when somebody had returned who saw the
-// value of a later write or made it; and it is stale no longer if every write u is done at
-// f(u), or at f(w) if that comes before f(u) and w need not precede u, and the read when
-// it is called.
+// So between a read of w called at t and its write stand at least the writes u with
+// f(w) < c(u) and f(u) < t. No others do in this order: first the writes x that need not
+// follow w, that is with c(x) <= f(w), then w, then all others, which must follow it; each
+// part by f. It keeps the pairs: if f(u) < c(x) for an x of the first part, then
+// c(u) <= f(u) < c(x) <= f(w), so that u is in that part, too, and before x, by f; and an u of
+// the last part need not precede w, as f(u) >= c(u) > f(w) >= c(w). Of the last part those
+// with f(u) < t come first, and behind them the read. So the number is exact.
+//
+// In any choice of moments a write u is done by f(u), as whoever returned first is u or saw it.
+// So the value of w has been replaced by the least f(u) of all u with f(w) < c(u), and the read
+// is done at t or later: it is stale at least by the difference, if that is positive. It is
+// stale no longer in this choice: u of the last part at f(u), w at f(w), x of the first part at
+// f(x) or f(w), whichever is earlier, and that is not before c(x); every read when it is called,
+// or at the moment of its write if that is later, which is not after its return. So the time is
+// exact.
 //
 // These are the least numbers for each read taken for itself; one order need not have all
-// of them. What all together need is told by Together and Order.
+// of them. What all together need is told by Together and Bounds.
 type Staleness struct {
 	ops   []RegisterOp
 	marks []mark  // by first, but for those never seen and never answered
