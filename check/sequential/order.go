@@ -72,66 +72,7 @@ func (d *decider) sort() ([]int32, *Conflict) {
 	if len(order) == d.chains {
 		return order, nil
 	}
-	return nil, g.cycle(waits)
-}
-
-// cycle finds a short cycle among the chains that still wait.
-func (g *chainGraph) cycle(waits []int32) *Conflict {
-	back := make(map[int32]int32) // who still comes before each
-	start := noChain
-	for _, e := range g.edges {
-		if waits[e.from] > 0 && waits[e.to] > 0 {
-			back[e.to] = e.from
-			start = e.from
-		}
-	}
-	// Whoever waits does so for one that waits, so that going back ends in a cycle.
-	seen := make(map[int32]bool)
-	for !seen[start] {
-		seen[start] = true
-		start = back[start]
-	}
-	const tries = 32 // each may look at every edge
-	var best []edge
-	at := start
-	for range tries {
-		if c := g.around(at, waits); best == nil || len(c) < len(best) {
-			best = c
-		}
-		if at = back[at]; at == start {
-			break
-		}
-	}
-	c := &Conflict{Kind: Cycle}
-	for _, e := range best {
-		c.Ops = append(c.Ops, int(e.a), int(e.b))
-	}
-	return c
-}
-
-// around is a shortest cycle through a chain that is on one.
-func (g *chainGraph) around(start int32, waits []int32) []edge {
-	by := make(map[int32]edge) // how each was reached
-	queue := []int32{start}
-	for len(queue) > 0 {
-		c := queue[0]
-		queue = queue[1:]
-		for _, e := range g.from(c) {
-			if e.to == start {
-				path := []edge{e}
-				for at := c; at != start; at = by[at].from {
-					path = append(path, by[at])
-				}
-				slices.Reverse(path)
-				return path
-			}
-			if _, reached := by[e.to]; !reached && waits[e.to] > 0 {
-				by[e.to] = e
-				queue = append(queue, e.to)
-			}
-		}
-	}
-	return nil
+	return nil, d.cycle(waits)
 }
 
 // flatten puts the operations of chains in this order one after another.
