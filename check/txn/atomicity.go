@@ -1,6 +1,10 @@
 package txn
 
-import "github.com/ordeal-dev/ordeal/history"
+import (
+	"slices"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
 
 // glimpse is what a transaction read of one key: the length of the list without its own
 // elements, and the transaction, from 1, that appended the last of these.
@@ -33,27 +37,56 @@ func (c *columns) fractures() {
 		}
 	}
 	for i := range c.ops {
-		glimpses := c.glimpses(i)
-		for at, g := range glimpses {
-			if g.writer == 0 {
-				continue
-			}
-			for j, other := range glimpses {
-				if j < at && other.key == g.key {
-					continue // that is what Internal is about
+		c.fractured(uint32(i), c.glimpses(i), reached)
+	}
+}
+
+// fractured looks at what one transaction saw, reached is what each one left behind. Of all
+// that a transaction saw of another one, the first counts, so that this takes no longer
+// than to go through what the other one wrote.
+func (c *columns) fractured(txn uint32, glimpses []glimpse, reached [][]reach) {
+	of := make(map[uint32][]int)      // places of glimpses by key
+	writers := make(map[uint32][]int) // and by writer
+	var order []uint32
+	for at, g := range glimpses {
+		of[g.key] = append(of[g.key], at)
+		if g.writer == 0 {
+			continue
+		}
+		if writers[g.writer] == nil {
+			order = append(order, g.writer)
+		}
+		writers[g.writer] = append(writers[g.writer], at)
+	}
+	for _, w := range order {
+		for _, whole := range reached[w-1] {
+			for _, j := range of[whole.key] {
+				if glimpses[j].length >= whole.length {
+					continue
 				}
-				for _, whole := range reached[g.writer-1] {
-					if whole.key == other.key && whole.length > other.length {
-						t := FracturedRead
-						if j > at {
-							t = FracturedView
-						}
-						c.found.add(t, func() Anomaly { return c.phrase.fractured(uint32(i), g, other) })
-					}
+				if at, t, found := fracture(glimpses, writers[w], j); found {
+					c.found.add(t, func() Anomaly {
+						return c.phrase.fractured(txn, glimpses[at], glimpses[j])
+					})
 				}
 			}
 		}
 	}
+}
+
+// fracture returns the glimpse, at one of the places that are given, that together with
+// another at j shows a transaction in part.
+func fracture(glimpses []glimpse, places []int, j int) (at int, t Type, found bool) {
+	if places[0] < j {
+		return places[0], FracturedView, true
+	}
+	for _, at := range slices.Backward(places) {
+		// That a key is read differently later is what Internal is about.
+		if at <= j || glimpses[at].key != glimpses[j].key {
+			return at, FracturedRead, true
+		}
+	}
+	return 0, "", false
 }
 
 // glimpses returns the reads of a transaction in their order.
