@@ -32,8 +32,10 @@ func (k *sequentialKey) counterexample(c *sequential.Conflict) Counterexample {
 		o.Culprit = i == c.Ops[len(c.Ops)-1]
 		position[i] = len(cx.Ops)
 		cx.Ops = append(cx.Ops, o)
-		if op := k.from[i]; op.Type == history.OK && c.Kind != sequential.Unwritten {
-			cx.Until = max(cx.Until, op.Return) // what is unwritten may be written later
+		// What is unwritten may be written later, and of a conflict alone nobody knows by
+		// when all was there that it rests on.
+		if op := k.from[i]; op.Type == history.OK && c.Kind != sequential.Unwritten && closed {
+			cx.Until = max(cx.Until, op.Return)
 		}
 	}
 	if failed != nil {
