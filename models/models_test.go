@@ -290,3 +290,18 @@ func TestDefaults(t *testing.T) {
 		t.Error("a model can be written without keys")
 	}
 }
+
+// TestScalarsOfLists: what is not equal is not equal inside a list either.
+func TestScalarsOfLists(t *testing.T) {
+	var scalars []Scalar
+	for _, v := range []history.Value{history.Int(1), history.Float(1), history.Str("1")} {
+		s, err := NewScalar(history.List(v))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(scalars, s) {
+			t.Errorf("%s equals another list", s)
+		}
+		scalars = append(scalars, s)
+	}
+}

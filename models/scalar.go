@@ -125,7 +125,7 @@ func (s Scalar) String() string {
 	case history.KindString:
 		return strconv.Quote(b.s)
 	case history.KindFloat:
-		return strconv.FormatFloat(math.Float64frombits(uint64(b.n)), 'g', -1, 64)
+		return history.Float(math.Float64frombits(uint64(b.n))).String() // 1.0 is not 1
 	case history.KindList:
 		return b.s
 	default:

@@ -141,7 +141,7 @@ func (g *registers) operation(op *history.Operation, session int32, r *RegisterR
 	g.h.Begin(session, status)
 	g.h.Timed(int64(op.Call), int64(op.Return))
 	for i := range in {
-		if in[i].F != out[i].F || in[i].Key != out[i].Key {
+		if !answers(&out[i], &in[i]) {
 			return errors.New("result: not the steps of the call")
 		}
 		if err := g.step(&in[i], &out[i], status, r); err != nil {

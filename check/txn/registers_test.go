@@ -92,3 +92,20 @@ func TestUnknownOutcomeInASession(t *testing.T) {
 		t.Errorf("broken: %v", r.Anomalies)
 	}
 }
+
+// TestResultOfAnotherCall: a completion that says that something else was written than the
+// invocation is a mistake of the client, not of the system.
+func TestResultOfAnotherCall(t *testing.T) {
+	h := parse(t, `
+		p0 0..1 ax1
+		p1 2..3 rx=2`)
+	h.Ops[0].Out = parse(t, "p0 0..1 ax2").Ops[0].Out
+	if _, err := ListAppend(t.Context(), h, Options{}); err == nil {
+		t.Error("lists: no error")
+	}
+	h = onRegisters(t, "p0 0..1 ax1")
+	h.Ops[0].Out = onRegisters(t, "p0 0..1 ax2").Ops[0].Out
+	if _, err := RWRegister(t.Context(), h, Options{}); err == nil {
+		t.Error("registers: no error")
+	}
+}
