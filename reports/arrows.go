@@ -117,7 +117,7 @@ func (p *picture) route(edges []edge) {
 		c := p.curve(e, ports[i])
 		a := arrow{
 			Path: c.path(), Head: c.head(), Class: e.class,
-			Tip: fmt.Sprintf("%d %s: %s", e.number, e.word, e.why),
+			Tip: fmt.Sprintf("%d %s: %s", e.number, e.word, brief(e.why, whyMost)),
 		}
 		for _, label := range []string{
 			fmt.Sprintf("%d %s", e.number, e.word), fmt.Sprint(e.number),

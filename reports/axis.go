@@ -3,6 +3,7 @@ package reports
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
@@ -180,22 +181,22 @@ func runeWidth(r rune) float64 {
 // fit cuts a text that is wider than a number of pixels. Of a list it keeps the end, where
 // what came last stands.
 func fit(text string, width float64) string {
-	if textWidth(text) <= width {
+	most := int(width / charWidth) // characters: no more than these fit
+	if len(text) <= 4*most && textWidth(text) <= width {
 		return text
 	}
-	runes := []rune(text)
-	if head, tail, ok := splitList(text); ok {
-		runes = []rune(tail)
-		for len(runes) > 1 && textWidth(head+"…"+string(runes)) > width {
-			runes = runes[1:]
+	if head, inside, ok := splitList(text); ok && len(head) < most {
+		tail := []rune(strings.ToValidUTF8(inside[max(0, len(inside)-4*most):], ""))
+		for len(tail) > 1 && textWidth(head+"…"+string(tail)) > width {
+			tail = tail[1:]
 		}
-		if textWidth(head+"…"+string(runes)) <= width && len(runes) > 3 {
-			return head + "…" + string(runes)
+		if textWidth(head+"…"+string(tail)) <= width && len(tail) > 3 {
+			return head + "…" + string(tail)
 		}
-		runes = []rune(text)
 	}
-	for len(runes) > 1 && textWidth(string(runes)+"…") > width {
-		runes = runes[:len(runes)-1]
+	start := []rune(strings.ToValidUTF8(text[:min(len(text), 4*most)], ""))
+	for len(start) > 1 && textWidth(string(start)+"…") > width {
+		start = start[:len(start)-1]
 	}
-	return string(runes) + "…"
+	return string(start) + "…"
 }

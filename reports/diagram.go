@@ -68,7 +68,7 @@ var widths = [...]struct {
 // newDiagram draws a counter-example and tells it.
 func newDiagram(r Run, i int, f found, bands bands) diagram {
 	d := diagram{
-		ID: fmt.Sprintf("ce%d", i+1), Key: string(f.Key), Why: f.Why,
+		ID: fmt.Sprintf("ce%d", i+1), Key: brief(string(f.Key), whyMost), Why: brief(f.Why, whyMost),
 		Reading: f.reading(), Minimality: f.minimality(),
 	}
 	f.Counterexample = tidy(f.Counterexample)
@@ -110,7 +110,8 @@ func (d *diagram) tellOrders(f *found) {
 		bold := f.loop[i] && !f.cyclic()
 		d.Bold = d.Bold || bold
 		d.Orders = append(d.Orders, toldEdge{
-			Number: i + 1, Class: class, Kind: word, Gloss: gloss(e.Kind), Why: e.Why, Bold: bold,
+			Number: i + 1, Class: class, Kind: word, Gloss: gloss(e.Kind),
+			Why: brief(e.Why, whyMost), Bold: bold,
 		})
 	}
 }
@@ -210,8 +211,9 @@ func class(t string) string {
 
 func tell(r Run, op check.Op, c clock) toldOp {
 	t := toldOp{
-		Process: processLabel(r, op.Process), What: strings.Join(lines(&op), "; "), From: c.at(op.Call),
-		To: c.returned(op.Return), Outcome: op.Type,
+		Process: processLabel(r, op.Process), What: brief(strings.Join(lines(&op), "; "), tellMost),
+		From: c.at(op.Call),
+		To:   c.returned(op.Return), Outcome: op.Type,
 	}
 	if op.Return < 0 {
 		t.Outcome = "unknown: it may take effect at any later time, or never"

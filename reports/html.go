@@ -111,13 +111,14 @@ func (p *page) showCounterexamples(bands bands) {
 	if p.Result.Verdict != check.Invalid {
 		return
 	}
-	p.Lead = all[0].Why
+	p.Lead = brief(all[0].Why, whyMost)
 	p.Setting = strings.TrimSpace(where(p.Run, &all[0]) + " " + meanwhile(&all[0], bands.windows))
 	for i := range p.Grounds {
 		g := &p.Grounds[i]
 		for _, f := range all { // it is told where it is drawn
 			g.Reason = strings.TrimRight(strings.TrimSuffix(g.Reason, f.Why), ": ")
 		}
+		g.Reason = brief(g.Reason, whyMost)
 	}
 }
 
@@ -162,7 +163,9 @@ type part struct {
 }
 
 func parts(r check.Result, depth int) []part {
-	p := part{Depth: depth, Name: r.Name, Verdict: r.Verdict.String(), Reason: r.Reason}
+	p := part{
+		Depth: depth, Name: r.Name, Verdict: r.Verdict.String(), Reason: brief(r.Reason, whyMost),
+	}
 	for _, m := range r.Power {
 		p.Power = append(p.Power, measure(m))
 	}
@@ -175,7 +178,7 @@ func parts(r check.Result, depth int) []part {
 		}
 		p.Reason = "decided by " + strings.Join(names, ", ")
 		if len(names) == 0 {
-			p.Reason = r.Reason
+			p.Reason = brief(r.Reason, whyMost)
 		}
 	}
 	all := []part{p}

@@ -51,6 +51,28 @@ func TestJUnit(t *testing.T) {
 	compareGolden(t, "junit.xml", b.String())
 }
 
+// TestLongValues: reads of a million elements do not make the page larger than a browser
+// likes, nor its first sentence longer than a person does.
+func TestLongValues(t *testing.T) {
+	r := busyRun()
+	long := "read() = [" + strings.Repeat("1234567 ", 1_000_000) + "]"
+	c := &r.Result.Counterexamples[0]
+	for i := range c.Ops {
+		c.Ops[i].Describe = long
+	}
+	for i := range c.Edges {
+		c.Edges[i].Why = long
+	}
+	c.Why, r.Result.Reason = long, long
+	page := render(t, r)
+	if len(page) > 5<<20 {
+		t.Errorf("the page has %d bytes", len(page))
+	}
+	if p := newPage(r); len(p.Lead) > 2*whyMost || !strings.Contains(p.Lead, "bytes left out") {
+		t.Errorf("the first sentence has %d bytes: %.200s", len(p.Lead), p.Lead)
+	}
+}
+
 func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

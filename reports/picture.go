@@ -46,6 +46,11 @@ type bar struct {
 	row int
 }
 
+// Ajar is the outline of a bar without its right end.
+func (b bar) Ajar() string {
+	return fmt.Sprintf("M%d %dH%dV%dH%d", b.X+b.Width, b.Y, b.X, b.Y+b.Height, b.X+b.Width)
+}
+
 type rect struct{ X, Y, Width, Height int }
 
 func (r rect) right() int  { return r.X + r.Width }
@@ -185,7 +190,8 @@ func (p *picture) bar(f *found, op *check.Op, label []textLine, a *axis) bar {
 		X: max(p.Left, min(b.X, p.Right-width)), Width: width,
 		Height: labelGap + lineHeight*len(label),
 	}
-	b.Tip = fmt.Sprintf("%s, %s to %s, %s", strings.Join(lines(op), "; "), a.clock.at(op.Call),
+	b.Tip = fmt.Sprintf("%s, %s to %s, %s", brief(strings.Join(lines(op), "; "), tipMost),
+		a.clock.at(op.Call),
 		a.clock.returned(op.Return), op.Type)
 	if f.culprit(op) {
 		b.Tip += ": " + f.mark()

@@ -291,6 +291,19 @@ func TestFit(t *testing.T) {
 	}
 }
 
+// TestBrief: what is left out is counted, and no character is cut in two.
+func TestBrief(t *testing.T) {
+	for _, test := range []struct{ in, want string }{
+		{"0123456789", "0123456789"},
+		{"0123456789abcdef", "01234 … 6 bytes left out … bcdef"},
+		{"\u4e16\u754c\u4e16\u754c", "\u4e16 … 6 bytes left out … \u754c"},
+	} {
+		if got := brief(test.in, 10); got != test.want {
+			t.Errorf("brief(%q) = %q, want %q", test.in, got, test.want)
+		}
+	}
+}
+
 // genFound are counter-examples of any shape.
 func genFound(t *rapid.T) found {
 	f := found{checker: rapid.SampledFrom([]string{"linearizable", "liveness", "bank"}).

@@ -254,6 +254,24 @@ func spaced(v history.Value) string {
 	return "[" + strings.Join(parts, " ") + "]"
 }
 
+// How much of a text is shown: a set of a million elements may be in a sentence.
+const (
+	whyMost  = 1000   // of a sentence
+	tipMost  = 2000   // of what an operation did, at its bar
+	tellMost = 20_000 // and in the table
+)
+
+// brief leaves out the middle of a text of more than most bytes.
+func brief(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	head := strings.ToValidUTF8(text[:most/2], "")
+	tail := strings.ToValidUTF8(text[len(text)-most/2:], "")
+	return fmt.Sprintf("%s … %s bytes left out … %s", head,
+		group(int64(len(text)-len(head)-len(tail))), tail)
+}
+
 // splitList returns what stands before a list at the end of a text and in it.
 func splitList(text string) (head, inside string, ok bool) {
 	at := strings.Index(text, "[")
