@@ -89,10 +89,10 @@ func (k *sequentialKey) closure(c *sequential.Conflict, most int) ([]int, bool) 
 		}
 	}
 	in := make(map[int]bool)
-	todo := slices.Clone(c.Ops)
-	for len(todo) > 0 && len(in) <= most {
-		i := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	pending := slices.Clone(c.Ops)
+	for len(pending) > 0 && len(in) <= most {
+		i := pending[len(pending)-1]
+		pending = pending[:len(pending)-1]
 		if in[i] {
 			continue
 		}
@@ -100,11 +100,11 @@ func (k *sequentialKey) closure(c *sequential.Conflict, most int) ([]int, bool) 
 		o := &k.ops[i]
 		if o.Kind != sequential.Write {
 			if m, found := made[k.sees(i)]; found {
-				todo = append(todo, m)
+				pending = append(pending, m)
 			}
 		}
 		if p, seen := proof[o.Value]; seen && o.Crashed {
-			todo = append(todo, p)
+			pending = append(pending, p)
 		}
 	}
 	if len(in) > most {

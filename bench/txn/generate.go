@@ -107,7 +107,7 @@ func (g *generator) serial() {
 	steps := g.out[:1+g.r.IntN(g.p.steps)]
 	clear(steps)
 	for i := range steps {
-		steps[i].Key = history.Key(strconv.Itoa(g.r.IntN(len(g.live)))) // the place, for now
+		steps[i].Key = history.Key(strconv.Itoa(g.r.IntN(len(g.live)))) // its place: named below
 		steps[i].F = history.StepRead
 		if g.r.IntN(2) == 0 {
 			steps[i].F = history.StepAppend

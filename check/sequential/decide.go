@@ -179,11 +179,11 @@ func (d *decider) makers() string {
 
 // effects finds which operations took effect, and who replaced what.
 func (d *decider) effects() *Conflict {
-	var todo []int
+	var pending []int
 	enter := func(i int) {
 		if !d.in[i] {
 			d.in[i] = true
-			todo = append(todo, i)
+			pending = append(pending, i)
 		}
 	}
 	for i := range d.ops {
@@ -191,9 +191,9 @@ func (d *decider) effects() *Conflict {
 			enter(i)
 		}
 	}
-	for len(todo) > 0 {
-		i := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	for len(pending) > 0 {
+		i := pending[len(pending)-1]
+		pending = pending[:len(pending)-1]
 		op := &d.ops[i]
 		seen := op.Value
 		switch op.Kind {
