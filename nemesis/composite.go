@@ -134,6 +134,9 @@ func buildIsolateKill(j job) (prepared, error) {
 	}, nil
 }
 
+func (f *isolateKillFault) links() []Link { return f.cut.links() }
+func (f *isolateKillFault) cuts() bool    { return f.cut.cuts() }
+
 // Inject cuts the targets off and kills them a little later.
 func (f *isolateKillFault) Inject(ctx context.Context) (Evidence, error) {
 	e, err := f.cut.Inject(ctx)

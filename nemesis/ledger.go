@@ -47,6 +47,9 @@ type Intent struct {
 	// Undo lists what takes the fault back, one action each: "clear fault-3",
 	// "start n1", "resume n2", and those of UndoClock, UndoDisk and UndoFlip.
 	Undo []string `json:"undo"`
+	// Links are those that the fault disturbs; Cut says that nothing gets over them.
+	Links []Link `json:"links,omitempty"`
+	Cut   bool   `json:"cut,omitempty"`
 }
 
 // What else is in an Intent's Undo, each followed by a node: its clock has to be made

@@ -21,7 +21,8 @@ const Clients Node = "clients"
 
 // Link is one direction between two nodes, or between Clients and a node.
 type Link struct {
-	From, To Node
+	From Node `json:"from"`
+	To   Node `json:"to"`
 }
 
 // Rule is what a link does to the messages on it. The zero Rule is a clean link.

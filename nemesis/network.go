@@ -182,6 +182,12 @@ func (f *netFault) links() []Link {
 	return slices.SortedFunc(maps.Keys(f.rules), compareLinks)
 }
 
+// linked is a fault that is about links.
+type linked interface {
+	links() []Link
+	cuts() bool
+}
+
 // cuts reports whether the fault cuts links rather than disturbing messages.
 func (f *netFault) cuts() bool {
 	for _, r := range f.rules {

@@ -299,6 +299,9 @@ func (r *Runner) skip(s Step, reason error, interrupted bool) {
 // execute injects the fault, waits, and heals it.
 func (r *Runner) execute(ctx context.Context, f *running) {
 	intent := &Intent{Step: f.step, Nodes: f.nodes, What: f.what, Undo: f.undo}
+	if l, ok := f.fault.(linked); ok {
+		intent.Links, intent.Cut = l.links(), l.cuts()
+	}
 	if !r.append(Entry{Type: EntryIntent, Fault: f.step.ID, Intent: intent}) {
 		return // what is not written down is not done
 	}

@@ -459,3 +459,33 @@ func TestLeaderless(t *testing.T) {
 		}
 	})
 }
+
+// TestLinksOnRecord: the ledger says which links a fault disturbs, before it does.
+func TestLinksOnRecord(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		s := b.run(t, t.Context(),
+			Step{For: time.Second, Fault: "partition", Shape: ShapeIsolate, Nodes: []Node{"n2"}},
+			Step{At: 3 * time.Second, For: time.Second, Fault: "messages",
+				Params: Params{"loss": "0.5"}},
+			Step{At: 6 * time.Second, For: time.Second, Fault: "kill", Nodes: []Node{"n1"}},
+		)
+		want := []string{
+			"cut n1>n2 n2>n1 n2>n3 n3>n2",
+			"n1>n2 n1>n3 n2>n1 n2>n3 n3>n1 n3>n2",
+			"",
+		}
+		for i, f := range s.Faults {
+			var words []string
+			if f.Cut {
+				words = append(words, "cut")
+			}
+			for _, l := range f.Links {
+				words = append(words, fmt.Sprintf("%s>%s", l.From, l.To))
+			}
+			if got := strings.Join(words, " "); got != want[i] {
+				t.Errorf("%s: links %q, want %q", f.Step.Fault, got, want[i])
+			}
+		}
+	})
+}

@@ -17,6 +17,9 @@ type FaultRecord struct {
 	// Nodes and What are who was really hit and how, in words.
 	Nodes []Node `json:"nodes,omitempty"`
 	What  string `json:"what,omitempty"`
+	// Links are those that it disturbed; Cut says that nothing got over them.
+	Links []Link `json:"links,omitempty"`
+	Cut   bool   `json:"cut,omitempty"`
 	// Start is when the fault was about to be injected, End when it was healed
 	// (Never, if it was not). Both are 0 for a skipped step.
 	Start history.Time `json:"start"`
@@ -98,6 +101,7 @@ func (f *FaultRecord) apply(e Entry) {
 	case EntryIntent:
 		f.Start, f.End = e.At, history.Never
 		f.Nodes, f.What = e.Intent.Nodes, e.Intent.What
+		f.Links, f.Cut = e.Intent.Links, e.Intent.Cut
 	case EntryDone:
 		f.Injected = e.Error == ""
 		f.Evidence, f.Bit = *e.Evidence, e.Evidence.Bit && f.Injected
