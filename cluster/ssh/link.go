@@ -106,13 +106,24 @@ type opened struct {
 }
 
 // open opens a channel, on which nothing runs yet.
+//
+// Close does not wait for the goroutine that asks for the channel: x/crypto/ssh leaves
+// it waiting forever when the request is written in the moment between the connection's
+// end and its closing. It holds nothing but itself then, and nobody waits for it.
 func (l *link) open(ctx context.Context) (*channel, error) {
-	outcome := make(chan opened, 1)
-	l.shell.helper.Add(1)
+	outcome := make(chan opened)
+	gone := make(chan struct{})
+	defer close(gone)
 	crash.Go(func() {
-		defer l.shell.helper.Done()
 		ch, reqs, err := l.client.OpenChannel("session", nil)
-		outcome <- opened{ch: ch, reqs: reqs, err: err}
+		select {
+		case outcome <- opened{ch: ch, reqs: reqs, err: err}:
+		case <-gone:
+			if err == nil { // too late to be of use
+				crash.Go(func() { ssh.DiscardRequests(reqs) })
+				_ = ch.Close()
+			}
+		}
 	})
 	select {
 	case o := <-outcome:
@@ -123,15 +134,6 @@ func (l *link) open(ctx context.Context) (*channel, error) {
 	case <-l.dead:
 		return nil, l.why
 	case <-ctx.Done():
+		return nil, fmt.Errorf("open a channel to %s: %w", l.hop, ctx.Err())
 	}
-	// Should it still be opened, it is closed again.
-	l.shell.helper.Add(1)
-	crash.Go(func() {
-		defer l.shell.helper.Done()
-		if o := <-outcome; o.err == nil {
-			crash.Go(func() { ssh.DiscardRequests(o.reqs) })
-			_ = o.ch.Close()
-		}
-	})
-	return nil, fmt.Errorf("open a channel to %s: %w", l.hop, ctx.Err())
 }

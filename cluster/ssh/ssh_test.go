@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -474,6 +476,59 @@ func TestClose(t *testing.T) {
 			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before,
 				buf[:runtime.Stack(buf, true)])
 		}
+	}
+}
+
+// hole is a connection that never answers a request for a channel, not even when it has
+// ended.
+type hole struct {
+	ssh.Conn
+	ended chan struct{}
+	once  sync.Once
+}
+
+func (h *hole) OpenChannel(string, []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	select {}
+}
+
+func (h *hole) Wait() error {
+	<-h.ended
+	return io.EOF
+}
+
+func (h *hole) Close() error {
+	h.once.Do(func() { close(h.ended) })
+	return nil
+}
+
+// A channel that never opens is given up with its connection, and does not keep the
+// Shell from closing.
+func TestUnansweredOpen(t *testing.T) {
+	b := newBench(t)
+	h := &hole{ended: make(chan struct{})}
+	channels, requests := make(chan ssh.NewChannel), make(chan *ssh.Request)
+	close(channels)
+	close(requests)
+	l := b.shell.newLink(b.hop(), ssh.NewClient(h, channels, requests))
+	for name, give := range map[string]func() context.Context{
+		"context ends": func() context.Context {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			return ctx
+		},
+		"connection ends": func() context.Context {
+			l.end(ErrLost)
+			return t.Context()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if ch, err := l.open(give()); ch != nil || err == nil {
+				t.Errorf("open = %v, %v; want an error", ch, err)
+			}
+		})
+	}
+	if err := b.shell.Close(); err != nil { // does not hang
+		t.Error(err)
 	}
 }
 
