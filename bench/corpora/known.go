@@ -32,8 +32,8 @@ const (
 		"a part of it: Elle has no name for that"
 	fractured = "a transaction was seen in part, which monotonic atomic view and read atomic " +
 		"forbid by definition; Elle looks for it as a cycle only"
-	lost = "of two lists that contradict each other Elle takes one for the order of versions, " +
-		"and finds G0 in it"
+	lost = "of two lists that contradict each other Elle takes the longer for the order of " +
+		"versions, and finds G0 in it; by the other one there is none"
 	orders  = "a cycle that is there in every order of the versions: Elle does not try all"
 	nowhere = "a value was read that nobody wrote; Elle takes it for one from before"
 )

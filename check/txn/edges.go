@@ -50,8 +50,9 @@ type keyEdges struct {
 	// and next the first place from there on that another transaction wrote.
 	before []uint32
 	next   []uint32
-	// hidden are the rows of appends that are in no list.
-	hidden []uint32
+	// hidden are the rows of appends that are in no list, loose those that are in a list
+	// that does not fit the order, and have no place in it.
+	hidden, loose []uint32
 	// readers are those of the last version.
 	readers []uint32
 	// acknowledged is when the key's first append was, and latest the read that was
@@ -119,34 +120,21 @@ func (k *keyEdges) versions() {
 
 // appends finds those that took effect, but have no place in the order.
 func (k *keyEdges) appends(key uint32) {
-	k.hidden, k.acknowledged = k.hidden[:0], graph.Never
+	k.hidden, k.loose, k.acknowledged = k.hidden[:0], k.loose[:0], graph.Never
 	rows := k.c.appendsOf(key)
 	for i := range rows {
 		a := &rows[i]
 		k.acknowledged = min(k.acknowledged, k.t.Return[a.txn])
-		if !a.final {
-			k.torn(a, rows[i+1:])
-		}
-		if a.place == 0 && !a.loose && k.c.outcome[a.txn].effective() {
+		row := k.c.appendStart[key] + uint32(i)
+		switch {
+		case a.place > 0 || !k.c.outcome[a.txn].effective():
+		case a.loose:
+			k.loose = append(k.loose, row)
+		default:
 			k.c.stats.Unobserved++
 			if a.final {
-				k.hidden = append(k.hidden, k.c.appendStart[key]+uint32(i))
+				k.hidden = append(k.hidden, row)
 			}
-		}
-	}
-}
-
-// torn looks whether a list has what a transaction appended later, but not before it what
-// the transaction had appended first.
-func (k *keyEdges) torn(a *appended, later []appended) {
-	for i := range later {
-		b := &later[i]
-		if b.txn != a.txn {
-			return
-		}
-		if b.place > 0 && (a.place == 0 || a.place > b.place) && !a.loose {
-			k.c.found.add(Torn, func() Anomaly { return k.c.phrase.torn(a, b) })
-			return
 		}
 	}
 }
@@ -206,8 +194,15 @@ func (k *keyEdges) reads(key uint32) {
 // no list, both of which may be many in a system that lost what it acknowledged.
 const pairsMax = 1 << 20
 
-// unobserved adds the appends that are in no list behind those that are.
+// unobserved adds the appends that are in no list, or not in the longest, behind those
+// that are.
 func (k *keyEdges) unobserved() {
+	last := k.before[len(k.order)]
+	for _, row := range k.loose {
+		if last != 0 {
+			k.b.Add(graph.WW, graph.Txn(last-1), graph.Txn(k.c.appends[row].txn), row|unobserved)
+		}
+	}
 	if len(k.hidden) > 1 {
 		k.c.hidden = append(k.c.hidden, slices.Clone(k.hidden))
 	}
@@ -218,7 +213,7 @@ func (k *keyEdges) unobserved() {
 	}
 	for _, row := range k.hidden {
 		a := &k.c.appends[row]
-		if last := k.before[len(k.order)]; last != 0 {
+		if last != 0 {
 			k.b.Add(graph.WW, graph.Txn(last-1), graph.Txn(a.txn), row|unobserved)
 		}
 		for _, t := range readers {

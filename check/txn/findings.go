@@ -30,6 +30,7 @@ func (f *findings) add(t Type, tell func() Anomaly) {
 
 // report puts together what was found by looking at single lists and in the graph.
 func (c *columns) report(g *graph.Graph, found graph.Report) *Report {
+	c.undone(g, &found)
 	r := &Report{Lattice: found.Lattice, Stats: c.stats, Counts: c.found.counts}
 	c.refute(&r.Lattice)
 	if c.partial {

@@ -151,6 +151,30 @@ func anomalous() []literal {
 	}
 }
 
+// contradictory are histories with lists that do not fit each other.
+func contradictory() []literal {
+	return []literal{
+		{"the first append is missing in a list that is not the longest", `
+			p0 0..1 ax1 ax2
+			p1 0..1 ax3
+			p2 2..3 rx=2
+			p3 2..3 rx=3,1,2`, "torn incompatible-order", "read-uncommitted"},
+		{"two appends of a transaction that were never there together", `
+			p0 0..1 ax1 ax2
+			p1 0..9 ax3
+			p2 2..9 rx=1
+			p3 2..9 rx=3,2`, "torn incompatible-order G1b", "read-uncommitted"},
+		{"of three lists each contradicts the others' writes", `
+			p0 0..9 ax1 ay1 az2
+			p1 0..9 ax2 ay2
+			p2 0..9 ax3 az1
+			p3 1..8 rx=1
+			p4 1..8 rx=2,3
+			p5 1..8 ry=1,2
+			p6 1..8 rz=1,2`, "G0 incompatible-order", "read-uncommitted"},
+	}
+}
+
 // cyclic are histories that show one cycle of dependencies through data.
 func cyclic() []literal {
 	return []literal{
@@ -284,7 +308,7 @@ func harmless() []literal {
 // TestLiterals compares anomalies and levels of histories written by hand.
 func TestLiterals(t *testing.T) {
 	shown := map[Type]bool{}
-	for _, l := range slices.Concat(anomalous(), cyclic(), ordered(), harmless()) {
+	for _, l := range slices.Concat(anomalous(), contradictory(), cyclic(), ordered(), harmless()) {
 		t.Run(l.name, func(t *testing.T) {
 			h := parse(t, l.text)
 			r, err := ListAppend(t.Context(), h, Options{})

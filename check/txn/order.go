@@ -163,13 +163,13 @@ func (c *columns) observe(txn uint32) {
 }
 
 // flaws are the first places of a key's order at which something is wrong with the element.
-type flaws struct{ unexpected, twice, aborted int }
+type flaws struct{ unexpected, twice, torn, aborted int }
 
 // compare judges the lists that were read against the order.
 func (c *columns) compare(x *index, key uint32) {
 	longest := c.longest[key]
 	order := c.order[c.orderStart[key]:]
-	f := flaws{len(longest), len(longest), len(longest)}
+	f := flaws{len(longest), len(longest), len(longest), len(longest)}
 	for i := len(order) - 1; i >= 0; i-- {
 		switch row := order[i]; {
 		case row != none && c.outcome[c.appends[row].txn] == failed:
@@ -178,6 +178,11 @@ func (c *columns) compare(x *index, key uint32) {
 			f.unexpected = i
 		case row == none:
 			f.twice = i
+		}
+		if row := order[i]; row != none {
+			if a := c.earlier(row); a != nil && (a.place == 0 || int(a.place) > i) {
+				f.torn = i
+			}
 		}
 	}
 	reads := c.readsOf(key)
@@ -197,6 +202,9 @@ func (c *columns) compare(x *index, key uint32) {
 		if n > f.twice {
 			c.found.add(DuplicateElements, func() Anomaly { return c.phrase.twice(r, longest[f.twice]) })
 		}
+		if n > f.torn {
+			c.found.add(Torn, func() Anomaly { return c.phrase.torn(r, order[f.torn]) })
+		}
 		if n > f.aborted {
 			c.found.add(G1a, func() Anomaly { return c.phrase.aborted(r, &c.appends[order[f.aborted]]) })
 		}
@@ -213,12 +221,29 @@ func (c *columns) between(r *seen, last *appended) {
 	}
 }
 
+// earlier returns what the transaction of a row appended to the same list just before, nil
+// if nothing. A list that has the row's element has that before it, or is torn; if only
+// something earlier is missing, it is torn there.
+func (c *columns) earlier(row uint32) *appended {
+	a := &c.appends[row]
+	if row == c.appendStart[a.key] || c.appends[row-1].txn != a.txn {
+		return nil
+	}
+	return &c.appends[row-1]
+}
+
 // loose judges a list that is not the beginning of the longest one.
 func (c *columns) loose(x *index, key uint32, r *seen) {
 	met := make(map[elem]bool, len(r.list))
 	sound := true
 	for _, e := range r.list {
-		switch row := x.row(e); {
+		row := x.row(e)
+		if row != none && !met[e] {
+			if a := c.earlier(row); a != nil && !met[a.elem] {
+				c.found.add(Torn, func() Anomaly { return c.phrase.torn(r, row) })
+			}
+		}
+		switch {
 		case met[e]:
 			c.found.add(DuplicateElements, func() Anomaly { return c.phrase.twice(r, e) })
 			sound = false

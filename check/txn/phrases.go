@@ -113,15 +113,18 @@ func (p phrases) between(r *seen, a *appended) Anomaly {
 		p.c.names[r.key].key), a.txn, r.txn)
 }
 
-func (p phrases) torn(a, b *appended) Anomaly {
-	where := "but it stands behind it"
-	if a.place == 0 {
-		where = "but it is not there"
+// torn is about a list that has the element of a row, but not before it that of the row
+// before.
+func (p phrases) torn(r *seen, row uint32) Anomaly {
+	a, b := &p.c.appends[row-1], &p.c.appends[row]
+	where := "but it is not there"
+	if slices.Contains(r.list, a.elem) {
+		where = "but it stands behind it"
 	}
 	return p.anomaly(a.key, fmt.Sprintf(
-		"Process %d appended %s to %s before it appended %s in the same "+
-			"transaction, %s in %s.", p.c.ops[a.txn].Process, p.c.text(a.elem), p.c.names[a.key].key,
-		p.c.text(b.elem), where, p.list(p.c.longest[a.key])), p.with(b, a.txn)...)
+		"%s: process %d had appended %s before it appended %s in the same transaction, %s.",
+		p.reader(r), p.c.ops[a.txn].Process, p.c.text(a.elem), p.c.text(b.elem), where),
+		a.txn, r.txn)
 }
 
 // incompatible finds the first place at which a list is not like the longest one, and
@@ -342,6 +345,10 @@ func (p phrases) writer(key uint32, place int) graph.Txn {
 func (p phrases) hidden(e graph.Edge, from, to string) string {
 	a := &p.c.appends[e.Cause&^unobserved]
 	name, elem := p.c.names[a.key].key, p.c.text(a.elem)
+	if a.loose {
+		return fmt.Sprintf("%s appended %s to %s, which the longest list does not have, so it comes "+
+			"behind all that it has, the last by %s.", to, elem, name, from)
+	}
 	if e.Kind == graph.WW {
 		return fmt.Sprintf("%s appended %s to %s, which no read has, so it comes behind all that they "+
 			"have, the last by %s.", to, elem, name, from)
