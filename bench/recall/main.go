@@ -107,15 +107,18 @@ type outcome struct {
 	runs    int
 	reason  string
 	dir     string
-	err     error
+	err     string // empty when the harness did not fail
 }
 
 type options struct {
 	seeds, parallel int
 	budget          time.Duration
 	store, out      string
-	only            string
+	only, skip      string
+	results         string
 	matrix          bool
+	nodes           int
+	rate            float64
 }
 
 func main() {
@@ -126,8 +129,13 @@ func main() {
 	flag.StringVar(&o.store, "store", "store", "directory of all runs")
 	flag.StringVar(&o.out, "out", "", "file for the table; empty is standard output")
 	flag.StringVar(&o.only, "only", "", "rows whose protocol/bug contains this")
+	flag.StringVar(&o.skip, "skip", "", "no rows whose protocol/bug contains this")
+	flag.StringVar(&o.results, "results", "", "file of campaigns, a line each: those that it has "+
+		"are not run again, so that an interrupted measurement goes on")
 	flag.BoolVar(&o.matrix, "matrix", false,
 		"only correct protocols, each with each workload of its claim")
+	flag.IntVar(&o.nodes, "nodes", run.Default().Nodes, "nodes of a cluster")
+	flag.Float64Var(&o.rate, "rate", run.Default().Rate, "operations a second of a campaign")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -147,37 +155,40 @@ func measure(ctx context.Context, o options) error {
 		return err
 	}
 	rows = slices.DeleteFunc(rows, func(s subject) bool {
-		return !strings.Contains(s.protocol+"/"+name(s.bug), o.only)
+		id := s.protocol + "/" + name(s.bug)
+		return !strings.Contains(id, o.only) || o.skip != "" && strings.Contains(id, o.skip)
 	})
-	jobs := make(chan job)
-	done := make(chan outcome)
-	var workers sync.WaitGroup
-	for range o.parallel {
-		workers.Go(func() {
-			for j := range jobs {
-				done <- campaign(ctx, o, target, j)
-			}
-		})
+	memory, err := openMemory(o.results)
+	if err != nil {
+		return err
 	}
-	go func() {
-		defer close(jobs)
-		for seed := range o.seeds {
-			for _, s := range rows {
-				select {
-				case jobs <- job{s, uint64(seed + 1)}:
-				case <-ctx.Done():
-					return
-				}
-			}
-		}
-	}()
-	go func() { workers.Wait(); close(done) }()
+	defer memory.close()
 	results := map[subject][]outcome{}
-	for r := range done {
+	var todo []job
+	for seed := range o.seeds {
+		for _, s := range rows {
+			j := job{s, uint64(seed + 1)}
+			if known, ok := memory.known[j]; ok {
+				results[s] = append(results[s], known)
+				continue
+			}
+			todo = append(todo, j)
+		}
+	}
+	for r := range campaigns(ctx, o, target, todo) {
+		fmt.Fprintf(os.Stderr, "%s %-17s %-22s %-14s seed %-3d %-8s %6.1fs in %d runs  %s %v\n",
+			time.Now().Format("15:04:05"), r.protocol, name(r.bug), r.workload, r.seed, r.verdict,
+			r.witness.Seconds(), r.runs, r.dir, r.err)
+		if ctx.Err() != nil {
+			continue // cut short, so not a result
+		}
 		results[r.subject] = append(results[r.subject], r)
-		fmt.Fprintf(os.Stderr, "%s %-17s %-22s seed %-3d %-8s %6.1fs in %d runs  %s %v\n",
-			time.Now().Format("15:04:05"), r.protocol, name(r.bug), r.seed, r.verdict,
-			r.witness.Seconds(), r.runs, r.dir, errorText(r.err))
+		if err := memory.add(r); err != nil {
+			return err
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
 	}
 	w := io.Writer(os.Stdout)
 	if o.out != "" {
@@ -189,6 +200,32 @@ func measure(ctx context.Context, o options) error {
 		w = f
 	}
 	return writeTable(w, o, rows, results)
+}
+
+// campaigns runs campaigns, as many at a time as the options say. The channel is closed
+// after the last.
+func campaigns(ctx context.Context, o options, target string, todo []job) <-chan outcome {
+	jobs, done := make(chan job), make(chan outcome)
+	var workers sync.WaitGroup
+	for range o.parallel {
+		workers.Go(func() {
+			for j := range jobs {
+				done <- campaign(ctx, o, target, j)
+			}
+		})
+	}
+	go func() {
+		defer close(jobs)
+		for _, j := range todo {
+			select {
+			case jobs <- j:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	go func() { workers.Wait(); close(done) }()
+	return done
 }
 
 // campaign runs tests until one is invalid or the budget is spent. The correct
@@ -206,13 +243,13 @@ func campaign(ctx context.Context, o options, target string, j job) outcome {
 		cfg.Protocol, cfg.Bug = j.protocol, j.bug
 		cfg.Workload = j.workloads()[i%len(j.workloads())]
 		cfg.Faults = strings.Split(j.faults, ",")
-		cfg.TimeLimit = length
+		cfg.TimeLimit, cfg.Nodes, cfg.Rate = length, o.nodes, o.rate
 		cfg.Seed = j.seed*1000 + uint64(i)
 		res, err := run.Run(ctx, cfg, run.Env{
 			Out: io.Discard, Logger: slog.New(slog.DiscardHandler), Version: "recall", Abort: ctx,
 		})
 		out.runs++
-		out.err, out.dir = err, res.Dir
+		out.err, out.dir = errorText(err), res.Dir
 		if res.Result == nil {
 			return out
 		}

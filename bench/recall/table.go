@@ -14,11 +14,11 @@ import (
 const intro = `# Recall
 
 How often a generic test finds each planted bug of the reference cluster, and how quickly. The
-test knows nothing of the bug: the protocol's own workload, fifteen clients on five nodes, and a
-mixed nemesis of all faults, decided by the seed alone. One campaign has a budget of %v of workload
-time, spent in runs of growing length until one is invalid; *time to witness* is the workload time
-until the last operation of the counter-example had ended. A correct protocol gets one run of %v for
-each seed and has to stay valid.
+test knows nothing of the bug: the protocol's own workload, fifteen clients on %d nodes, %g
+operations a second, and a mixed nemesis of all faults, decided by the seed alone. One campaign has
+a budget of %v of workload time, spent in runs of growing length until one is invalid; *time to
+witness* is the workload time until the last operation of the counter-example had ended. A correct
+protocol gets one run of %v for each seed and has to stay valid.
 
 Measured with %d campaigns a row, %d at the same time, on %s with %d cores. Repeat it with
 
@@ -33,23 +33,24 @@ Measured with %d campaigns a row, %d at the same time, on %s with %d cores. Repe
 const matrixIntro = `## The correct protocols
 
 Every protocol with every workload of its claim, for %v each, under the families of faults that the
-claim covers (checker list systems): %d runs each, %d at the same time, on %s with %d cores. None
-may be invalid. Repeat it with
+claim covers (checker list systems): %d runs each with fifteen clients on %d nodes and %g operations
+a second, %d runs at the same time, on %s with %d cores. None may be invalid. Repeat it with
 
-    go run ./bench/recall -matrix -seeds %d -parallel %d -for %v
+    go run ./bench/recall -matrix -seeds %d -parallel %d -for %v -nodes %d -rate %g
 `
 
 func writeTable(w io.Writer, o options, rows []subject, results map[subject][]outcome) error {
 	var b strings.Builder
 	if o.matrix {
-		fmt.Fprintf(&b, matrixIntro, o.budget, o.seeds, o.parallel,
-			runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), o.seeds, o.parallel, o.budget)
+		fmt.Fprintf(&b, matrixIntro, o.budget, o.seeds, o.nodes, o.rate, o.parallel,
+			runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), o.seeds, o.parallel, o.budget,
+			o.nodes, o.rate)
 		writeCorrectRows(&b, rows, results)
 		writeMisses(&b, rows, results)
 		_, err := io.WriteString(w, b.String())
 		return err
 	}
-	fmt.Fprintf(&b, intro, o.budget, o.budget, o.seeds, o.parallel,
+	fmt.Fprintf(&b, intro, o.nodes, o.rate, o.budget, o.budget, o.seeds, o.parallel,
 		runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), o.seeds, o.parallel, o.budget)
 	for _, s := range rows {
 		if s.bug != "" {
@@ -90,7 +91,7 @@ func writeBug(b *strings.Builder, s subject, all []outcome) {
 func writeCorrect(b *strings.Builder, s subject, all []outcome) {
 	count := map[check.Verdict]int{}
 	for _, r := range all {
-		if r.err == nil || r.dir != "" {
+		if r.err == "" || r.dir != "" {
 			count[r.verdict]++
 		}
 	}
@@ -107,9 +108,9 @@ func writeMisses(b *strings.Builder, rows []subject, results map[subject][]outco
 			if s.bug == "" {
 				want = check.Valid
 			}
-			if r.verdict != want || r.err != nil {
+			if r.verdict != want || r.err != "" {
 				lines = append(lines, fmt.Sprintf("- %s %s %s, seed %d: %s. %s %s\n", s.protocol,
-					s.workload, name(s.bug), r.seed, verdictText(r), r.reason, errorText(r.err)))
+					s.workload, name(s.bug), r.seed, verdictText(r), r.reason, r.err))
 			}
 		}
 	}
