@@ -267,12 +267,15 @@ func (m *machine[B]) follow(c *config[B], list []config[B]) []config[B] {
 		s := &m.plan.spares[k]
 		op := s.members[0]
 		next, ok := m.table.step(c.state, s.class, &m.ops[op])
-		if !ok || next == c.state || m.uses.count(c.used, k) >= m.ready[k] {
+		if !ok || m.uses.count(c.used, k) >= m.ready[k] {
 			continue
 		}
 		n := *c
 		if m.swaps && m.unseen[op] != history.Never {
 			m.bury(&n, op)
+		}
+		if next == c.state && n.done == c.done {
+			continue // neither changes the state nor hides that others did
 		}
 		n.state = next
 		n.used = m.uses.with(c.used, k)

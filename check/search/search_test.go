@@ -276,3 +276,29 @@ func Benchmark(b *testing.B) {
 		})
 	}
 }
+
+// TestHiddenByTheSame: a write that nobody sees happens just before another one, which may
+// be of unknown outcome, and leave the state as it was.
+func TestHiddenByTheSame(t *testing.T) {
+	cas := func(from, to int64, call, ret history.Time) history.Operation {
+		return history.Operation{F: "cas", In: history.Pair(from, to), Type: history.OK,
+			Call: call, Return: ret}
+	}
+	unseen := history.Operation{F: "write", In: history.Int(9), Type: history.OK, Call: 10, Return: 11}
+	spec := lookup(t, "cas-register")
+	ops := []history.Operation{write(0, 1, 8), write(0, 3, history.Never), cas(0, 3, 9, 10), unseen,
+		read(3, 14, 18)}
+	for name, engine := range engines() {
+		good := parsed(t, spec, ops...)
+		r := engine(t, spec, good)
+		if r.Answer != Legal {
+			t.Errorf("%s: answer %d", name, r.Answer)
+		} else if err := Replay(spec, good, r.Order); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		bad := parsed(t, spec, slices.Delete(slices.Clone(ops), 1, 2)...)
+		if r := engine(t, spec, bad); r.Answer != Illegal {
+			t.Errorf("%s: without it: answer %d", name, r.Answer)
+		}
+	}
+}
