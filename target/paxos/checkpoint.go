@@ -33,7 +33,9 @@ func (m *Machine) Compact(every, kept uint64) { m.checkpointEvery, m.keep = ever
 // compact makes a checkpoint when one is due. It covers every record of the
 // same Ready, which are dropped.
 func (m *Machine) compact() {
-	if !m.checkpointDue && m.commit < m.snap.index+m.checkpointEvery {
+	// A log without room takes nothing more, so nothing else would ever make it due.
+	full := m.commit > m.snap.index && m.commit >= m.log.base+m.ahead
+	if !m.checkpointDue && !full && m.commit < m.snap.index+m.checkpointEvery {
 		return
 	}
 	m.checkpointDue = false
