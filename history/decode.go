@@ -51,6 +51,9 @@ type parser struct {
 // interner shares one string among equal words.
 type interner struct{ words map[string]string }
 
+// internMax bounds how many words are kept: what comes again, comes soon.
+const internMax = 1 << 18
+
 func newInterner() *interner { return &interner{words: make(map[string]string)} }
 
 func (in *interner) intern(b []byte) string {
@@ -59,6 +62,9 @@ func (in *interner) intern(b []byte) string {
 	}
 	if s, ok := in.words[string(b)]; ok {
 		return s
+	}
+	if len(in.words) >= internMax {
+		clear(in.words)
 	}
 	s := string(b)
 	in.words[s] = s

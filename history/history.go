@@ -33,7 +33,7 @@ type History struct {
 // operation is open.
 func New(events ...Event) (*History, error) {
 	timed := slices.ContainsFunc(events, func(e Event) bool { return e.Time != 0 })
-	j := newJoiner("", len(events)/2)
+	j := newJoiner("", len(events)/2, LoadOptions{})
 	for i, e := range events {
 		e.Index = int64(i)
 		if !timed {

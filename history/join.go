@@ -25,6 +25,10 @@ type joiner struct {
 	numbers, digits bool
 	// with and without say whether there were events with and without a process.
 	with, without bool
+	// sink, if not nil, gets everything instead of h, whose Ops are then only those that
+	// are open, and free are the places among them that are not used.
+	sink *Sink
+	free []int32
 }
 
 // eventError is what is wrong with an event, and which of its fields shows it.
@@ -39,12 +43,12 @@ func badEvent(field, format string, args ...any) error {
 	return &eventError{field: field, msg: fmt.Sprintf(format, args...)}
 }
 
-func newJoiner(source string, ops int) *joiner {
+func newJoiner(source string, ops int, o LoadOptions) *joiner {
 	h := &History{Source: source}
 	if ops > 0 {
 		h.Ops = make([]Operation, 0, ops)
 	}
-	return &joiner{h: h, others: make(map[Process]int32)}
+	return &joiner{h: h, o: o, others: make(map[Process]int32)}
 }
 
 // add takes the next event.
@@ -64,6 +68,9 @@ func (j *joiner) add(p *parsed) error {
 		if e.Type != Invoke && e.Type != Info && !j.loose {
 			return badEvent("type", "the nemesis reports %v: want invoke or info", e.Type)
 		}
+		if j.sink != nil {
+			return j.sink.event(e)
+		}
 		j.h.Nemesis = append(j.h.Nemesis, *e)
 		return nil
 	case j.o.Independent && e.Key == "":
@@ -71,10 +78,14 @@ func (j *joiner) add(p *parsed) error {
 			return err
 		}
 	}
+	act := j.complete
 	if e.Type == Invoke {
-		return j.invoke(e)
+		act = j.invoke
 	}
-	return j.complete(e)
+	if err := act(e); err != nil || j.sink == nil {
+		return err
+	}
+	return j.sink.event(e)
 }
 
 // processes allows a history in which nobody has a process: it is one client's.
@@ -184,7 +195,7 @@ func (j *joiner) invoke(e *Event) error {
 		return badEvent("process", "process %d invokes %s while its %s of index %d is open",
 			e.Process, e.F, j.h.Ops[at-1].F, j.h.Ops[at-1].Index)
 	}
-	j.h.Ops = append(j.h.Ops, Operation{
+	op := Operation{
 		Index:   e.Index,
 		Call:    e.Time,
 		Return:  Never,
@@ -194,9 +205,16 @@ func (j *joiner) invoke(e *Event) error {
 		Key:     e.Key,
 		In:      e.Value,
 		Type:    Info,
-	})
-	j.setOpened(e.Process, int32(len(j.h.Ops)))
-	return j.accept(&j.h.Ops[len(j.h.Ops)-1])
+	}
+	at = int32(len(j.h.Ops))
+	if n := len(j.free); n > 0 {
+		at, j.free = j.free[n-1], j.free[:n-1]
+		j.h.Ops[at] = op
+	} else {
+		j.h.Ops = append(j.h.Ops, op)
+	}
+	j.setOpened(e.Process, at+1)
+	return j.accept(&j.h.Ops[at])
 }
 
 func (j *joiner) complete(e *Event) error {
@@ -219,7 +237,13 @@ func (j *joiner) complete(e *Event) error {
 	}
 	op.Type, op.Out, op.Error = e.Type, e.Value, e.Error
 	j.setOpened(e.Process, 0)
-	return j.accept(op)
+	if err := j.accept(op); err != nil || j.sink == nil {
+		return err
+	}
+	err := j.sink.op(op)
+	*op = Operation{}
+	j.free = append(j.free, at-1)
+	return err
 }
 
 func (j *joiner) opened(p Process) int32 {

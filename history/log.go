@@ -42,7 +42,7 @@ func (d jepsenLog) take(c *part) error {
 }
 
 func (d jepsenLog) end(*part) error {
-	if len(d.j.h.Ops) == 0 && len(d.j.h.Nemesis) == 0 && !d.j.h.Torn {
+	if !d.j.seen && !d.j.h.Torn {
 		return fmt.Errorf("read history %s: no line of this log is an operation", d.j.h.Source)
 	}
 	return nil

@@ -48,28 +48,13 @@ func LoadWith(path string, o LoadOptions) (*History, error) {
 	if path == "-" {
 		return ReadWith(os.Stdin, "standard input", o)
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("load history: %w", err)
-	}
-	if info.IsDir() {
-		dir := path
-		path = filepath.Join(dir, FileName)
-		info, err = os.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("load history: directory %s has no %s", dir, FileName)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("load history: %w", err)
-	}
-	f, err := os.Open(path)
+	f, size, err := openFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("load history: %w", err)
 	}
 	defer f.Close()
-	if !info.Mode().IsRegular() {
-		return read(f, path, 0, 0, o)
+	if size < 0 {
+		return read(f, 0, newJoiner(f.Name(), 0, o))
 	}
 	// Knowing the number of operations before allocating them halves the memory
 	// that loading needs, and counting costs a fraction of parsing.
@@ -80,7 +65,30 @@ func LoadWith(path string, o LoadOptions) (*History, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load history: %w", err)
 	}
-	return read(f, path, info.Size(), ops, o)
+	return read(f, size, newJoiner(f.Name(), ops, o))
+}
+
+// openFile opens a history, or that of a test's directory. The size is -1 for what is no
+// regular file.
+func openFile(path string) (f *os.File, size int64, err error) {
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		dir := path
+		path = filepath.Join(dir, FileName)
+		info, err = os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, 0, fmt.Errorf("directory %s has no %s", dir, FileName)
+		}
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	size = -1
+	if info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	f, err = os.Open(path)
+	return f, size, err
 }
 
 // Read reads a history as Load does. The source names it in messages.
@@ -90,10 +98,12 @@ func Read(r io.Reader, source string) (*History, error) {
 
 // ReadWith is Read with options.
 func ReadWith(r io.Reader, source string, o LoadOptions) (*History, error) {
-	return read(r, source, 0, 0, o)
+	return read(r, 0, newJoiner(source, 0, o))
 }
 
-func read(r io.Reader, source string, size int64, ops int, o LoadOptions) (*History, error) {
+// read gives what is in r to the joiner; size 0 is an unknown one.
+func read(r io.Reader, size int64, j *joiner) (*History, error) {
+	source, o := j.h.Source, j.o
 	in, err := newInput(r, size)
 	if err != nil {
 		return nil, fmt.Errorf("read history %s: %w", source, err)
@@ -116,8 +126,6 @@ func read(r io.Reader, source string, size int64, ops int, o LoadOptions) (*Hist
 		line := 1 + bytes.Count(start, []byte{'\n'})
 		return nil, fmt.Errorf("read history %s: line %d: %w", source, line, err)
 	}
-	j := newJoiner(source, ops)
-	j.o = o
 	f.block, f.buf, f.eof = block, start, eof
 	if err := f.skip(); err != nil {
 		return nil, fmt.Errorf("read history %s: %w", source, err)
