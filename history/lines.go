@@ -99,6 +99,9 @@ func (j *joiner) header(b []byte, whole bool) error {
 		return &syntaxError{msg: fmt.Sprintf(`"format" is %d: want a number from 1`, h.Format)}
 	}
 	j.h.Header = h.Header
+	if j.sink != nil && j.sink.Header != nil {
+		return j.sink.Header(h.Header)
+	}
 	return nil
 }
 

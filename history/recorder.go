@@ -40,6 +40,15 @@ type headerLine struct {
 	Header
 }
 
+// AppendJSON appends the header as the first line of a history file, without the newline.
+func (h Header) AppendJSON(dst []byte) ([]byte, error) {
+	line, err := json.Marshal(headerLine{Ordeal: "history", Header: h})
+	if err != nil {
+		return dst, fmt.Errorf("encode history header: %w", err)
+	}
+	return append(dst, line...), nil
+}
+
 // The lag of the file. An event waits at most mergeEvery until it is written
 // (from then on it survives the death of this process) and syncEvery more until
 // the disk has it.
@@ -117,9 +126,9 @@ func newRecorder(path string, file sink, h Header) (*Recorder, error) {
 	r := &Recorder{path: path, file: file, start: time.Now(), stop: make(chan struct{})}
 	r.clock = func() Time { return Time(time.Since(r.start)) }
 	h.Format, h.Started = Format, r.start.UTC()
-	line, err := json.Marshal(headerLine{Ordeal: "history", Header: h})
+	line, err := h.AppendJSON(nil)
 	if err != nil {
-		return nil, fmt.Errorf("encode history header: %w", err)
+		return nil, err
 	}
 	if _, err := file.Write(append(line, '\n')); err != nil {
 		return nil, fmt.Errorf("write history %s: %w", path, err)

@@ -12,6 +12,9 @@ import (
 // Sink takes a history piece by piece. What it is given is reused after it returns; the
 // values may be kept. An error ends the reading, which returns it.
 type Sink struct {
+	// Header, if not nil, gets the header of this package's own files before anything
+	// else.
+	Header func(Header) error
 	// Event, if not nil, gets every event in order, also those of the nemesis.
 	Event func(*Event) error
 	// Op, if not nil, gets every operation of a client once it has ended, in the order of

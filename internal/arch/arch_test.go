@@ -51,6 +51,7 @@ var layers = []struct {
 	{"systems", place{harness, 40}},
 	{"cluster/", place{harness, 40}},
 	{"reports", place{harness, 40}},
+	{"reports/", place{harness, 45}}, // export, store, web: they know no run
 	{"run", place{harness, 50}},
 	{"run/", place{harness, 60}},
 	{"cmd/checker", place{harness, 70}},
