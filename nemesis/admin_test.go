@@ -40,6 +40,11 @@ func TestOrdersFail(t *testing.T) {
 				b.failing["tell n1: remove-member n2"], b.failing["tell n1: add-member n2"] = 2, 3
 			}, "seen done: 1, the last remove-member n2; failed: 2", true,
 		},
+		{
+			Step{Fault: "remove-member", Nodes: []Node{"n2"}, At: second, For: second},
+			func(b *bench) { b.admin.mum = true },
+			"seen done: 1, the last remove-member n2; failed: 1", true,
+		},
 	} {
 		bubble(t, func(t *testing.T) {
 			b := newBench(t, 3)

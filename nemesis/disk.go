@@ -190,15 +190,22 @@ func (f *diskFault) left() string {
 	return ""
 }
 
-// slowDisk makes syncs take long.
-type slowDisk struct{ *diskFault }
+// slowDisk makes syncs take long. It counts while it lasts, because a kill by another
+// fault takes the counters with it.
+type slowDisk struct {
+	*diskFault
+	count *background
+}
+
+// countEvery is how often a fault that lasts counts.
+const countEvery = 250 * time.Millisecond
 
 func buildSlowDisk(j job) (prepared, error) {
 	d := j.set.duration("delay")
 	if d == 0 {
 		return prepared{}, errors.New("the parameters do nothing")
 	}
-	f := slowDisk{newDiskFault(j, DiskSetting{SyncDelay: d})}
+	f := slowDisk{newDiskFault(j, DiskSetting{SyncDelay: d}), &background{}}
 	return prepared{
 		fault: f, nodes: j.hit, undo: f.undo(),
 		what: fmt.Sprintf("syncs of %s take %v longer", nodeNames(j.hit), d),
@@ -217,17 +224,25 @@ func (f slowDisk) Inject(ctx context.Context) (Evidence, error) {
 		return Evidence{}, err
 	}
 	f.awaitShowing(ctx)
+	f.count.start(ctx, func(ctx context.Context) error {
+		for sleep(ctx, countEvery) {
+			f.measure(ctx, false)
+		}
+		return nil
+	})
 	return f.counted(delayedSyncs), nil
 }
 
-// Observe counts once more.
+// Observe counts a last time.
 func (f slowDisk) Observe(ctx context.Context) (Evidence, error) {
+	_ = f.count.stop() // it has no errors
 	f.measure(ctx, false)
 	return f.counted(delayedSyncs), nil
 }
 
 // Heal takes the delay away and waits until no sync is delayed any more.
 func (f slowDisk) Heal(ctx context.Context) (Evidence, error) {
+	_ = f.count.stop()
 	if err := f.set(ctx, DiskSetting{}); err != nil {
 		return Evidence{Why: err.Error()}, err
 	}

@@ -11,6 +11,8 @@ import (
 type fakeAdmin struct {
 	members []Node
 	shards  []Node
+	// mum does what it is told to do and does not say so.
+	mum bool
 }
 
 func allOrders() []AdminF { return []AdminF{AdminTransfer, AdminRemove, AdminAdd, AdminMove} }
@@ -38,6 +40,9 @@ func (c *fakeCluster) Order(ctx context.Context, at Node, o AdminOrder) error {
 		a.members = append(a.members, o.Node)
 	case o.F == AdminMove:
 		a.shards[o.Shard] = o.Node
+	}
+	if c.admin.mum {
+		return errors.New("no answer in time")
 	}
 	return nil
 }

@@ -165,6 +165,31 @@ func TestQuietDisk(t *testing.T) {
 	}
 }
 
+// TestSlowDiskOfTheDead slows a disk on which nothing is written at first; and before the
+// end its node is killed, and what it has counted is gone.
+func TestSlowDiskOfTheDead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		b.traffic = 0
+		time.AfterFunc(5*time.Second, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.traffic = 1
+		})
+		n1 := []Node{"n1"}
+		s := b.run(t, t.Context(),
+			Step{Fault: "disk-slow", Nodes: n1, At: time.Second, For: 7 * time.Second},
+			Step{Fault: "kill", Nodes: n1, At: 6 * time.Second, For: 4 * time.Second},
+		)
+		if f := s.Faults[0]; !f.Bit || !f.Healed {
+			t.Errorf("record %+v", f)
+		}
+		if r := s.Result(); r.Verdict != check.Valid {
+			t.Error(r.Reason)
+		}
+	})
+}
+
 // TestStopsAMinority hits fewer nodes than were asked for.
 func TestStopsAMinority(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -268,8 +268,28 @@ func (c Config) planConfig(sys systems.System) nemesis.PlanConfig {
 	return nemesis.PlanConfig{
 		Seed: c.Seed, Nodes: c.nodes(), Faults: c.Faults, Claimed: sys.Faults(),
 		Duration: c.TimeLimit, Interval: c.Interval, NoPrimaries: !sys.HasPrimaries(),
-		Orders: orders(sys), Lacks: c.lacks(),
+		Orders: orders(sys), Lacks: c.lacks(), Grace: c.grace(),
 	}
+}
+
+// grace is the time without faults at both ends of the main phase: long enough that the
+// workload can reach its floors there, whatever its rate; 0 is the plan's own choice.
+func (c Config) grace() time.Duration {
+	w, err := workload.Lookup(c.Workload)
+	if err != nil || c.Rate <= 0 {
+		return 0
+	}
+	var least int
+	for _, f := range w.Floors(c.workloadOptions()) {
+		least += max(f.Before, f.After)
+	}
+	// A generator gives more of one kind than of another, and not all succeed.
+	const margin = 4
+	need := time.Duration(margin * float64(least) / c.Rate * float64(time.Second))
+	if need = min(need, c.TimeLimit/6); need < 2*time.Second {
+		return 0
+	}
+	return need
 }
 
 func writeSchedule(path string, steps []nemesis.Step) error {

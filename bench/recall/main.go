@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"log/slog"
 	"os"
@@ -96,6 +97,14 @@ func plantedBugs(ctx context.Context, target string) ([]plantedBug, error) {
 type job struct {
 	subject
 	seed uint64
+}
+
+// runSeed is the seed of one of a campaign's runs: rows do not share theirs, so that they
+// do not all meet the same faults.
+func (j job) runSeed(i int) uint64 {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%s %s %s", j.protocol, j.bug, j.workload)
+	return uint64(h.Sum32())*100_000 + j.seed*1000 + uint64(i)
 }
 
 // outcome is what came out of a campaign.
@@ -244,7 +253,7 @@ func campaign(ctx context.Context, o options, target string, j job) outcome {
 		cfg.Workload = j.workloads()[i%len(j.workloads())]
 		cfg.Faults = strings.Split(j.faults, ",")
 		cfg.TimeLimit, cfg.Nodes, cfg.Rate = length, o.nodes, o.rate
-		cfg.Seed = j.seed*1000 + uint64(i)
+		cfg.Seed = j.runSeed(i)
 		res, err := run.Run(ctx, cfg, run.Env{
 			Out: io.Discard, Logger: slog.New(slog.DiscardHandler), Version: "recall", Abort: ctx,
 		})
