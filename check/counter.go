@@ -77,9 +77,9 @@ func counter(ctx context.Context, h *history.History) Result {
 		r.Reason = fmt.Sprintf("%d of %s out of bounds: %s", wrong,
 			count(d.Reads, "read is", "reads are"), d.Wrong[0].why())
 	case d.Reads == 0:
-		r.Verdict, r.Reason = Unknown, "no read of a counter succeeded"
+		r.Verdict, r.Untested, r.Reason = Unknown, true, "no read of a counter succeeded"
 	case d.Adds == 0:
-		r.Verdict, r.Reason = Unknown, "nothing was added to any counter"
+		r.Verdict, r.Untested, r.Reason = Unknown, true, "nothing was added to any counter"
 	default:
 		r.Reason = fmt.Sprintf("%s within the bounds", count(d.Reads, "read is", "reads are"))
 	}

@@ -501,6 +501,7 @@ func (l *linearizable) judge(r *Result, objects []*object, stopped bool) {
 		r.Reason = l.undecidedReason(&d, stopped)
 	default:
 		r.Verdict, r.Reason = vacuous(objects, l.spec.Name)
+		r.Untested = r.Verdict == Unknown
 	}
 }
 

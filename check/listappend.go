@@ -78,7 +78,7 @@ func listAppend(ctx context.Context, h *history.History, o TxnOptions) Result {
 	if s.Reads == 0 || s.Appends == 0 || s.Binding == 0 && o.Level.Realtime() {
 		nothing = "no read had to have an element"
 	}
-	r.Verdict, r.Reason = levelVerdict(found, o.Level, r.Counterexamples, nothing)
+	levelVerdict(&r, found, o.Level, nothing)
 	return r
 }
 
@@ -106,9 +106,7 @@ func counterexamplesOf(
 
 // levelVerdict judges the claimed level, and says of the others what is known. Nothing says
 // why a level that was not refuted was not shown either, "" if it was.
-func levelVerdict(
-	found *engine.Report, claimed graph.Level, cxs []Counterexample, nothing string,
-) (Verdict, string) {
+func levelVerdict(r *Result, found *engine.Report, claimed graph.Level, nothing string) {
 	var broken, beyond []tally
 	for _, t := range engine.Types() {
 		list := &beyond
@@ -124,23 +122,26 @@ func levelVerdict(
 	s := found.Stats
 	switch found.Lattice[claimed] {
 	case graph.Refuted:
-		reason := fmt.Sprintf("not %s: %s; %s.", claimed, tallies(broken...), strongest)
-		if len(cxs) > 0 {
-			reason += " " + cxs[0].Why
+		r.Verdict = Invalid
+		r.Reason = fmt.Sprintf("not %s: %s; %s.", claimed, tallies(broken...), strongest)
+		if len(r.Counterexamples) > 0 {
+			r.Reason += " " + r.Counterexamples[0].Why
 		}
-		return Invalid, reason
+		return
 	case graph.Undecided:
-		return Unknown, fmt.Sprintf("the search for what breaks %s was given up; %s", claimed, strongest)
+		r.Verdict = Unknown
+		r.Reason = fmt.Sprintf("the search for what breaks %s was given up; %s", claimed, strongest)
+		return
 	}
 	if nothing != "" {
-		return Unknown, "nothing was shown: " + nothing
+		r.Verdict, r.Untested, r.Reason = Unknown, true, "nothing was shown: "+nothing
+		return
 	}
-	reason := fmt.Sprintf("%s: %s in %s agree", claimed, count(s.Reads, "read", "reads"),
+	r.Reason = fmt.Sprintf("%s: %s in %s agree", claimed, count(s.Reads, "read", "reads"),
 		count(s.Txns, "transaction", "transactions"))
 	if more := tallies(beyond...); len(found.Counts) > 0 {
-		reason += fmt.Sprintf("; stronger levels are broken (%s), %s", more, strongest)
+		r.Reason += fmt.Sprintf("; stronger levels are broken (%s), %s", more, strongest)
 	}
-	return Valid, reason
 }
 
 func levelList(levels []graph.Level) string {

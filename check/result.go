@@ -67,6 +67,9 @@ type Result struct {
 	// Reason is one sentence for a person: why it is invalid or unknown, or
 	// what a valid verdict rests on.
 	Reason string `json:"reason,omitempty"`
+	// Untested says that the history keeps the promise, and that the verdict is unknown
+	// only because nothing in it could have broken it.
+	Untested bool `json:"untested,omitempty"`
 	// Power says how much was really tested: counts by what they count, for
 	// example "operations", "keys", "reads", "max concurrency".
 	Power []Measure `json:"power,omitempty"`

@@ -70,7 +70,7 @@ func rwRegister(ctx context.Context, h *history.History, o TxnOptions) Result {
 	if found.Seen == 0 {
 		nothing = "no read found a value"
 	}
-	r.Verdict, r.Reason = levelVerdict(&found.Report, o.Level, r.Counterexamples, nothing)
+	levelVerdict(&r, &found.Report, o.Level, nothing)
 	if r.Verdict == Unknown && len(found.Ambiguous) > 0 {
 		r.Reason = strings.Join(found.Ambiguous, "; ")
 	}

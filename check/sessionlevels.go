@@ -79,7 +79,8 @@ func sessionLevels(ctx context.Context, h *history.History, level SessionLevel) 
 	case len(found.Ambiguous) > 0:
 		r.Verdict, r.Reason = Unknown, strings.Join(found.Ambiguous, "; ")
 	case d.Seen == 0:
-		r.Verdict, r.Reason = Unknown, "nothing was shown: no read found a value"
+		r.Verdict, r.Untested = Unknown, true
+		r.Reason = "nothing was shown: no read found a value"
 	default:
 		r.Reason = fmt.Sprintf("%s: %s in %s agree", level, count(d.Reads, "read", "reads"),
 			count(d.Txns, "transaction", "transactions"))

@@ -419,7 +419,7 @@ func (s *setCheck) result() Result {
 		r.Reason = fmt.Sprintf("of %s, %s", count(d.Attempts, "added element",
 			"added elements"), andList(wrong))
 	case d.Stable == 0:
-		r.Verdict = Unknown
+		r.Verdict, r.Untested = Unknown, true
 		r.Reason = "nothing was shown: no element was read after it was added"
 	case float64(d.Uncovered) > uncoveredMost*float64(d.AcknowledgedElements):
 		r.Verdict = Unknown

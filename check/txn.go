@@ -179,11 +179,13 @@ func (v *violations) add(key history.Key, why string, ops ...*history.Operation)
 	}
 }
 
-// settle fills in the verdict: invalid with what happened, or what otherwise says.
+// settle fills in the verdict: invalid with what happened, or what otherwise says, which is
+// unknown only if the history could not have shown anything.
 func (v *violations) settle(r *Result, what string, otherwise func() (Verdict, string)) {
 	r.Counterexamples = v.cxs
 	if v.n == 0 {
 		r.Verdict, r.Reason = otherwise()
+		r.Untested = r.Verdict == Unknown
 		return
 	}
 	r.Verdict = Invalid

@@ -76,7 +76,7 @@ func uniqueIDs(ctx context.Context, h *history.History) Result {
 		r.Reason = fmt.Sprintf("%s given out more than once",
 			count(d.Duplicated, "id was", "ids were"))
 	case d.Acknowledged < 2:
-		r.Verdict, r.Reason = Unknown, "fewer than two ids were given out"
+		r.Verdict, r.Untested, r.Reason = Unknown, true, "fewer than two ids were given out"
 	default:
 		r.Reason = fmt.Sprintf("all of %s are different", count(d.Acknowledged, "id", "ids"))
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,8 @@ type testCase struct {
 	want         check.Verdict
 	// told is true when only Elle said so, not brute force.
 	told bool
+	// moments is true when there were completions only.
+	moments bool
 }
 
 // judge names what judges a case.
@@ -214,10 +217,14 @@ func fromLines(path, folder string) (cases []testCase, err error) {
 }
 
 func (l *line) cases(folder string) ([]testCase, error) {
+	ops, moments, err := invoked(l.Ops)
+	if err != nil {
+		return nil, err
+	}
 	one := func(level string, valid bool) (testCase, error) {
 		file, err := fileFor(cmp.Or(l.Workload, l.Model), level)
-		return testCase{folder: folder, name: filepath.Join(folder, l.Name), ops: l.Ops,
-			file: file, want: verdictOf(valid)}, err
+		return testCase{folder: folder, name: filepath.Join(folder, l.Name), ops: ops,
+			file: file, want: verdictOf(valid), moments: moments}, err
 	}
 	if l.Workload == "" {
 		valid, known := l.Expected.Valid.(bool)
@@ -249,6 +256,30 @@ func (l *line) cases(folder string) ([]testCase, error) {
 		cases = append(cases, c)
 	}
 	return cases, nil
+}
+
+// invoked makes a moment of each completion of a history that has nothing else: what is
+// judged by the order of time cannot be compared then, moments says so.
+func invoked(list json.RawMessage) (all json.RawMessage, moments bool, err error) {
+	var ops []map[string]json.RawMessage
+	if err := json.Unmarshal(list, &ops); err != nil {
+		return nil, false, fmt.Errorf("operations: %w", err)
+	}
+	const invoke = `"invoke"`
+	if len(ops) == 0 || slices.ContainsFunc(ops, func(op map[string]json.RawMessage) bool {
+		return string(op["type"]) == invoke
+	}) {
+		return list, false, nil
+	}
+	var both []map[string]json.RawMessage
+	for _, op := range ops {
+		delete(op, "index")
+		call := maps.Clone(op)
+		call["type"] = json.RawMessage(invoke)
+		both = append(both, call, op)
+	}
+	all, err = json.Marshal(both)
+	return all, true, err
 }
 
 // keys is what Elle was told of the order of versions.

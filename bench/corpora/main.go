@@ -13,8 +13,10 @@
 //   - directories "good" and "bad" in one that is named like the model;
 //   - directories named like the strongest isolation level that its files keep.
 //
-// Where brute force decided, it is right. The status is 1 when a verdict differs that
-// is not on the list of known differences.
+// Where brute force decided, it is right. Histories that have completions only are
+// judged as if each were a moment. Below the table stands, by class, why cases are not
+// agreed on: untested ones keep their promise, but nothing in them could have broken it.
+// The status is 1 when a verdict differs that is not on the list of known differences.
 package main
 
 import (
@@ -23,7 +25,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -45,9 +49,30 @@ var errDiffer = errors.New("verdicts differ")
 
 // row is the sum over one folder and judge.
 type row struct {
-	folder, judge                     string
-	agree, undecided, known, disagree int
-	took                              time.Duration
+	folder, judge string
+	counts
+	took time.Duration
+}
+
+// counts are cases by how they came out. Untested ones keep their promise, as their
+// verdicts say, but nothing in them could have broken it, so that ours is unknown.
+type counts struct{ agree, untested, undecided, known, disagree int }
+
+func (c *counts) plus(o counts) {
+	c.agree += o.agree
+	c.untested += o.untested
+	c.undecided += o.undecided
+	c.known += o.known
+	c.disagree += o.disagree
+}
+
+// table is what is printed.
+type table struct {
+	w    io.Writer
+	rows []*row
+	// reasons counts the cases that are not agreed on, by why that is so.
+	reasons map[string]int
+	verbose bool
 }
 
 // compare judges everything below dir and prints a table.
@@ -62,18 +87,20 @@ func compare(ctx context.Context, w io.Writer, dir string, verbose bool) error {
 	if len(cases) == 0 {
 		return fmt.Errorf("%s: no file with known verdicts in it", dir)
 	}
-	var rows []*row
+	t := table{w: w, reasons: make(map[string]int), verbose: verbose}
 	byName := make(map[[2]string]*row)
 	for _, c := range cases {
 		id := [2]string{c.folder, c.judge()}
 		r := byName[id]
 		if r == nil {
 			r = &row{folder: c.folder, judge: c.judge()}
-			byName[id], rows = r, append(rows, r)
+			byName[id], t.rows = r, append(t.rows, r)
 		}
-		r.add(w, c, outcomeOf(ctx, c), verbose)
+		o := outcomeOf(ctx, c)
+		r.took += o.took
+		r.plus(t.count(c, o))
 	}
-	return summary(w, rows)
+	return t.print()
 }
 
 // outcome is what came out of judging one case.
@@ -89,9 +116,8 @@ func outcomeOf(ctx context.Context, c testCase) outcome {
 	return outcome{result: r, err: err, took: time.Since(began)}
 }
 
-// add counts an outcome, and tells what is wrong with it.
-func (r *row) add(w io.Writer, c testCase, o outcome, verbose bool) {
-	r.took += o.took
+// count counts an outcome, and tells what is wrong with it.
+func (t *table) count(c testCase, o outcome) counts {
 	why := o.result.Reason
 	if o.err != nil {
 		why = o.err.Error()
@@ -99,46 +125,52 @@ func (r *row) add(w io.Writer, c testCase, o outcome, verbose bool) {
 	if len(why) > 300 {
 		why = why[:300] + "…"
 	}
-	switch {
-	case o.err == nil && o.result.Verdict == c.want:
-		r.agree++
-	case isKnown(c, o):
-		r.known++
-	case o.err == nil && o.result.Verdict == check.Unknown:
-		r.undecided++
-		if verbose {
-			fmt.Fprintf(w, "undecided: %s by %s, want %s: %s\n", c.name, c.judge(), c.want, why)
-		}
-	case o.err != nil:
-		r.disagree++
-		fmt.Fprintf(w, "not judged: %s by %s, want %s: %s\n", c.name, c.judge(), c.want, why)
-	default:
-		r.disagree++
-		fmt.Fprintf(w, "differs: %s by %s is %s, want %s: %s\n", c.name, c.judge(),
-			o.result.Verdict, c.want, why)
+	tell := func(what string) {
+		fmt.Fprintf(t.w, "%s: %s by %s, want %s: %s\n", what, c.name, c.judge(), c.want, why)
 	}
+	switch known := whyKnown(c, o); {
+	case o.err == nil && o.result.Verdict == c.want:
+		return counts{agree: 1}
+	case o.err == nil && o.result.Untested && c.want == check.Valid:
+		t.reasons["untested: "+o.result.Reason]++
+		return counts{untested: 1}
+	case known != "":
+		t.reasons["known: "+known]++
+		return counts{known: 1}
+	case o.err == nil && o.result.Verdict == check.Unknown && !o.result.Untested:
+		t.reasons["undecided: "+why]++
+		if t.verbose {
+			tell("undecided")
+		}
+		return counts{undecided: 1}
+	case o.err != nil:
+		tell("not judged")
+	default:
+		tell(fmt.Sprintf("differs (%s)", o.result.Verdict))
+	}
+	return counts{disagree: 1}
 }
 
-func summary(w io.Writer, rows []*row) error {
-	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', tabwriter.AlignRight)
-	var sum row
-	fmt.Fprintln(t, "folder\tjudge\tagree\tundecided\tknown\tdiffer\ttime\t")
+// print prints the table, and why cases are not agreed on.
+func (t *table) print() error {
+	w := tabwriter.NewWriter(t.w, 2, 8, 2, ' ', tabwriter.AlignRight)
+	sum := row{folder: "all"}
+	fmt.Fprintln(w, "folder\tjudge\tagree\tuntested\tundecided\tknown\tdiffer\ttime\t")
 	line := func(r *row) {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t\n", r.folder, r.judge, r.agree, r.undecided,
-			r.known, r.disagree, r.took.Round(time.Millisecond))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t\n", r.folder, r.judge, r.agree,
+			r.untested, r.undecided, r.known, r.disagree, r.took.Round(time.Millisecond))
 	}
-	for _, r := range rows {
+	for _, r := range t.rows {
 		line(r)
-		sum.agree += r.agree
-		sum.undecided += r.undecided
-		sum.known += r.known
-		sum.disagree += r.disagree
+		sum.plus(r.counts)
 		sum.took += r.took
 	}
-	sum.folder = "all"
 	line(&sum)
-	if err := t.Flush(); err != nil {
+	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print the table: %w", err)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(t.reasons)) {
+		fmt.Fprintf(t.w, "%6d %s\n", t.reasons[reason], reason)
 	}
 	if sum.disagree > 0 {
 		return fmt.Errorf("%w: %d", errDiffer, sum.disagree)

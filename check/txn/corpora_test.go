@@ -133,8 +133,6 @@ func explained(r recorded, l graph.Level, ours *Report, theirs []string) bool {
 		return true
 	case ours.Counts[Torn] > 0 && l == graph.ReadUncommitted:
 		return slices.Index(theirs, "G0") < 0
-	case ours.Counts[IncompatibleOrder] > 0 && l == graph.ReadUncommitted:
-		return slices.Equal(theirs, []string{"G0"})
 	default: // Elle knows no time without invocations, but sessions
 		return l.Realtime() && r.completionsOnly() &&
 			ours.Lattice[graph.StrongSessionSerializable] == graph.Refuted

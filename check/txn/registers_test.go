@@ -50,6 +50,10 @@ func TestRegisterLiterals(t *testing.T) {
 		{"information in a circle, by the second read of a key", `
 			p0 0..9 rx= rx=4 ax1
 			p1 0..9 rx=1 ax4`, "internal G1c", graph.ReadCommitted},
+		{"the same is written twice, and read by nobody", `
+			p0 0..1 ax1 ay1
+			p1 2..9 ax1 ry=
+			p2 10..11 ry=1`, "G-single-item-realtime", graph.StrongSnapshotIsolation},
 		{"a process that goes on after an operation of unknown outcome", `
 			p0 0..1 rx=1
 			p0 2..info ay2

@@ -6,10 +6,11 @@ import (
 	"github.com/ordeal-dev/ordeal/check/graph"
 )
 
-// Of lists that contradict each other none need be the one that stayed: the others may be
-// of writes that were undone. That rules out read committed, but not read uncommitted,
-// which is refuted only if the writes are in a circle whichever of them gives the order.
-// The graph has the order of the longest. Where that has a circle, the others are tried.
+// Of lists that contradict each other the longest is taken for the one that stayed, and
+// whatever it does not have for what came later: shorter ones may be of writes that were
+// undone, which rules out read committed, but not read uncommitted. If several are as long,
+// any of them may have stayed. The graph has the order of one. Where that has a circle of
+// writes, the others are tried.
 
 // lasting bounds the dependencies that are looked at while orders are tried.
 const lasting = 1 << 24
@@ -39,7 +40,7 @@ func (c *columns) choose(g *graph.Graph) graph.Status {
 	var doubtful [][][]graph.Edge // by key and list
 	keys := make(map[uint32]bool)
 	for key := range uint32(len(c.names)) {
-		if lists := c.maximal(key); len(lists) > 1 {
+		if lists := c.equals(key); len(lists) > 1 {
 			keys[key] = true
 			doubtful = append(doubtful, c.writes(key, lists))
 		}
@@ -88,28 +89,17 @@ func haveOrder(txns int, writes []graph.Edge) bool {
 	return ok
 }
 
-// maximal returns the lists of a key that are not the beginning of another one, the longest
-// first, nil if there is only one.
-func (c *columns) maximal(key uint32) [][]elem {
+// equals returns the longest lists of a key if they are several that contradict each other.
+func (c *columns) equals(key uint32) [][]elem {
 	lists := [][]elem{c.longest[key]}
 	for _, r := range c.readsOf(key) {
-		if r.odd {
+		if r.odd && len(r.list) == len(lists[0]) && !slices.ContainsFunc(lists, func(l []elem) bool {
+			return slices.Equal(l, r.list)
+		}) {
 			lists = append(lists, r.list)
 		}
 	}
-	if len(lists) == 1 {
-		return nil
-	}
-	slices.SortStableFunc(lists, func(a, b []elem) int { return len(b) - len(a) })
-	var kept [][]elem
-	for _, list := range lists {
-		if !slices.ContainsFunc(kept, func(k []elem) bool {
-			return slices.Equal(k[:len(list)], list)
-		}) {
-			kept = append(kept, list)
-		}
-	}
-	return kept
+	return lists
 }
 
 // writes returns the order of a key's writes by each of the lists: what a list does not

@@ -90,6 +90,8 @@ type builder struct {
 	source []int32
 	took   []bool
 	nodeOf []node
+	// reads are the writes that somebody read, nil until it matters.
+	reads map[Op]bool
 }
 
 // keyed is what a transaction did to a key before, by key; it is of another
@@ -158,11 +160,28 @@ func (b *builder) insert(i int32) error {
 		case b.h.status[second] == Aborted:
 		case b.h.status[first] == Aborted:
 			b.slots[at] = i + 1
+		case !b.wasRead(*op):
 		default:
 			return &DuplicateError{Key: op.Key, Value: op.Value, First: first, Second: second}
 		}
 		return nil
 	}
+}
+
+// wasRead reports whether anybody read what a write wrote. If nobody did, it does not
+// matter who else wrote the same.
+func (b *builder) wasRead(write Op) bool {
+	if b.reads == nil {
+		b.reads = make(map[Op]bool)
+		for t := range Txn(b.h.Len()) {
+			for _, op := range b.h.Of(t) {
+				if !op.Write && b.h.status[t] == Committed {
+					b.reads[Op{Key: op.Key, Value: op.Value, Write: true}] = true
+				}
+			}
+		}
+	}
+	return b.reads[write]
 }
 
 // find returns the write of a value plus one, 0 if there is none.

@@ -162,8 +162,14 @@ func TestWrongReads(t *testing.T) {
 
 func TestValuesAreUnique(t *testing.T) {
 	for _, text := range []string{"w x 1\nw x 1", "w x 1 w x 2 w x 1", "w x 1\nw x 1 ?"} {
-		if _, err := NewIndex(parse(t, text)); err == nil {
+		if _, err := NewIndex(parse(t, text+"\nr x 1")); err == nil {
 			t.Errorf("%q: want an error", text)
+		}
+		// If nobody reads it, it does not matter who wrote it.
+		for _, other := range []string{"", "\nr x -", "\nr y 1 ?"} {
+			if _, err := NewIndex(parse(t, text+other)); err != nil {
+				t.Errorf("%q: %v", text+other, err)
+			}
 		}
 	}
 	if _, err := NewIndex(parse(t, "w x 1\nw y 1")); err != nil {
