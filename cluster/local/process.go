@@ -246,19 +246,23 @@ func (m *member) wait(p *process, recorded <-chan struct{}) {
 	told := p.told
 	m.mu.Unlock()
 	_ = p.stdin.Close()
+	if !told {
+		m.tellExit(p)
+	}
 	<-recorded
 	if err := m.cfg.Ledger.ProcessEnded(m.record(p)); err != nil {
 		m.logger.Error("record the end of a node", "node", m.name, "pid", p.pid, "err", err)
 	}
-	if told {
-		close(p.done)
-		return
-	}
+	close(p.done)
+}
+
+// tellExit tells that a process has ended by itself, at once: a fault may wait for that,
+// and the ledger's disk may be slow.
+func (m *member) tellExit(p *process) {
 	e := cluster.Exit{Node: m.name, PID: p.pid, Status: p.status, Log: m.tail()}
 	e.LastWords = cluster.LastWords(e.Log)
 	m.logger.Error("node exited by itself", "node", e.Node, "pid", e.PID, "status", e.Status)
 	m.onExit(e)
-	close(p.done)
 }
 
 // readyFile is what a node reports.
