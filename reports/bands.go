@@ -20,13 +20,12 @@ type bandKind struct {
 
 // band is the time of a fault in a picture.
 type band struct {
-	X, Y, Width, Height int
-	// Edge is the y of the line of full color at the top, or of a diagram's strip: faults
-	// at the same time have theirs below each other.
+	X, Width int
+	// Edge is the y of its strip: faults at the same time have theirs below each other.
 	Edge       int
 	Class, Tip string
-	// Number is the fault's number in the table of faults, in a diagram with its name,
-	// empty where there is no room for it. TextX is where a diagram has it.
+	// Number is the fault's number in the table of faults with its name, empty where there
+	// is no room for it. TextX is where it stands.
 	Number string
 	TextX  int
 }
@@ -42,10 +41,6 @@ const (
 	// bandsMax bounds the bands of one picture: a test of a night has thousands
 	// of faults.
 	bandsMax = 2000
-	// edgeHeight is the height of a band's edge, edgeLevels how many fit below each
-	// other.
-	edgeHeight = 4
-	edgeLevels = 3
 	// stripHeight is the height of a diagram's row of faults, stripRows how many there
 	// are at most.
 	stripHeight = 20
@@ -66,13 +61,13 @@ func newBands(windows []history.Window) bands {
 	return b
 }
 
-func (b bands) class(fault string) string {
-	for _, k := range b.kinds {
-		if k.Name == fault {
-			return k.Class
-		}
-	}
-	return "band-0"
+func (b bands) class(fault string) string { return fmt.Sprintf("band-%d", b.color(fault)) }
+
+// color is the number of a fault's color.
+func (b bands) color(fault string) int {
+	return max(0, slices.IndexFunc(b.kinds, func(k bandKind) bool {
+		return k.Name == fault
+	})) % bandColors
 }
 
 // across returns the bands of a diagram, each with a strip and its name in one of the
@@ -119,24 +114,6 @@ func (b bands) across(a axis, left, right int) (drawn []band, notes []bandNote, 
 		notes = append(notes, bandNote{Text: fmt.Sprintf("and %d more", more)})
 	}
 	return drawn, notes, height
-}
-
-// stack gives bands that overlap edges at different heights, as far as there is
-// room. The bands are in the order of their starts.
-func stack(drawn []band) {
-	var free [edgeLevels]int // where each level is free again
-	for i := range drawn {
-		b := &drawn[i]
-		level := 0
-		for l := range free {
-			if free[l] <= b.X {
-				level = l
-				break
-			}
-		}
-		free[level] = max(free[level], b.X+b.Width)
-		b.Edge = b.Y + level*edgeHeight
-	}
 }
 
 func bandTip(w history.Window) string {

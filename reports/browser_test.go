@@ -138,6 +138,14 @@ func (p *tab) load(document string) {
 	if err := chromedp.Do(p.ctx, chromedp.Navigate(p.address())); err != nil {
 		p.t.Fatalf("open the report: %v", err)
 	}
+	ready := eval[string](p, `new Promise(done => {
+		const wait = () => { const r = document.documentElement.dataset.ready;
+			r ? done(r) : setTimeout(wait, 5) };
+		wait();
+	})`)
+	if ready != "true" {
+		p.t.Errorf("the script of the report: %s", ready)
+	}
 }
 
 // hear notes what a page does behind its looks.
@@ -291,13 +299,13 @@ func lookAtInvalid(t *testing.T, browser context.Context) {
 	p.wantText(".keys .fault", "fault 1 partition: n1 | n2 n3")
 	p.wantText("#faults", "41 messages were dropped on 4 links")
 	p.wantText("#faults", "no primary")
-	p.wantCount("#charts figure", 2)
-	p.wantCount("#charts .band", 2)
-	p.wantCount("#charts .number", 2)
+	p.wantText("#filters", "read 2")
+	p.wantCount("#charts canvas", 3)
+	p.wantText("#errors", "no leader")
+	p.wantText("#keys", "invalid (k1)")
 	p.wantText("#command", r.Repeat)
-	p.wantText("#logs summary", "nodes/n1/node.log")
-	eval[bool](p, `document.querySelector("#logs details").open = true`)
-	p.wantText("#logs pre", "lost the lease")
+	p.wantText("#logs", "nodes/n1/node.log")
+	p.wantText("#log-lines li:nth-child(2)", "lost the lease")
 	p.wantText("details.told", "process 0 at n1")
 	for _, scheme := range []string{"light", "dark"} {
 		p.scheme(scheme)
@@ -369,7 +377,7 @@ func lookAtValid(t *testing.T, browser context.Context) {
 	p.wantText("#power", "operations: 2")
 	p.wantText("#faults", "None were asked for.")
 	p.wantCount(".counterexample", 0)
-	p.wantCount("#charts figure", 2)
+	p.wantCount("#charts canvas", 3)
 	checkLegible(p, "light")
 }
 
@@ -413,7 +421,7 @@ func lookAtPorcupine(t *testing.T, browser context.Context) {
 	eval[bool](p, `new Promise(done => {
 		const frame = document.querySelector("iframe");
 		frame.addEventListener("load", () => done(true));
-		frame.srcdoc = frame.dataset.page; // once more, now that somebody listens
+		frame.srcdoc = frame.srcdoc; // once more, now that somebody listens
 	})`)
 	in := p.frame()
 	drawn := eval[[]string](p, `Array.from(

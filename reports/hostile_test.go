@@ -66,6 +66,7 @@ func hostileRun(t testing.TB, evil string) Run {
 	if bad.Verdict != check.Invalid {
 		t.Fatalf("the fixture is %s: %s", bad.Verdict, bad.Reason)
 	}
+	h.Ops[3].F = history.F(evil)
 	bad.Name = evil
 	bad.Power = append(bad.Power, check.Measure{Name: evil, Value: 1, Unit: evil})
 	cx := &bad.Counterexamples[0]
@@ -112,17 +113,22 @@ func checkHarmless(p *tab, evil string) {
 	want := strings.ReplaceAll(visible(strings.ReplaceAll(evil, "\x00", "\uFFFD")), "\n", " ")
 	for _, selector := range []string{
 		"h1 small", "#lead", "#setting", "#reason", ".claim", "#notes li", ".counterexample h3",
-		"#power .name", "#power tbody", "#faults tbody", "#command", "#facts", "#logs summary",
-		"#logs pre", "title", "details.told", ".keys", ".orders", ".wide .bar title",
+		"#power .name", "#power tbody", "#faults tbody", "#command", "#facts", "#logs .legend",
+		"#log-lines", "#errors", "#keys", "#filters", "#charts .told", "title",
+		"details.told", ".keys", ".orders", ".wide .bar title",
 		".wide .arrow title", ".wide .band title",
 	} {
 		s := p.see(selector)
+		want := want
+		if strings.HasPrefix(selector, "#log-lines") || selector == "#filters" {
+			want = visible(evil) // it has not gone through HTML
+		}
 		if !s.Found || !strings.Contains(s.Text, want) {
 			p.t.Errorf("%q is not in %s: %.300q", want, selector, s.Text)
 		}
 	}
 	p.wantCount("main img, main a, header img, header a, svg script, details script", 0)
-	p.wantCount("script", 1)
+	p.wantCount("script", 2)
 	checkInert(p, evil)
 	in := p.frame()
 	if n := eval[int](p, `document.querySelectorAll(".history-rect").length`, in); n < 3 {

@@ -15,9 +15,10 @@ import (
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/reports/web"
 )
 
-//go:embed page.html.tmpl counterexample.html.tmpl picture.svg.tmpl page.css page.js
+//go:embed page.html.tmpl charts.html.tmpl counterexample.html.tmpl picture.svg.tmpl page.css
 var assets embed.FS
 
 // page is what the template shows. All text in it is plain: the template escapes
@@ -27,6 +28,8 @@ type page struct {
 	CSS    template.CSS
 	JS     template.JS
 	Policy string
+	// Data is what the script draws, in base64.
+	Data template.HTML
 	// Verdict is valid, unknown or invalid; Meaning explains it in a sentence.
 	Verdict, Meaning string
 	// Lead is the violation in a sentence, Setting which faults there were then.
@@ -37,11 +40,35 @@ type page struct {
 	First     *diagram
 	More      []diagram
 	Parts     []part
-	Charts    []*chart
-	Bands     []bandKind
+	Charts    *charts
 	FaultRows []faultRow
 	PhaseRows []phaseRow
-	diagrams  []diagram
+	// Keys are the keys with their verdicts, KeysMore how many are left out.
+	Keys     []keyRow
+	KeysMore int
+	// KeysTold is what they come to; KeysOpen is true when there are few of them.
+	KeysTold string
+	KeysOpen bool
+	// Errors are the classes of errors, ErrorsMore how many are left out.
+	Errors     []errorRow
+	ErrorsMore int
+	diagrams   []diagram
+	bands      bands
+	lanes      *lanes
+}
+
+// charts are what is told beside the charts.
+type charts struct {
+	Bands     []bandKind
+	Latencies []latencyRow
+	Slices    []sliceRow
+	Lanes     []laneRow
+	LanesMore int
+	Clocks    []clockData
+	// Thinned is how many operations are in the page, if not all.
+	Thinned string
+	// Told is what the charts show in a sentence or two.
+	Told string
 }
 
 // HTML writes the report of a run: one page that needs no network and opens from
@@ -51,17 +78,18 @@ func HTML(w io.Writer, r Run) error {
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	js, err := assets.ReadFile("page.js")
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
 	t, err := template.ParseFS(assets, "*.tmpl")
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	p := newPage(r)
-	p.CSS, p.JS = template.CSS(css), template.JS(js)
-	p.Policy = policy(string(js), p.diagrams)
+	data, err := embedded(&p)
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	style, script := string(css)+web.Style(), web.Script()
+	p.CSS, p.JS, p.Data = template.CSS(style), template.JS(script), template.HTML(data)
+	p.Policy = policy(script, style, p.diagrams)
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, "page.html.tmpl", p); err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -82,10 +110,13 @@ func newPage(r Run) page {
 		Started: r.Started.UTC().Format("2006-01-02 15:04:05 UTC"),
 		Parts:   parts(r.Result, 0),
 	}
-	bands := newBands(r.History.Windows())
-	p.Bands = bands.kinds
-	p.Charts = newCharts(r.History, bands)
-	p.showCounterexamples(bands)
+	p.bands = newBands(r.History.Windows())
+	p.lanes = newLanes(r)
+	p.Charts = newCharts(r, p.bands, p.lanes)
+	p.Keys, p.KeysMore = keyRows(r)
+	p.KeysTold, p.KeysOpen = tellKeys(p.Keys, p.KeysMore), len(p.Keys) <= keysOpen
+	p.Errors, p.ErrorsMore = errorRows(r.History, p.bands)
+	p.showCounterexamples(p.bands)
 	for _, f := range r.Faults {
 		p.FaultRows = append(p.FaultRows, newFaultRow(f))
 	}
@@ -95,6 +126,25 @@ func newPage(r Run) page {
 		p.PhaseRows = append(p.PhaseRows, newPhaseRow(ph))
 	}
 	return p
+}
+
+// newCharts tells what the charts show, nothing when nothing was recorded.
+func newCharts(r Run, b bands, l *lanes) *charts {
+	rows := sliceRows(r.History, b)
+	if rows == nil {
+		return nil
+	}
+	c := &charts{
+		Bands: b.kinds, Latencies: latencyRows(r.History), Slices: rows,
+		Clocks: clocksOf(r.Faults), Told: tellLatency(r.History),
+	}
+	c.Lanes, c.LanesMore = laneRows(l)
+	if n := len(r.History.Ops); n > len(l.ops) {
+		c.Thinned = fmt.Sprintf("The charts have %s of %s operations: of outcomes that are "+
+			"frequent only every so many. The tables have all.", group(int64(len(l.ops))),
+			group(int64(n)))
+	}
+	return c
 }
 
 // showCounterexamples opens the page with the most telling one in words.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -12,6 +13,8 @@ import (
 // view is a page of Porcupine's inside the report.
 type view struct {
 	Title string
+	// Number is the page's position in the data of the report.
+	Number int
 	// Page is a whole HTML document; empty if it would make the report too large.
 	Page string
 }
@@ -23,7 +26,7 @@ const viewsMax = 2_000_000
 // counter-examples themselves, then those of everything on their keys while there
 // is room.
 func addViews(diagrams []diagram, all []found) {
-	used := 0
+	used, number := 0, 0
 	add := func(d *diagram, title, doc string) {
 		if doc == "" {
 			return
@@ -33,7 +36,8 @@ func addViews(diagrams []diagram, all []found) {
 			used -= len(doc)
 			doc = ""
 		}
-		d.Views = append(d.Views, view{Title: title, Page: doc})
+		d.Views = append(d.Views, view{Title: title, Number: number, Page: doc})
+		number++
 	}
 	for i, c := range all {
 		add(&diagrams[i], "Porcupine's interactive view of these operations", c.Visualization)
@@ -44,23 +48,44 @@ func addViews(diagrams []diagram, all []found) {
 	}
 }
 
-var scripts = regexp.MustCompile(`(?is)<script[^>]*>(.*?)</script\s*>`)
+var (
+	scripts = regexp.MustCompile(`(?is)<script[^>]*>(.*?)</script\s*>`)
+	styles  = regexp.MustCompile(`(?is)<style[^>]*>(.*?)</style\s*>`)
+	// paints are the colors that Porcupine's script gives to marked operations.
+	paints = regexp.MustCompile(`"(?:Background|Text)Color":"(#[0-9a-fA-F]{3,8})"`)
+)
 
-// policy returns the page's Content Security Policy. It forbids all of the
-// network and every script but those known here, by their hashes: also a hole in
-// the escaping would not run anything. Frames without an address inherit the
-// policy, so the scripts of Porcupine's pages are listed, too.
-func policy(js string, diagrams []diagram) string {
-	hashes := []string{hash(js)}
+// policy returns the page's Content Security Policy. It forbids all of the network and
+// every script and style but those known here, by their hashes: also a hole in the
+// escaping would not run anything. Frames without an address inherit the policy, so
+// those of Porcupine's pages are listed, too.
+func policy(script, style string, diagrams []diagram) string {
+	run, look := []string{hash(script)}, []string{hash(style)}
+	add := func(list []string, text string) []string {
+		if h := hash(text); !slices.Contains(list, h) {
+			list = append(list, h)
+		}
+		return list
+	}
 	for _, d := range diagrams {
 		for _, v := range d.Views {
+			look = add(look, "") // of operations that are not marked
+			for _, m := range paints.FindAllStringSubmatch(v.Page, -1) {
+				look = add(look, "fill: "+m[1]+";")
+			}
 			for _, m := range scripts.FindAllStringSubmatch(v.Page, -1) {
-				hashes = append(hashes, hash(m[1]))
+				run = add(run, m[1])
+			}
+			for _, m := range styles.FindAllStringSubmatch(v.Page, -1) {
+				look = add(look, m[1])
 			}
 		}
 	}
+	if len(look) > 1 {
+		look = append(look, "'unsafe-hashes'") // the hashes may be those of attributes
+	}
 	return "default-src 'none'; base-uri 'none'; form-action 'none'; " +
-		"style-src 'unsafe-inline'; script-src " + strings.Join(hashes, " ")
+		"style-src " + strings.Join(look, " ") + "; script-src " + strings.Join(run, " ")
 }
 
 func hash(script string) string {

@@ -50,6 +50,7 @@ var layers = []struct {
 	{"nemesis", place{harness, 30}},
 	{"systems", place{harness, 40}},
 	{"cluster/", place{harness, 40}},
+	{"reports/web", place{tooling, 0}}, // a script for browsers
 	{"reports", place{harness, 40}},
 	{"reports/", place{harness, 45}}, // export, store, web: they know no run
 	{"run", place{harness, 50}},
