@@ -63,7 +63,7 @@ func checked(t testing.TB, seed uint64) (sim.Options, *watcher) {
 // TestSimulation runs the correct protocol under everything that the simulation
 // can do to it.
 func TestSimulation(t *testing.T) {
-	n := simtest.Seeds(t, 1000)
+	n := simtest.Seeds(t, 300)
 	var total tally
 	err := sim.Sweep(0, n, func(seed uint64) error {
 		opts, w := checked(t, seed)

@@ -235,7 +235,7 @@ func checked(seed uint64) sim.Options {
 // do to it.
 func TestSimulation(t *testing.T) {
 	const shards = 4
-	n := simtest.Seeds(t, 1000)
+	n := simtest.Seeds(t, 300)
 	var total tally
 	t.Run("seeds", func(t *testing.T) {
 		for s := range uint64(shards) {
