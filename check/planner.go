@@ -24,6 +24,8 @@ const (
 	engineFrontier  = "frontier"
 	engineDepth     = "dfs"
 	enginePorcupine = "porcupine"
+	// engineNowhere is no choice: it finds values from nowhere, and nothing else.
+	engineNowhere = "values from nowhere"
 )
 
 // Engines returns what Options.Engine can be, the default first.
@@ -111,7 +113,7 @@ func (p *planner) decide(ctx context.Context, items []item, order bool) finding 
 		return f
 	}
 	passed := f.passed
-	f = p.both(ctx, searched(items), order)
+	f = p.both(ctx, items, order)
 	f.passed = passed
 	return f
 }
@@ -142,12 +144,17 @@ func (p *planner) exactly(items []item) finding {
 }
 
 // both lets the two searches try: each alone for a while, because most histories are
-// easy, and then at the same time, until one is done.
-func (p *planner) both(ctx context.Context, ops []search.Op, order bool) finding {
+// easy, and then at the same time, until one is done. A value from nowhere would cost
+// them all orders of what is open beside it.
+func (p *planner) both(ctx context.Context, items []item, order bool) finding {
+	ops := searched(items)
 	short := search.Budget{Steps: int64(20_000 + 8*len(ops)), Order: order}
 	first := p.search(ctx, engineFrontier, ops, short)
 	if first.answer != undecided || first.cause == causePanic || ctx.Err() != nil {
 		return first
+	}
+	if c := unwritten(items); c != nil {
+		return finding{answer: illegal, engine: engineNowhere, conflict: c, blocked: -1}
 	}
 	second := p.search(ctx, engineDepth, ops, short)
 	if second.answer != undecided || ctx.Err() != nil || p.settled.Load() {
@@ -174,6 +181,33 @@ func (p *planner) both(ctx context.Context, ops []search.Op, order bool) finding
 		a.cause = causeMemory // more time alone would not help
 	}
 	return a
+}
+
+// unwritten returns the first operation to return that saw what no operation called by
+// then had made.
+func unwritten(items []item) *linear.Conflict {
+	made := make(map[models.Token]history.Time)
+	for i := range items {
+		for _, t := range items[i].p.Facts.Makes {
+			if at, found := made[t]; !found || items[i].call < at {
+				made[t] = items[i].call
+			}
+		}
+	}
+	var first *linear.Conflict
+	for i := range items {
+		it := &items[i]
+		if it.crashed() || first != nil && first.At <= it.ret {
+			continue
+		}
+		if slices.ContainsFunc(it.p.Facts.Sees, func(t models.Token) bool {
+			at, found := made[t]
+			return !t.Value.IsNil() && (!found || at > it.ret)
+		}) {
+			first = &linear.Conflict{Kind: linear.Unwritten, Ops: []int{i}, At: it.ret}
+		}
+	}
+	return first
 }
 
 // search runs one of the searches under the guard.

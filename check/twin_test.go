@@ -473,6 +473,9 @@ func TestTwins(t *testing.T) {
 			want = legal
 		}
 		for _, o := range objects {
+			if c := unwritten(o.all); c != nil && truth {
+				t.Errorf("operation %d is said to have seen what was not there", c.Ops[0])
+			}
 			for _, p := range eachPlanner(l) {
 				f := p.decide(t.Context(), o.all, true)
 				if p.engine == engineExact && f.answer == undecided && f.cause == causeEngine {
