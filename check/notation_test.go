@@ -13,6 +13,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/check/rw"
+	"github.com/ordeal-dev/ordeal/check/session"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 )
@@ -259,8 +260,8 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 		return Lock(LockOptions{Drift: 0.05}), nil
 	case "fenced":
 		return Fenced(), nil
-	case "session":
-		return Session(SessionOptions{}), nil
+	case "spread":
+		return Spread(SpreadOptions{}), nil
 	case "log":
 		return Log(LogOptions{Unordered: d.HasArg("unordered"), Stale: d.HasArg("stale")}), nil
 	case "liveness":
@@ -278,6 +279,16 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 			o.Keys = rw.KeysSequential
 		}
 		return RWRegister(o), err
+	case "session-guarantees":
+		var o GuaranteesOptions
+		o.Unordered, o.Rising = d.HasArg("unordered"), d.HasArg("rising")
+		if claim := arg("claim"); claim != "" {
+			var err error
+			if o.Claimed, err = session.Parse(claim); err != nil {
+				return nil, err
+			}
+		}
+		return SessionGuarantees(o), nil
 	case "session-levels":
 		return SessionLevels(SessionLevel(arg("level"))), nil
 	case "increasing-ids":

@@ -10,6 +10,7 @@ import (
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/check/rw"
+	"github.com/ordeal-dev/ordeal/check/session"
 	"github.com/ordeal-dev/ordeal/history"
 )
 
@@ -27,6 +28,8 @@ type judgeByName struct {
 	makeStale func(check.StalenessOptions) check.Checker
 	// session levels are instead of these, and the first of them is the default.
 	session []check.SessionLevel
+	// guarantees says that it judges session guarantees, by names of package session.
+	guarantees bool
 	// reshape brings histories of Jepsen's own workloads into the shape that the
 	// checker knows. It may be nil.
 	reshape func(*history.History)
@@ -42,6 +45,8 @@ func judges() []judgeByName {
 		{name: "session-levels", doc: "the same registers at the weak levels of Plume, AWDIT and dbcop",
 			session: []check.SessionLevel{
 				check.SessionCausal, check.SessionReadAtomic, check.SessionReadCommitted}},
+		{name: "session-guarantees", doc: "read your writes, monotonic reads, …, pram, causal: of " +
+			"registers, logs and sets", guarantees: true},
 		{name: "set-full", doc: "add, read: every acknowledged element is in every later read",
 			make: func() check.Checker {
 				return check.SetFull(check.SetFullOptions{Linearizable: true})
@@ -73,8 +78,8 @@ func judges() []judgeByName {
 			timeless: true, make: check.G2},
 		{name: "twin", doc: "transactions that write one value to all keys of a group: all or nothing",
 			timeless: true, make: check.Twin},
-		{name: "session", doc: "write 1, 2, 3, … by one process a key, read: session guarantees",
-			make: func() check.Checker { return check.Session(check.SessionOptions{}) }},
+		{name: "session", doc: "write 1, 2, 3, … by one process a key, read: known again, and spread",
+			make: sessions},
 		{name: "sequential", doc: "write, read, cas of unique values: each key sequentially consistent",
 			timeless: true, make: check.Sequential},
 		{name: "staleness", doc: "write, read of unique values: by how much reads are stale",
@@ -126,10 +131,20 @@ func (j judgeByName) verdict(f File) (verdict, error) {
 		}
 		v.checker, v.timeless = check.SessionLevels(level), true
 		return v, nil
+	case j.guarantees:
+		var o check.GuaranteesOptions
+		if isolation != "" {
+			var err error
+			if o.Claimed, err = session.Parse(isolation); err != nil {
+				return v, err
+			}
+		}
+		v.checker, v.timeless = check.SessionGuarantees(o), true
+		return v, nil
 	case j.makeLevel == nil:
 		if isolation != "" {
 			return v, fmt.Errorf("checker %s judges no isolation level: --isolation is for "+
-				"list-append, rw-register and session-levels", j.name)
+				"list-append, rw-register, session-levels and session-guarantees", j.name)
 		}
 		v.checker = j.plain(f)
 		return v, nil
@@ -184,6 +199,16 @@ func lookupJudge(name string) (judgeByName, error) {
 	}
 	return judgeByName{}, fmt.Errorf("checker %q: unknown; there is %s", name,
 		strings.Join(names, ", "))
+}
+
+// sessions judges what this program's workload session records: that sessions read what
+// they wrote and read, and that in the end everybody reads everything.
+func sessions() check.Checker {
+	return check.Compose("session", check.Spread(check.SpreadOptions{}),
+		check.SessionGuarantees(check.GuaranteesOptions{
+			Claimed:   session.ReadYourWrites | session.MonotonicReads,
+			Unordered: true, Rising: true,
+		}))
 }
 
 // bank judges Jepsen's banks, with their maps of balances, and this program's, which

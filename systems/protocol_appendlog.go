@@ -1,6 +1,7 @@
 package systems
 
 import (
+	guarantees "github.com/ordeal-dev/ordeal/check/session"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/workload"
 )
@@ -21,7 +22,8 @@ func appendLogProtocols() []Protocol {
 			Missing: "append-only data is never changed: anything that depends on what is there " +
 				"already needs consensus",
 			Available: true,
-			Promise:   workload.Promise{Eventual: true, Stale: true, Unordered: true},
+			Promise: workload.Promise{Eventual: true, Stale: true, Unordered: true,
+				Sessions: guarantees.ReadYourWrites | guarantees.MonotonicReads},
 		},
 	}
 }

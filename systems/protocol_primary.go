@@ -1,6 +1,7 @@
 package systems
 
 import (
+	guarantees "github.com/ordeal-dev/ordeal/check/session"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/workload"
 )
@@ -42,7 +43,8 @@ func primaryProtocols() []Protocol {
 			Doc:  "the same as primary, but every node answers reads from its own copy",
 			Claim: "sequentially consistent at each node; with tokens, sessions read their " +
 				"writes and read monotonically; available with a connected majority",
-			Workloads: []string{"session"}, Promise: workload.Promise{Stale: true},
+			Workloads: []string{"session"}, Promise: workload.Promise{Stale: true,
+				Sessions: guarantees.ReadYourWrites | guarantees.MonotonicReads},
 			Faults: faults, Admin: orders, Objects: objects, Missing: missing,
 			Available: true, Primaries: true,
 		},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/check/graph"
+	"github.com/ordeal-dev/ordeal/check/session"
 )
 
 // Options shape a workload. Zero fields have defaults; Concurrency, Nodes and
@@ -74,6 +75,9 @@ type Promise struct {
 	// Unordered says that the elements of a log have no order in which they
 	// appear, only that they are all there in the end.
 	Unordered bool
+	// Sessions are the guarantees that sessions have. 0 stands for all, as whatever is
+	// linearizable or serializable in real time has them.
+	Sessions session.Guarantees
 	// NoOverdraft says that a transfer which would make a balance negative does
 	// not happen.
 	NoOverdraft bool

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/check/session"
 	"github.com/ordeal-dev/ordeal/history"
 )
 
@@ -110,7 +111,8 @@ func shuffles(s *store, n int64, op history.Event) (history.Value, error) {
 // perhaps in odd ways, and such that break it. What is wrong for a strong promise may
 // be right for a weak one.
 func TestOthersJudge(t *testing.T) {
-	strong, weak := Promise{}, Promise{Stale: true, Unordered: true}
+	strong, weak := Promise{}, Promise{Stale: true, Unordered: true,
+		Sessions: session.ReadYourWrites | session.MonotonicReads}
 	for _, c := range []struct {
 		workload, name string
 		promise        Promise

@@ -11,14 +11,20 @@ func sessionWorkload() Workload {
 	s := spec{
 		name: "session",
 		doc: "Each client writes keys of its own and reads them and those of others, going from " +
-			"node to node. Sees a session that misses what it wrote or had read, and last writes " +
-			"that never spread.",
+			"node to node. Sees a session that misses what it wrote or had read or, where that is " +
+			"claimed, what others wrote or read before, and last writes that never spread.",
 		object: "session", fs: []history.F{Read, Write}, read: Read,
 		mutates: []history.F{Write}, prefix: "w", keys: 10, opsPerKey: 60, unbounded: true,
+		lasting: 1,
 		judge: func(o Options) []check.Checker {
 			// The final reads come a little later than what they are to show.
 			o = o.withDefaults(10, 60)
-			return []check.Checker{check.Session(check.SessionOptions{Grace: o.Settle * 5 / 6})}
+			return []check.Checker{
+				check.SessionGuarantees(check.GuaranteesOptions{
+					Claimed: o.Promise.Sessions, Unordered: o.Promise.Unordered, Rising: true,
+				}),
+				check.Spread(check.SpreadOptions{Grace: o.Settle * 5 / 6}),
+			}
 		},
 		floors: map[history.F]int{Read: 20, Write: 20},
 	}

@@ -53,7 +53,8 @@ func newCheck(stop interrupts, std streams) *cobra.Command {
 		"check linearizability against this model")
 	flags.StringVarP(&f.file.Checker, "checker", "c", "", "judge by this checker")
 	flags.StringVar(&f.file.Isolation, "isolation", "",
-		"isolation level that is claimed of transactions (default: the strongest)")
+		"isolation level that is claimed of transactions, or guarantees of sessions "+
+			"(default: the strongest)")
 	flags.StringVar(&f.file.KeyOrder, "keys", "", "what is claimed of single registers of "+
 		"transactions beside that: linearizable or sequential")
 	flags.IntVar(&f.file.StaleVersions, "stale-versions", 0,

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/ordeal-dev/ordeal/check/session"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 	"github.com/ordeal-dev/ordeal/run"
@@ -18,6 +19,7 @@ const checkExamples = `  checker check
   checker check --checker set-full history.jsonl.zst
   checker check --checker list-append --isolation snapshot-isolation history.edn
   checker check --checker session-levels --isolation causal plume.txt
+  checker check --checker session-guarantees --isolation pram register.edn
   checker check --checker staleness --stale-versions 2 --stale-time 500ms register.edn
   zcat history.edn.gz | checker check --checker list-append -
   checker check --checker bank --json history.json | jq .verdict`
@@ -71,6 +73,10 @@ to weak: ` + wrap(run.Levels(), len("to weak: "), 80) + `.
 Those are Adya's. What the checkers of weak levels call causal, read-atomic and
 read-committed has the order of sessions, and lets updates be lost: that is what
 session-levels judges.
+
+Session-guarantees judges what --isolation names of these, one or several joined by
++, by default the first, and tells which of them the history keeps:
+` + session.Names() + `.
 
 docs/HISTORIES.md has the formats in detail, with examples of each.`
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/ordeal-dev/ordeal/history"
 )
 
-// SessionOptions refine Session and Log.
-type SessionOptions struct {
+// SpreadOptions refine Spread.
+type SpreadOptions struct {
 	// Grace is how long after the last fault and the last write the system may
 	// take to spread what was written. Default: 5 s.
 	Grace time.Duration
@@ -18,85 +18,68 @@ type SessionOptions struct {
 	_ struct{} // keyed literals only
 }
 
-func (o SessionOptions) grace() history.Time {
+func (o SpreadOptions) grace() history.Time {
 	if o.Grace == 0 {
 		return history.Time(5 * time.Second)
 	}
 	return history.Time(o.Grace)
 }
 
-// SessionDetails are the Details of Session.
-type SessionDetails struct {
+// SpreadDetails are the Details of Spread.
+type SpreadDetails struct {
 	Sessions int `json:"sessions"`
 	Writes   int `json:"writes"`
 	Reads    int `json:"reads"`
-	// OwnReads are reads of a key by the session that wrote it, Again those of a
-	// key that the session had read before, Late those that came when everything
-	// had to be known everywhere.
-	OwnReads int `json:"ownReads"`
-	Again    int `json:"again"`
-	Late     int `json:"late"`
-	// The violations, by the guarantee that was broken.
-	ReadYourWrites  int `json:"readYourWrites"`
-	MonotonicReads  int `json:"monotonicReads"`
-	MonotonicWrites int `json:"monotonicWrites"`
-	Unexpected      int `json:"unexpected"`
+	// Late are the reads that came when everything had to be known everywhere, Unspread
+	// those of them that missed the last write that was acknowledged.
+	Late       int `json:"late"`
+	Unspread   int `json:"unspread"`
+	Unexpected int `json:"unexpected"`
 }
 
-// Session checks the guarantees that a session has although its client goes from one
-// replica to another (Terry et al., "Session guarantees for weakly consistent
-// replicated data", 1994). A session is a process. Each key is written by one
-// process, which writes 1, 2, 3, … (operation write), and read by all: a register
-// then returns a number that stands for itself and all before it, a log the list of
-// all that were written.
-//
-//   - read your writes: a process reads what it was told that it had written;
-//   - monotonic reads: a process never reads less than before;
-//   - monotonic writes: once everybody knows everything, nobody reads less than the
-//     last write that was acknowledged.
-//
-// Between processes nothing is promised, so two of them may see different things for
-// a while.
-func Session(o SessionOptions) Checker {
+// Spread checks what sessions read beside the guarantees that they have (those are the
+// matter of SessionGuarantees). Each key is written by one process, which writes 1, 2, 3, …
+// (operation write), and read by all: a register then returns a number that stands for
+// itself and all before it, a log the list of all that were written. Nobody may read what
+// was not written by then, and once everybody has to know everything nobody may read less
+// than the last write that was acknowledged. Before that nothing is asked.
+func Spread(o SpreadOptions) Checker {
 	return CheckerFunc(func(ctx context.Context, h *history.History) Result {
-		return sessionCheck(ctx, h, o)
+		return spreadCheck(ctx, h, o)
 	})
 }
 
-const sessionName = "session"
+const spreadName = "spread"
 
-func sessionCheck(ctx context.Context, h *history.History, o SessionOptions) Result {
-	r := Result{Name: sessionName}
-	var d SessionDetails
+func spreadCheck(ctx context.Context, h *history.History, o SpreadOptions) Result {
+	r := Result{Name: spreadName}
+	var d SpreadDetails
 	var bad violations
 	quiet := quietFrom(h)
 	processes := make(map[history.Process]bool)
 	for key, ops := range h.ByKey() {
-		if r, stop := interrupted(ctx, sessionName); stop {
+		if r, stop := interrupted(ctx, spreadName); stop {
 			return r
 		}
 		for _, op := range ops {
 			processes[op.Process] = true
 		}
 		if err := d.key(key, ops, later(quiet, o.grace()), o.grace(), &bad); err != nil {
-			return Result{Name: sessionName, Verdict: Unknown, Reason: err.Error()}
+			return Result{Name: spreadName, Verdict: Unknown, Reason: err.Error()}
 		}
 	}
 	d.Sessions = len(processes)
 	r.Details = d
 	r.Power = []Measure{measure("sessions", d.Sessions), measure("writes", d.Writes),
-		measure("reads", d.Reads), measure("reads of own writes", d.OwnReads),
-		measure("reads again", d.Again), measure("reads at the end", d.Late)}
+		measure("reads", d.Reads), measure("reads at the end", d.Late)}
 	bad.settle(&r, fmt.Sprintf("of %s, %s", count(d.Reads, "read", "reads"), tallies(
-		tally{d.ReadYourWrites, "against read-your-writes"},
-		tally{d.MonotonicReads, "against monotonic reads"},
-		tally{d.MonotonicWrites, "against monotonic writes"}, tally{d.Unexpected, "unexpected"})),
+		tally{d.Unspread, "without the last write"}, tally{d.Unexpected, "unexpected"})),
 		func() (Verdict, string) {
-			if d.OwnReads == 0 || d.Again == 0 {
-				return Unknown, "nothing was shown: no session read what it had written, or read twice"
+			if d.Reads == 0 || d.Writes == 0 {
+				return Unknown, "nothing was shown: nothing was read, or nothing written"
 			}
-			return Valid, fmt.Sprintf("%s, %d of own writes, %d again",
-				count(d.Reads, "read", "reads"), d.OwnReads, d.Again)
+			return Valid, fmt.Sprintf("%s, %d when everything had to be known",
+				count(d.Reads, "read", "reads"), d.Late)
 		})
 	return r
 }
@@ -156,8 +139,8 @@ func readNumbers(op *history.Operation) (seenList, error) {
 	return s, nil
 }
 
-// sessionKey is what is known of a key.
-type sessionKey struct {
+// spreadKey is what is known of a key.
+type spreadKey struct {
 	writes map[int64]*history.Operation
 	// lastAck is the greatest number acknowledged, and ended when the last write
 	// had its answer.
@@ -166,10 +149,10 @@ type sessionKey struct {
 	ended   history.Time
 }
 
-func (d *SessionDetails) key(
+func (d *SpreadDetails) key(
 	key history.Key, ops []*history.Operation, quiet, grace history.Time, bad *violations,
 ) error {
-	k := sessionKey{writes: make(map[int64]*history.Operation)}
+	k := spreadKey{writes: make(map[int64]*history.Operation)}
 	for _, op := range ops {
 		if op.F == "write" {
 			if err := k.write(op); err != nil {
@@ -179,14 +162,9 @@ func (d *SessionDetails) key(
 		}
 	}
 	late := max(quiet, later(k.ended, grace))
-	before := make(map[history.Process]seenList)
-	acked := make(map[history.Process][]*history.Operation)
-	for _, op := range ops { // by their calls, so in the order of each process
+	for _, op := range ops {
 		switch {
 		case op.F == "write":
-			if op.Type == history.OK {
-				acked[op.Process] = append(acked[op.Process], op)
-			}
 			continue
 		case op.F != "read":
 			return misfit(op, "sessions", fmt.Errorf("there is only write and read"))
@@ -198,13 +176,12 @@ func (d *SessionDetails) key(
 			return misfit(op, "sessions", err)
 		}
 		d.Reads++
-		d.read(key, &k, s, acked[op.Process], before, late, bad)
-		before[op.Process] = s
+		d.read(key, &k, s, late, bad)
 	}
 	return nil
 }
 
-func (k *sessionKey) write(op *history.Operation) error {
+func (k *spreadKey) write(op *history.Operation) error {
 	n, isInt := op.In.AsInt()
 	if !isInt || n <= 0 {
 		return fmt.Errorf("value: want a positive number, got %s", op.In)
@@ -226,11 +203,9 @@ func (k *sessionKey) write(op *history.Operation) error {
 	return nil
 }
 
-// read judges one read. own are the writes of the same process to this key that were
-// acknowledged before.
-func (d *SessionDetails) read(
-	key history.Key, k *sessionKey, s seenList, own []*history.Operation,
-	before map[history.Process]seenList, late history.Time, bad *violations,
+// read judges one read.
+func (d *SpreadDetails) read(
+	key history.Key, k *spreadKey, s seenList, late history.Time, bad *violations,
 ) {
 	got := fmt.Sprintf("Process %d read %s at %s", s.op.Process, s.op.Out, seconds(s.op.Return))
 	if why, w := k.unexpected(s); why != "" {
@@ -238,41 +213,19 @@ func (d *SessionDetails) read(
 		bad.add(key, got+", "+why, w, s.op)
 		return
 	}
-	if len(own) > 0 {
-		d.OwnReads++
-	}
-	for _, w := range slices.Backward(own) {
-		if n, _ := w.In.AsInt(); !s.has(n) {
-			d.ReadYourWrites++
-			bad.add(key, fmt.Sprintf("%s, although it had been told at %s that it had written %d itself.",
-				got, seconds(w.Return), n), w, s.op)
-			return
-		}
-	}
-	if earlier, again := before[s.op.Process]; again {
-		d.Again++
-		for _, n := range earlier.numbers {
-			if n > 0 && !s.has(n) {
-				d.MonotonicReads++
-				bad.add(key, fmt.Sprintf("%s, although it had read %s itself at %s.", got, earlier.op.Out,
-					seconds(earlier.op.Return)), earlier.op, s.op)
-				return
-			}
-		}
-	}
 	if late == history.Never || s.op.Call <= late {
 		return
 	}
 	d.Late++
 	if k.lastAck != nil && !s.has(k.ack) {
-		d.MonotonicWrites++
+		d.Unspread++
 		bad.add(key, fmt.Sprintf("%s, long after process %d had been told at %s that %d was written, "+
 			"its last.", got, k.lastAck.Process, seconds(k.lastAck.Return), k.ack), k.lastAck, s.op)
 	}
 }
 
 // unexpected says why something that was read cannot have been there.
-func (k *sessionKey) unexpected(s seenList) (string, *history.Operation) {
+func (k *spreadKey) unexpected(s seenList) (string, *history.Operation) {
 	for i, n := range s.numbers {
 		w := k.writes[n]
 		switch {

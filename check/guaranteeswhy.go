@@ -1,0 +1,183 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ordeal-dev/ordeal/check/session"
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// counterexample reduces a violation to operations from which none can be taken out, if
+// there are not too many to try, and tells it.
+func (g *guaranteed) counterexample(
+	claimed session.Guarantees, c *session.Conflict,
+) Counterexample {
+	part, c, minimal := session.Reduce(&g.h, claimed, c)
+	cx := Counterexample{Minimal: minimal}
+	culprit := c.Read
+	if key := g.h.Ops[part[0]].Key; !slices.ContainsFunc(part, func(i int) bool {
+		return g.h.Ops[i].Key != key
+	}) {
+		cx.Key = g.names[key].group + g.names[key].key
+	}
+	var shown []*history.Operation
+	for _, i := range part {
+		op := g.from[i]
+		if !slices.Contains(shown, op) {
+			shown = append(shown, op)
+		}
+		// What is unwritten may be written later, and of a conflict alone nobody knows by
+		// when all was there that it rests on.
+		if op.Type == history.OK && c.Kind != session.Unwritten && minimal {
+			cx.Until = max(cx.Until, op.Return)
+		}
+	}
+	cx.Why = g.why(claimed, c)
+	if c.Kind == session.Unwritten {
+		if f := g.failedWrite(c); f != nil {
+			shown = append(shown, f)
+		}
+	}
+	slices.SortStableFunc(shown, func(a, b *history.Operation) int { return int(a.Index - b.Index) })
+	position := make(map[*history.Operation]int)
+	for at, op := range shown {
+		o := showOp(op)
+		o.Culprit = culprit >= 0 && g.from[culprit] == op
+		position[op] = at
+		cx.Ops = append(cx.Ops, o)
+	}
+	if len(shown) <= edgesMost {
+		cx.Edges = g.edges(c, position)
+	}
+	return cx
+}
+
+func (g *guaranteed) failedWrite(c *session.Conflict) *history.Operation {
+	for v, op := range g.failed {
+		if g.values[v] == c.Value && v.key == g.h.Ops[c.Read].Key {
+			return op
+		}
+	}
+	return nil
+}
+
+// say names an operation and its process.
+func (g *guaranteed) say(i int) string {
+	return fmt.Sprintf("%s of process %d", g.alone(i), g.from[i].Process)
+}
+
+// alone names an operation, with its key if there are several.
+func (g *guaranteed) alone(i int) string {
+	text := showOp(g.from[i]).Describe
+	if name := g.name(i); name != "" && g.from[i].F != "txn" {
+		text += " on " + name
+	}
+	return text
+}
+
+// why tells a conflict.
+func (g *guaranteed) why(claimed session.Guarantees, c *session.Conflict) string {
+	switch c.Kind {
+	case session.Unwritten:
+		if f := g.failedWrite(c); f != nil {
+			return fmt.Sprintf("The %s returned what only the %s of process %d would have written, which "+
+				"had failed.", g.say(c.Read), showOp(f).Describe, f.Process)
+		}
+		return fmt.Sprintf("The %s returned what nobody ever tried to write.", g.say(c.Read))
+	case session.Repeated:
+		return fmt.Sprintf("The %s has twice what the %s put in once.", g.say(c.Read), g.say(c.Write))
+	case session.Missing:
+		return fmt.Sprintf("Not %s: the %s had to see the %s, and did not: %s.", claimed, g.say(c.Read),
+			g.say(c.Write), g.steps(c.Steps))
+	}
+	var parts []string
+	for _, e := range c.Edges {
+		parts = append(parts, g.edge(e))
+	}
+	return fmt.Sprintf("Not %s: there is no order of the writes: %s.", claimed,
+		strings.Join(parts, "; "))
+}
+
+// steps tells why something is seen.
+func (g *guaranteed) steps(steps []session.Step) string {
+	var words []string
+	for _, s := range steps {
+		if s.Why == session.Returned {
+			words = append(words, fmt.Sprintf("the %s returned what the %s wrote", g.say(s.To),
+				g.say(s.From)))
+			continue
+		}
+		words = append(words, g.inSession(s.From, s.To))
+	}
+	return andList(words)
+}
+
+func (g *guaranteed) inSession(from, to int) string {
+	return fmt.Sprintf("process %d did its %s before its %s", g.from[from].Process, g.alone(from),
+		g.alone(to))
+}
+
+// edge tells why one write comes before another.
+func (g *guaranteed) edge(e session.Edge) string {
+	switch e.Why {
+	case session.Wrote:
+		return g.inSession(e.From, e.To)
+	case session.Returned:
+		return fmt.Sprintf("the %s returned what the %s wrote, and %s", g.say(e.By), g.say(e.From),
+			g.inSession(e.By, e.To))
+	case session.Listed:
+		return fmt.Sprintf("the %s has the %s before the %s", g.say(e.By), g.say(e.From), g.say(e.To))
+	}
+	return fmt.Sprintf("the %s had to see the %s (%s), and returned what the %s wrote, which is "+
+		"therefore later", g.say(e.By), g.say(e.From), g.steps(e.Steps), g.say(e.To))
+}
+
+// edges are what contradicts itself.
+func (g *guaranteed) edges(c *session.Conflict, position map[*history.Operation]int) []Edge {
+	var list []Edge
+	add := func(from, to int, kind EdgeKind, why string) {
+		a, b := position[g.from[from]], position[g.from[to]]
+		e := Edge{From: a, To: b, Kind: kind, Why: why}
+		if a != b && !slices.ContainsFunc(list, func(o Edge) bool {
+			return o.From == a && o.To == b && o.Kind == kind
+		}) {
+			list = append(list, e)
+		}
+	}
+	returned := func(write, read int) {
+		add(write, read, ReadFrom, fmt.Sprintf("the %s returned what the %s wrote", g.say(read),
+			g.say(write)))
+	}
+	steps := func(steps []session.Step) {
+		for _, s := range steps {
+			if s.Why == session.Returned {
+				returned(s.From, s.To)
+			} else {
+				add(s.From, s.To, ProgramOrder, g.inSession(s.From, s.To))
+			}
+		}
+	}
+	steps(c.Steps)
+	if c.Kind == session.Missing {
+		add(c.Read, c.Write, WriteOrder, fmt.Sprintf("the %s did not see the %s", g.say(c.Read),
+			g.say(c.Write)))
+	}
+	for _, e := range c.Edges {
+		switch e.Why {
+		case session.Wrote:
+			add(e.From, e.To, ProgramOrder, g.edge(e))
+		case session.Returned:
+			returned(e.From, e.By)
+			add(e.By, e.To, ProgramOrder, g.inSession(e.By, e.To))
+		case session.Listed:
+			add(e.From, e.To, WriteOrder, g.edge(e))
+		default:
+			steps(e.Steps)
+			returned(e.To, e.By)
+			add(e.From, e.To, WriteOrder, g.edge(e))
+		}
+	}
+	return list
+}
