@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint bench fuzz twins corpora sim recall matrix build image-base smoke ci clean
+.PHONY: help demo test race lint bench fuzz twins corpora sim recall matrix build image-base smoke smoke-faults ci clean
 
 help:   ## print these verbs
-	@grep -hE '^[a-z-]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/' | expand -t 14
 demo:   ## hurt a real cluster: one protocol passes, one planted bug is caught
 	go run ./cmd/checker demo
 test:   ## run all tests (no root, no Docker)
@@ -32,6 +32,8 @@ image-base: ## base images for docker-compose.yml, made here where no registry i
 	docker/image-base
 smoke:  ## tests in containers, from nothing to nothing (installs docker.io if there is none)
 	.ci/smoke
+smoke-faults: ## every fault in containers, a killed controller amid each, 20 runs in a row (an hour)
+	.ci/smoke-faults
 ci:     ## what continuous integration runs
 	.ci/run
 clean:  ## remove built programs; the store of runs stays

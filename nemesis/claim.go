@@ -20,7 +20,7 @@ func broadFamilyOf(s Step) []string {
 		return []string{"kill"}
 	case "isolate-kill":
 		return []string{"partition", "kill"}
-	case "pause":
+	case "pause", "cpu": // which is to be stopped for the most of every tenth of a second
 		return []string{"pause"}
 	case "restart-storm", "rolling-restart":
 		return []string{"restart"}
@@ -31,10 +31,12 @@ func broadFamilyOf(s Step) []string {
 			return []string{"drift"}
 		}
 		return []string{"clock"}
-	case "disk-slow", "disk-error", "disk-full", "disk-torn":
+	case "disk-slow", "disk-error", "disk-full", "disk-torn", "volume-full":
 		return []string{"disk"}
 	case "disk-wipe":
 		return []string{"wipe"}
+	case "file-flip", "file-truncate":
+		return []string{"files"}
 	case "remove-member":
 		return []string{"membership"}
 	default:

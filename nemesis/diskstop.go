@@ -64,7 +64,9 @@ func diskFamilies() []family {
 }
 
 // stopsByDisk reports whether a kind makes nodes end by themselves.
-func stopsByDisk(kind string) bool { return kind == "disk-error" || kind == "disk-full" }
+func stopsByDisk(kind string) bool {
+	return kind == "disk-error" || kind == "disk-full" || kind == "volume-full"
+}
 
 // stopDisk makes nodes end by themselves.
 type stopDisk struct{ *diskFault }

@@ -36,6 +36,7 @@ type fakeCluster struct {
 	nextPID  int
 	clocks   map[Node]*fakeClock
 	disks    map[Node]*fakeDisk
+	hosts    map[Node]*fakeHost
 	admin    fakeAdmin
 	// exited hears of processes that end by themselves.
 	exited func(Node, string) bool
@@ -46,7 +47,7 @@ func newFakeCluster(n int) *fakeCluster {
 		start: time.Now(), traffic: 100, failing: map[string]int{},
 		rules: map[Handle]map[Link]Rule{}, counters: map[Link]Counters{},
 		procs: map[Node]ProcessState{}, nextPID: 100,
-		clocks: map[Node]*fakeClock{}, disks: map[Node]*fakeDisk{},
+		clocks: map[Node]*fakeClock{}, disks: map[Node]*fakeDisk{}, hosts: map[Node]*fakeHost{},
 	}
 	for i := range n {
 		node := Node(fmt.Sprintf("n%d", i+1))
@@ -56,6 +57,7 @@ func newFakeCluster(n int) *fakeCluster {
 		c.clocks[node] = &fakeClock{}
 		c.clocks[node].restart(c.start)
 		c.disks[node] = &fakeDisk{}
+		c.hosts[node] = &fakeHost{injuries: map[Handle]Injury{}, kept: map[Handle]time.Time{}}
 		c.admin.members = append(c.admin.members, node)
 		c.admin.shards = append(c.admin.shards, node)
 	}
@@ -279,6 +281,9 @@ func (c *fakeCluster) sound() error {
 		}
 		if disk := c.disks[n]; disk.setting != (DiskSetting{}) || disk.flipped {
 			errs = append(errs, fmt.Errorf("the disk of %s is %+v", n, disk))
+		}
+		if err := c.hosts[n].injured(); err != nil {
+			errs = append(errs, fmt.Errorf("the host of %s: %w", n, err))
 		}
 	}
 	return errors.Join(errs...)

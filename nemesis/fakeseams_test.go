@@ -196,6 +196,8 @@ func (c *fakeCluster) refuses(n Node) string {
 	switch d := c.disks[n]; {
 	case c.procs[n].PID != 0:
 		return ""
+	case c.hosts[n].damaged():
+		return "the file is damaged"
 	case d.flipped:
 		return "refusing to start on a damaged log"
 	case d.setting.Full:

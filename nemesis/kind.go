@@ -35,6 +35,9 @@ const (
 	UnitOffset   Unit = "offset"  // as in "-50ms"
 	UnitFactor   Unit = "factor"  // of a clock's rate, more than 0, at most 1000
 	UnitClock    Unit = "clock"   // wall, monotonic or both
+	UnitPercent  Unit = "percent" // whole, from 1 to 100
+	UnitBytes    Unit = "bytes"
+	UnitPath     Unit = "path" // of a file on a node
 )
 
 // Param is a parameter of a kind of fault.
@@ -55,7 +58,7 @@ func (p Param) check(text string) error {
 	case UnitDuration:
 		d, err := time.ParseDuration(text)
 		ok = err == nil && d >= 0
-	case UnitRate:
+	case UnitRate, UnitBytes:
 		n, err := strconv.Atoi(text)
 		ok = err == nil && n >= 0
 	case UnitOffset:
@@ -64,6 +67,11 @@ func (p Param) check(text string) error {
 	case UnitFactor:
 		f, err := strconv.ParseFloat(text, 64)
 		ok = err == nil && f > 0 && f <= 1000
+	case UnitPercent:
+		n, err := strconv.Atoi(text)
+		ok = err == nil && n >= 1 && n <= 100
+	case UnitPath:
+		ok = text != "" && !strings.ContainsAny(text, "\x00\n")
 	case UnitClock:
 		ok = slices.Contains([]string{"wall", "monotonic", "both"}, text)
 	}
@@ -87,6 +95,8 @@ type Kind struct {
 	Proof string
 	// UsesNetwork to UsesDisks say through what it acts.
 	UsesNetwork, UsesProcesses, UsesClocks, UsesDisks bool
+	// Host is what it needs to be able to do to hosts; empty: nothing.
+	Host Power
 	// Admin are the orders of an operator that it needs.
 	Admin []AdminF
 
@@ -136,7 +146,10 @@ func (s settings) duration(name string) time.Duration {
 	return d
 }
 
-// rate returns a parameter in UnitRate.
+// percent returns a parameter in UnitPercent.
+func (s settings) percent(name string) int { return s.rate(name) }
+
+// rate returns a parameter in UnitRate or UnitBytes.
 func (s settings) rate(name string) int {
 	n, _ := strconv.Atoi(s[name])
 	return n
@@ -272,6 +285,7 @@ func (s Step) validateIn(env *Env) error {
 		{k.UsesProcesses && env.Processes == nil, "processes that can be killed"},
 		{k.UsesClocks && env.Clocks == nil, "clocks that can be bent"},
 		{k.UsesDisks && env.Disks == nil, "disks that can be troubled"},
+		{k.Host != "" && env.Hosts == nil, "hosts that can be injured"},
 	} {
 		if need.missing {
 			errs = append(errs, fmt.Errorf("step %d: %s needs %s", s.ID, s.Fault, need.what))

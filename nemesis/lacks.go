@@ -20,6 +20,8 @@ const (
 	PowerProcesses Power = "processes" // kill, start, pause
 	PowerClocks    Power = "clocks"    // bend
 	PowerDisks     Power = "disks"     // trouble
+	PowerFiles     Power = "files"     // damage those of any system, fill its volume
+	PowerCPU       Power = "cpu"       // limit
 )
 
 // Lacks says which powers a cluster does not have, and why, in a sentence that ends
@@ -39,6 +41,7 @@ func (k Kind) powers(p Params) []Power {
 	add(PowerProcesses, k.UsesProcesses)
 	add(PowerClocks, k.UsesClocks)
 	add(PowerDisks, k.UsesDisks)
+	add(k.Host, k.Host != "")
 	set, err := k.settings(p)
 	if !messages || err != nil {
 		return need
@@ -59,6 +62,12 @@ func (l Lacks) refuse(k Kind, p Params) error {
 		}
 	}
 	return nil
+}
+
+// Needs reports whether the step needs a power; of a fault that does not exist nothing.
+func (s Step) Needs(p Power) bool {
+	k, err := kindNamed(s.Fault)
+	return err == nil && slices.Contains(k.powers(s.Params), p)
 }
 
 // PossibleOn returns why the step is impossible on a cluster that lacks something, nil

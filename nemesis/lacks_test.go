@@ -45,7 +45,7 @@ func TestLacks(t *testing.T) {
 		}
 	}
 	all := Lacks{PowerLinks: "x", PowerLoss: "x", PowerPackets: "x", PowerProcesses: "x",
-		PowerClocks: "x", PowerDisks: "x"}
+		PowerClocks: "x", PowerDisks: "x", PowerFiles: "x", PowerCPU: "x"}
 	for _, k := range Kinds() {
 		if len(k.Admin) == 0 && (Step{Fault: k.Name}).PossibleOn(all) == nil {
 			t.Errorf("%s needs nothing", k.Name)

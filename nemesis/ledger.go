@@ -45,7 +45,8 @@ type Intent struct {
 	// What describes the fault for a person: "n1 | n2 n3".
 	What string `json:"what"`
 	// Undo lists what takes the fault back, one action each: "clear fault-3",
-	// "start n1", "resume n2", and those of UndoClock, UndoDisk and UndoFlip.
+	// "start n1", "resume n2", and those of UndoClock, UndoDisk, UndoFlip
+	// and UndoInjury.
 	Undo []string `json:"undo"`
 	// Links are those that the fault disturbs; Cut says that nothing gets over them.
 	Links []Link `json:"links,omitempty"`

@@ -567,13 +567,14 @@ func sortOf(kind string) string {
 		return "net"
 	case "kill", "kill-all", "kill-seq", "isolate-kill":
 		return "kill"
-	case "pause":
+	case "pause", "cpu":
 		return "pause"
 	case "restart-storm", "rolling-restart":
 		return "cycle"
 	case "clock-jump", "clock-drift", "clock-strobe", "clock-freeze":
 		return "clock"
-	case "disk-slow", "disk-error", "disk-full", "disk-torn", "bit-flip", "disk-wipe":
+	case "disk-slow", "disk-error", "disk-full", "disk-torn", "bit-flip", "disk-wipe",
+		"volume-full", "file-flip", "file-truncate", "rollback":
 		return "disk"
 	case "transfer", "move", "remove-member":
 		return "admin"

@@ -216,14 +216,14 @@ func TestPlanEverything(t *testing.T) {
 					"admin", "corrupt", "delay", "duplicate", "flapping", "hold", "isolate-kill", "loss",
 					"messages", "move", "one-way", "partition", "rate", "reorder", "replay", "transfer",
 				}, f.Name)
-				member := n < 3 && (f.Name == "membership" || f.Name == "wipe")
+				member := n < 3 && slices.Contains([]string{"membership", "volume", "wipe"}, f.Name)
 				if impossible := n == 1 && message || member; impossible != (err != nil) {
 					t.Errorf("%s of %d nodes: %v", f.Name, n, err)
 				}
 				for _, s := range steps {
 					if err := s.validateIn(&Env{
 						Nodes: someNodes(n), Network: &fakeCluster{}, Processes: &fakeCluster{},
-						Clocks: &fakeCluster{}, Disks: &fakeCluster{},
+						Clocks: &fakeCluster{}, Disks: &fakeCluster{}, Hosts: &fakeCluster{},
 						Admin: &fakeCluster{}, Orders: allOrders(),
 					}); err != nil {
 						t.Errorf("%s of %d nodes: %v", f.Name, n, err)
@@ -343,7 +343,7 @@ func TestCatalog(t *testing.T) {
 	names := map[string]bool{}
 	for _, k := range Kinds() {
 		if k.Doc == "" || k.Proof == "" || k.build == nil || names[k.Name] ||
-			!k.UsesNetwork && !k.UsesProcesses && !k.UsesClocks && k.Admin == nil {
+			!k.UsesNetwork && !k.UsesProcesses && !k.UsesClocks && k.Admin == nil && k.Host == "" {
 			t.Errorf("kind %q is incomplete or there twice", k.Name)
 		}
 		names[k.Name] = true

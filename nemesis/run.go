@@ -37,6 +37,8 @@ type Env struct {
 	// Clocks and Disks trouble what a node stands on; nil where that is impossible.
 	Clocks Clocks
 	Disks  Disks
+	// Hosts does things to the nodes' hosts; nil where that is impossible.
+	Hosts Hosts
 	// Admin gives orders to the system, Orders are those that it takes.
 	Admin  Admin
 	Orders []AdminF

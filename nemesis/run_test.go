@@ -59,8 +59,9 @@ func newBench(t *testing.T, n int) *bench {
 		}
 	})
 	b.env = Env{
-		Nodes: c.nodes, Network: c, Processes: c, Clocks: c, Disks: c, Primaries: c.primaries,
-		Admin: c, Orders: allOrders(),
+		Nodes: c.nodes, Network: c, Processes: c, Clocks: c, Disks: c, Hosts: c,
+		Primaries: c.primaries,
+		Admin:     c, Orders: allOrders(),
 		Ledger: l,
 		Log:    b.log, BumpEpoch: func() { b.epochs.Add(1) }, Clock: c,
 	}

@@ -62,7 +62,7 @@ func newWorld(nodes []Node, p Processes, changed func([]Node)) *world {
 		claims: map[int64]map[Node]claim{},
 		dead:   map[Node]bool{},
 		seams: map[seam]map[Node]int64{
-			seamClock: {}, seamDisk: {}, seamMember: {},
+			seamClock: {}, seamDisk: {}, seamMember: {}, seamHost: {},
 		},
 		losing:   map[int64]bool{},
 		expected: map[int64]map[Node]bool{}, ended: map[int64]map[Node]string{},

@@ -224,9 +224,10 @@ func lacksAgent(Config) nemesis.Lacks {
 	if runtime.GOOS == "linux" {
 		return nil
 	}
+	const why = "the nodes' firewalls only drop packets, and the agent for everything " +
+		"else is this program, built for Linux: run the checker on a Linux machine"
 	return nemesis.Lacks{
-		nemesis.PowerPackets: "the nodes' firewalls only drop packets, and the agent for everything " +
-			"else is this program, built for Linux: run the checker on a Linux machine",
+		nemesis.PowerPackets: why, nemesis.PowerFiles: why, nemesis.PowerCPU: why,
 	}
 }
 

@@ -15,7 +15,7 @@ func localWay() way {
 		doc: "processes of this machine, with relays of the checker on all links; no root, " +
 			"any system",
 		check: noHosts,
-		lacks: func(Config) nemesis.Lacks { return nil },
+		lacks: noInjuries,
 		start: startLocal,
 		heal:  healLocal,
 		undo: func(dir string, f nemesis.OutstandingFault) error {

@@ -35,8 +35,11 @@ func lacksQueue(c Config) nemesis.Lacks {
 	if _, err := os.Stat("/proc/net/netfilter/nfnetlink_queue"); err == nil {
 		return lacksAgent(c)
 	}
+	const why = "the kernel hands no packets to programs: try modprobe nfnetlink_queue"
 	return nemesis.Lacks{
-		nemesis.PowerPackets: "the kernel hands no packets to programs: try modprobe nfnetlink_queue",
+		nemesis.PowerPackets: why,
+		// There is no agent then.
+		nemesis.PowerFiles: why, nemesis.PowerCPU: why,
 	}
 }
 

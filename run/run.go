@@ -150,6 +150,9 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 	if _, err := sys.Version(ctx); err != nil {
 		return nil, err
 	}
+	if err := cfg.tryHosts(ctx, steps); err != nil {
+		return nil, err
+	}
 	c := &conductor{
 		cfg: cfg, env: env, workload: w,
 		progress: &progress{out: env.Out, terminal: env.Terminal},
@@ -222,6 +225,7 @@ func (c *conductor) openFiles(steps []nemesis.Step) error {
 		Processes: &clusterProxy{c},
 		Clocks:    &clusterProxy{c},
 		Disks:     &clusterProxy{c},
+		Hosts:     &clusterProxy{c},
 		Primaries: c.primaries,
 		Ledger:    c.ledger,
 		Log:       c.recorder.NewLog(),

@@ -12,10 +12,14 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // cpuPeriod is that of a CPU quota, in microseconds.
 const cpuPeriod = 100_000
+
+// emptyAgain is the wait before a group that was still busy is removed once more.
+const emptyAgain = 10 * time.Millisecond
 
 // limitCPU puts processes into a control group that gets only a part of one CPU.
 type limitCPU struct {
@@ -130,7 +134,7 @@ func (x *limitCPU) alive(h home) bool {
 // undo sends the processes home, their children to that of the first, and removes the
 // group.
 func (x *limitCPU) undo(string) (string, error) {
-	for range 100 { // children are born meanwhile
+	for range 100 { // children are born meanwhile, and what has ended takes a moment
 		inside, err := groupMembers(x.Group)
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", nil
@@ -157,6 +161,7 @@ func (x *limitCPU) undo(string) (string, error) {
 		if !errors.Is(err, syscall.EBUSY) {
 			return "", err
 		}
+		<-time.After(emptyAgain)
 	}
 	return "", fmt.Errorf("%s does not become empty", x.Group)
 }

@@ -8,7 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // maxAside bounds what truncate keeps of a file, so that a fault fills no disk.
@@ -46,8 +49,55 @@ func openSame(path string, id fileID) (f *os.File, why string, err error) {
 	return f, "", nil
 }
 
+// chosen returns the file that is meant: of a directory the largest file in it, of a
+// pattern of filepath.Match the file that was written last, the greatest name of several.
+func chosen(pattern string) (string, error) {
+	if info, err := os.Lstat(pattern); err == nil && info.IsDir() {
+		return largest(pattern)
+	}
+	if !strings.ContainsAny(pattern, `*?[\`) {
+		return pattern, nil
+	}
+	paths, err := filepath.Glob(pattern)
+	if err != nil {
+		return "", fmt.Errorf("%w: %q: %w", ErrUsage, pattern, err)
+	}
+	best, written := "", time.Time{}
+	for _, path := range paths {
+		info, err := os.Lstat(path)
+		if err != nil || !info.Mode().IsRegular() || info.ModTime().Before(written) {
+			continue
+		}
+		best, written = path, info.ModTime()
+	}
+	if best == "" {
+		return "", fmt.Errorf("no file is %s: %w", pattern, fs.ErrNotExist)
+	}
+	return best, nil
+}
+
+// largest returns the largest file in a tree, the last of several.
+func largest(dir string) (string, error) {
+	best, size := "", int64(-1)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Size() >= size {
+			best, size = path, info.Size()
+		}
+		return err
+	})
+	if err == nil && best == "" {
+		err = fmt.Errorf("there is no file in %s: %w", dir, fs.ErrNotExist)
+	}
+	return best, err
+}
+
 // flipBit flips one bit of a file.
 type flipBit struct {
+	// Path is that of a file, or what is chosen says.
 	Path string `json:"path"`
 	// Place is where, from 0, the file's first byte, to less than 1; or Offset the
 	// byte, if not negative. Bit is 0…7.
@@ -67,6 +117,10 @@ func (*flipBit) kind() string { return "flip" }
 func (x *flipBit) prepare(string) error {
 	if x.Bit < 0 || x.Bit > 7 || !(x.Place >= 0 && x.Place < 1) {
 		return fmt.Errorf("%w: bit %d, place %v", ErrUsage, x.Bit, x.Place)
+	}
+	var err error
+	if x.Path, err = chosen(x.Path); err != nil {
+		return err
 	}
 	f, err := os.Open(x.Path)
 	if err != nil {
@@ -127,6 +181,7 @@ func (x *flipBit) put(from, to byte) (why string, err error) {
 
 // truncate cuts the end of a file off.
 type truncate struct {
+	// Path is that of a file, or what is chosen says.
 	Path string `json:"path"`
 	// Cut is how many bytes; a shorter file becomes empty.
 	Cut int64 `json:"cut"`
@@ -141,6 +196,10 @@ func (*truncate) kind() string { return "truncate" }
 func (x *truncate) prepare(aside string) error {
 	if x.Cut <= 0 || x.Cut > maxAside {
 		return fmt.Errorf("%w: cut %d bytes, at most %d", ErrUsage, x.Cut, maxAside)
+	}
+	var err error
+	if x.Path, err = chosen(x.Path); err != nil {
+		return err
 	}
 	f, err := os.Open(x.Path)
 	if err != nil {

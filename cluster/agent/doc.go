@@ -31,7 +31,7 @@
 //	checker agent file restore  --record R --from DIR
 //	checker agent disk fill     --record R --dir D [--leave BYTES] [--most BYTES]
 //	checker agent cpu limit     --record R (--marker M | --pid P,…) --percent 10
-//	checker agent cpu status    --record R
+//	checker agent injury        --record R                what it has done so far
 //	checker agent undo          --record R                any of these
 //	checker agent process find  --marker M [--environment]
 //

@@ -83,7 +83,7 @@ func (x *fillDisk) apply(string) error {
 		switch {
 		case err == nil:
 			x.Took += want
-		case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		case outOfSpace(err):
 			step /= 2
 		default:
 			return fmt.Errorf("fill %s: %w", x.Dir, err)
@@ -115,4 +115,14 @@ func (x *fillDisk) undo(string) (string, error) {
 		return "", err
 	}
 	return "", syncDir(x.Dir)
+}
+
+// status looks at the volume again.
+func (x *fillDisk) status() (VolumeStatus, error) {
+	info, err := os.Lstat(x.Path)
+	if err != nil {
+		return VolumeStatus{Path: x.Path}, err
+	}
+	free, err := freeBytes(x.Dir)
+	return VolumeStatus{Path: x.Path, Took: info.Size(), Free: free}, err
 }

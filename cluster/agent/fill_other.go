@@ -22,3 +22,5 @@ func (x *fillDisk) prepare(string) error {
 
 func (x *fillDisk) apply(string) error          { return x.prepare("") }
 func (x *fillDisk) undo(string) (string, error) { return "", x.prepare("") }
+
+func (x *fillDisk) status() (VolumeStatus, error) { return VolumeStatus{}, x.prepare("") }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // injury is something done to a node that can be taken back. All its calls can be made
@@ -76,10 +77,20 @@ func inflict(path string, in injury) error {
 		return fmt.Errorf("%s: %w", in.kind(), err)
 	}
 	// What apply has learned belongs to the record, too.
-	if err := saveRecord(path, asked, in); err != nil {
+	err = saveRecord(path, asked, in)
+	if _, full := in.(*fillDisk); full && outOfSpace(err) {
+		// The record is on the volume that was filled. Undoing needs no more than what was
+		// written down before.
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("record %s: %w", in.kind(), err)
 	}
 	return nil
+}
+
+func outOfSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func saveRecord(path string, asked []byte, in injury) error {

@@ -38,6 +38,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	full := func() injury { return &fillDisk{Dir: volume, Most: 1 << 30} }
 	s.inflict(full)
+	if v, err := statusOf(s.record); err != nil || v.Volume.Free != 0 || v.Volume.Took < 7<<20 {
+		t.Errorf("%+v, %v", v, err)
+	}
 	if err := write(); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("writing to a full disk: %v", err)
 	}
@@ -55,6 +58,10 @@ func TestFullDisk(t *testing.T) {
 	if free, err := freeBytes(volume); err != nil || free < 1<<20 || free > 1<<20+4096 {
 		t.Errorf("%d bytes free, 1 MiB was to be left, %v", free, err)
 	}
+	s.undo()
+	// The record may be on the volume itself.
+	s.record = filepath.Join(volume, "record")
+	s.inflict(full)
 	s.undo()
 	if err := inflict(s.record, &fillDisk{Dir: volume, Most: 1 << 20}); !errors.Is(err, ErrUsage) {
 		t.Errorf("a volume that is too large: %v", err)

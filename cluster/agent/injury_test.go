@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // scene is a directory with some data and a place for a record.
@@ -189,10 +190,10 @@ func TestInjuriesThatAreRefused(t *testing.T) {
 		{&flipBit{Path: s.file, Offset: -1, Place: 1}, "place 1"},
 		{&flipBit{Path: s.file, Offset: int64(len(content))}, "has no byte"},
 		{&flipBit{Path: s.file, Bit: 8}, "bit 8"},
-		{&flipBit{Path: s.dir}, "has no byte"},
+		{&flipBit{Path: "/dev/null"}, "has no byte"},
 		{&flipBit{Path: s.dir + "/none"}, "no such file"},
 		{&truncate{Path: s.file, Cut: maxAside + 1}, "at most"},
-		{&truncate{Path: s.dir, Cut: 1}, "nothing to cut"},
+		{&truncate{Path: "/dev/null", Cut: 1}, "nothing to cut"},
 		{&restore{From: s.dir}, "no whole snapshot"},
 		{&limitCPU{Proc: "/proc", Percent: 0}, "0 percent"},
 	} {
@@ -304,5 +305,58 @@ func TestSnapshotAndRestore(t *testing.T) {
 				t.Errorf("%+v\n%s\nwant\n%s", u, s.tree(), want)
 			}
 		})
+	}
+}
+
+// Which file is meant: a pattern means the newest, a directory its largest file.
+func TestChosen(t *testing.T) {
+	s := newScene(t)
+	old := filepath.Join(s.dir, "wal", "log-1")
+	if err := os.Mkdir(filepath.Dir(old), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.write(old, content[:100])
+	s.write(filepath.Join(s.dir, "wal", "log-2"), content[:50])
+	past := time.Unix(1_000_000_000, 0)
+	if err := os.Chtimes(old, past, past); err != nil {
+		t.Fatal(err)
+	}
+	for pattern, want := range map[string]string{
+		s.file: s.file, s.dir: s.file, s.dir + "/wal": old, s.dir + "/*": s.file,
+		s.dir + "/wal/log-*": filepath.Join(s.dir, "wal", "log-2"), s.dir + "/wal/log-1": old,
+	} {
+		if got, err := chosen(pattern); err != nil || got != want {
+			t.Errorf("%s: %s, %v, want %s", pattern, got, err, want)
+		}
+	}
+	for _, pattern := range []string{s.dir + "/none-*", t.TempDir()} {
+		if got, err := chosen(pattern); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %s, %v", pattern, got, err)
+		}
+	}
+}
+
+// A restored snapshot says how many files were others: one that was written, one that is
+// new, one that is gone.
+func TestRestoreCounts(t *testing.T) {
+	s := newScene(t)
+	s.write(filepath.Join(s.dir, "gone"), content)
+	kept := filepath.Join(t.TempDir(), "kept")
+	if err := snapshot([]string{s.dir}, kept); err != nil {
+		t.Fatal(err)
+	}
+	same := &restore{From: kept}
+	if err := inflict(s.record, same); err != nil || same.Changed != 0 {
+		t.Errorf("%d files, %v", same.Changed, err)
+	}
+	s.undo()
+	s.write(s.file, content[1:])
+	s.write(filepath.Join(s.dir, "new"), content)
+	if err := os.Remove(filepath.Join(s.dir, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	other := &restore{From: kept}
+	if err := inflict(s.record, other); err != nil || other.Changed != 3 {
+		t.Errorf("%d files, %v", other.Changed, err)
 	}
 }

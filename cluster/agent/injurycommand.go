@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -30,6 +29,67 @@ func inflicting(use, short string, out io.Writer, add func(*cobra.Command) injur
 			return err
 		}
 		return print(out, in)
+	}
+	return cmd
+}
+
+// InjuryStatus is what is known of an injury now.
+type InjuryStatus struct {
+	Kind string `json:"kind"`
+	// CPU is that of a CPU limit, Volume that of a filled volume; nil otherwise.
+	CPU    *CPUStatus    `json:"cpu,omitempty"`
+	Volume *VolumeStatus `json:"volume,omitempty"`
+}
+
+// VolumeStatus is what is known of a volume that was filled.
+type VolumeStatus struct {
+	// Path is the file that fills it, Took its size when it was made.
+	Path string `json:"path"`
+	Took int64  `json:"took"`
+	// Free is what is free now.
+	Free int64 `json:"free"`
+}
+
+// statusOf looks at the injury of a record.
+func statusOf(path string) (InjuryStatus, error) {
+	r, err := readRecord(path)
+	if err != nil {
+		return InjuryStatus{}, err
+	}
+	s := InjuryStatus{Kind: r.Kind}
+	switch r.Kind {
+	case (*limitCPU)(nil).kind():
+		var x limitCPU
+		if err = json.Unmarshal(r.Injury, &x); err == nil {
+			var c CPUStatus
+			c, err = x.status()
+			s.CPU = &c
+		}
+	case (*fillDisk)(nil).kind():
+		var x fillDisk
+		if err = json.Unmarshal(r.Injury, &x); err == nil {
+			var v VolumeStatus
+			v, err = x.status()
+			s.Volume = &v
+		}
+	}
+	if err != nil {
+		return s, fmt.Errorf("look at %s: %w", r.Kind, err)
+	}
+	return s, nil
+}
+
+func injuryCommand(out io.Writer) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "injury", Short: "Print what an injury has done so far", Args: noArgs,
+	}
+	path := recordFlag(cmd)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		s, err := statusOf(*path)
+		if err != nil {
+			return err
+		}
+		return print(out, s)
 	}
 	return cmd
 }
@@ -149,24 +209,7 @@ func cpuCommand(out io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "cpu", Short: "Limit CPU time", Args: noArgs, RunE: needSubcommand,
 	}
-	status := &cobra.Command{Use: "status", Short: "Print what the limit has done", Args: noArgs}
-	path := recordFlag(status)
-	status.RunE = func(*cobra.Command, []string) error {
-		r, err := readRecord(*path)
-		if err != nil {
-			return err
-		}
-		var x limitCPU
-		if err := json.Unmarshal(r.Injury, &x); err != nil || r.Kind != x.kind() {
-			return fmt.Errorf("%s is not the record of a CPU limit: %w", *path, os.ErrInvalid)
-		}
-		s, err := x.status()
-		if err != nil {
-			return err
-		}
-		return print(out, s)
-	}
-	cmd.AddCommand(status, inflicting("limit", "Give processes a part of one CPU", out,
+	cmd.AddCommand(inflicting("limit", "Give processes a part of one CPU", out,
 		func(cmd *cobra.Command) injury {
 			x := &limitCPU{Proc: "/proc"}
 			cmd.Flags().StringVar(&x.Marker, "marker", "", "processes that carry it")

@@ -109,6 +109,28 @@ func Examine(
 	return r, errors.Join(errs...)
 }
 
+// Try tries one mechanism on all nodes, and says on which it does not work, and why.
+func Try(ctx context.Context, sh remote.Shell, hosts []remote.Host, mechanism string) error {
+	i := slices.IndexFunc(mechanisms(), func(m Mechanism) bool { return m.Name == mechanism })
+	if i < 0 {
+		return fmt.Errorf("doctor: there is no mechanism %q", mechanism)
+	}
+	name := "ORDEAL-DOC-" + posix.NewLeash(0).ID
+	errs := make([]error, len(hosts))
+	var wg sync.WaitGroup
+	for at, h := range hosts {
+		wg.Go(crash.Guard(func() {
+			p := patient{sh: sh, host: h, hosts: hosts, name: name}
+			if f := p.try(ctx, mechanisms()[i]); !f.OK {
+				errs[at] = fmt.Errorf("node %s: %s", h.Node, f.Detail)
+			}
+			errs[at] = errors.Join(errs[at], p.sweep(ctx))
+		}))
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
 // patient is a node that is examined.
 type patient struct {
 	sh      remote.Shell
@@ -160,7 +182,10 @@ func (p patient) try(ctx context.Context, m Mechanism) Finding {
 	return f
 }
 
-func (p patient) directory() string { return "/tmp/" + strings.ToLower(p.name) }
+// directory is on the node; nodes may share their files.
+func (p patient) directory() string {
+	return fmt.Sprintf("/tmp/%s-%s", strings.ToLower(p.name), p.host.Node)
+}
 
 // sweep takes away what a trial that was cut short may have left, whatever became of the
 // caller's context.

@@ -2,6 +2,9 @@ package doctor
 
 import "slices"
 
+// ControlGroups is the trial of limits of CPU time.
+const ControlGroups = "cgroup"
+
 // programName is the trial for which a program is brought to the node.
 const programName = "program"
 
@@ -34,6 +37,13 @@ const sweepScript = `for t in "iptables -w 5" "iptables -w 5 -t mangle" "ip6tabl
   command -v "${t%% *}" >/dev/null || continue
   $t -S 2>/dev/null | grep -F -- "-j $1" | sed 's/^-A/-D/' | while read -r rule; do $t $rule; done
   if $t -S "$1" >/dev/null 2>&1; then $t -F "$1"; $t -X "$1"; fi
+done
+for at in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
+  g=$at/${2##*/}; [ -d "$g" ] || continue
+  i=0; until rmdir "$g" 2>/dev/null || [ ! -d "$g" ]; do
+    i=$((i+1)); [ $i -lt 100 ] || exit 1
+    kill -9 $(cat "$g/cgroup.procs") 2>/dev/null; sleep 0.02
+  done
 done
 rm -rf "$2"
 all() { iptables -w 5 -S; iptables -w 5 -t mangle -S; ip6tables -w 5 -S; }
@@ -159,12 +169,25 @@ a=$(date +%s); b=$(faketime -f +1h date +%s) || exit 1; n=$((b-a))
 echo "a program was an hour ahead"`,
 		},
 		{
-			Name: "cgroup", For: "CPU and memory limits", Without: "no such faults",
-			script: `for at in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
-  [ -e "$at/cgroup.procs" ] && mkdir "$at/$c" 2>/dev/null || continue
-  ls "$at/$c" | grep -q '^cpu\.' && made=$at
-  rmdir "$at/$c"
-  [ -z "$made" ] || { echo "groups can be made in $made"; exit; }
+			Name: ControlGroups, For: "limits of CPU time", Without: "no faults of the CPU",
+			script: `g=${d##*/}
+for at in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
+  [ -e "$at/cgroup.procs" ] || continue
+  [ "$at" != /sys/fs/cgroup ] || { grep -qw cpu "$at/cgroup.controllers" &&
+    echo +cpu >"$at/cgroup.subtree_control"; } 2>/dev/null || continue
+  mkdir "$at/$g" 2>/dev/null || continue
+  setsid sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & p=$!
+  trap 'kill -9 $p 2>/dev/null; wait $p 2>/dev/null
+    i=0; until rmdir "$at/$g" 2>/dev/null || [ $i = 50 ]; do i=$((i+1)); sleep 0.02; done' EXIT
+  if [ -e "$at/$g/cpu.max" ]; then echo "5000 100000" >"$at/$g/cpu.max"
+  else echo 5000 >"$at/$g/cpu.cfs_quota_us"; fi || bad "the limit was not taken"
+  echo $p >"$at/$g/cgroup.procs" || bad "no process can be moved"
+  i=0
+  until n=$(awk '$1 == "nr_throttled" {print $2}' "$at/$g/cpu.stat" 2>/dev/null) &&
+    [ "${n:-0}" -gt 1 ]; do
+    i=$((i+1)); [ $i -lt 100 ] || bad "a busy process was not throttled"; sleep 0.05
+  done
+  echo "a busy process in $at was throttled"; exit
 done
 bad "/sys/fs/cgroup cannot be written here"`,
 		},

@@ -341,7 +341,9 @@ func (c *Cluster) closeMember(ctx context.Context, m *member) error {
 	if m.wall.chain != "" {
 		errs = append(errs, c.discard(ctx, m, razeScript(m.wall.chain), m.chains()))
 	}
-	if stopped == nil && quiet == nil {
+	_, mended := c.script(ctx, m, mendScript(m.dir))
+	errs = append(errs, mended)
+	if stopped == nil && quiet == nil && mended == nil {
 		// Nobody works in it any more.
 		errs = append(errs, c.discard(ctx, m, removeScript(m.dir), m.directory()))
 	}

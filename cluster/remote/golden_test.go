@@ -47,6 +47,12 @@ func newStage(t *testing.T, n int, agent string) stage {
 		case len(c.Argv) > 2 && c.Argv[2] == "queue":
 			return say(`{"version":1,"kind":"queue","state":"running","instance":"1f00d5",` +
 				`"queue":{"generation":1,"links":[],"stats":{}}}`)
+		case strings.Contains(script, "checker agent injury"):
+			return say(`{"kind":"cpu","cpu":{"group":"/g","periods":9,"throttled":3}}`)
+		case strings.Contains(script, "checker agent undo --record /"):
+			return say(`{"found":true,"kind":"cpu","left":"it was written anew"}`)
+		case strings.Contains(script, "checker agent"):
+			return say(`{"path":"/f","at":17,"size":9,"left":5,"took":4096,"free":0}`)
 		case strings.Contains(script, "flock -s"):
 			<-over
 			return remote.Result{}, &remote.TransportError{Node: c.Node, Err: errors.New("over")}
@@ -166,6 +172,81 @@ func TestAgentCommands(t *testing.T) {
 	s.over()
 	must(t, s.Close(t.Context()))
 	s.golden(t, "agent-tear-down")
+}
+
+// Each effect on messages by itself, and each injury of a host, for clusters of 1, 3, 5
+// and 7.
+func TestAgentFaults(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 3, 5, 7} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			s := newStage(t, n, "an agent")
+			s.messages(t)
+			s.injuries(t)
+		})
+	}
+}
+
+// messages troubles a link in each way, one after the other.
+func (s stage) messages(t *testing.T) {
+	link := nemesis.Link{From: s.nodes[0], To: s.nodes[len(s.nodes)-1]}
+	if len(s.nodes) == 1 {
+		link.To = nemesis.Clients
+	}
+	for _, rule := range []nemesis.Rule{
+		{Delay: 50 * time.Millisecond, Jitter: 25 * time.Millisecond}, {Rate: 16384},
+		{Duplicate: 0.2}, {Reorder: 0.3}, {Corrupt: 0.05},
+		{Replay: 0.2, ReplayMin: time.Second, ReplayMax: 5 * time.Second},
+		{Hold: 0.03, HoldMin: 2 * time.Second, HoldMax: 5 * time.Second},
+	} {
+		s.sh.Forget()
+		must(t, s.SetRules(t.Context(), "fault-1", map[nemesis.Link]nemesis.Rule{link: rule}))
+		name := "delay"
+		switch {
+		case rule.Rate > 0:
+			name = "rate"
+		case rule.Duplicate > 0:
+			name = "duplicate"
+		case rule.Reorder > 0:
+			name = "reorder"
+		case rule.Corrupt > 0:
+			name = "corrupt"
+		case rule.Replay > 0:
+			name = "replay"
+		case rule.Hold > 0:
+			name = "hold"
+		}
+		s.golden(t, "message-"+name)
+	}
+	must(t, s.Clear(t.Context(), "fault-1"))
+	s.sh.Forget()
+}
+
+// injuries hurts the first node's host in each way, and takes it back.
+func (s stage) injuries(t *testing.T) {
+	ctx, n := t.Context(), s.nodes[0]
+	for _, i := range []nemesis.Injury{
+		{Kind: nemesis.InjuryCPU, Percent: 5},
+		{Kind: nemesis.InjuryFull, Path: "."},
+		{Kind: nemesis.InjuryFlip, Path: "wal/log-*", Place: 0.25},
+		{Kind: nemesis.InjuryCut, Path: "/srv/db/it's here", Bytes: 100},
+		{Kind: nemesis.InjuryKeep, Path: "."},
+		{Kind: nemesis.InjuryRestore, Path: "."},
+	} {
+		_, err := s.Injure(ctx, n, nemesis.Handle("fault-"+string(i.Kind)), i)
+		must(t, err)
+	}
+	got, err := s.Injured(ctx, n, "fault-cpu")
+	must(t, err)
+	if got.Facts["throttled"] != 3 || got.Facts["periods"] != 9 {
+		t.Errorf("got %+v", got)
+	}
+	left, err := s.Mend(ctx, n, "fault-cpu")
+	must(t, err)
+	if left != "it was written anew" {
+		t.Errorf("left %q", left)
+	}
+	s.golden(t, "injuries")
 }
 
 // partition cuts as the shape says, from a minority, at least one. What heals it is the

@@ -99,6 +99,10 @@ func (r Remains) healNode(ctx context.Context, n nemesis.Node) ([]string, error)
 		if err := fetchLog(ctx, r.Shell, n, dir, r.Dir); err != nil {
 			return lines, err
 		}
+		if out, err = persist(ctx, r.Shell, n, mendScript(dir)); err != nil {
+			return lines, fmt.Errorf("take back what was done to it: %w", err)
+		}
+		lines = append(lines, describeMended(n, out)...)
 	}
 	for _, p := range r.Left.Processes {
 		if p.Node != n {

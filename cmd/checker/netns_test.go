@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -5,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,8 +50,20 @@ func TestNetns(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": cmdStatus, "killrun": cmdKillRun, "remains": cmdRemains,
+			"volume": cmdVolume,
 		},
 	})
+}
+
+// cmdVolume mounts a small volume until the script ends: volume DIR 8m.
+func cmdVolume(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: volume DIR SIZE")
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.Mkdir(dir, 0o755))
+	ts.Check(syscall.Mount("ordeal", dir, "tmpfs", 0, "size="+args[1]))
+	ts.Defer(func() { ts.Check(syscall.Unmount(dir, 0)) })
 }
 
 // cmdRemains fails unless there is something left on this machine of what the latest

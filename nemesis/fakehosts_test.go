@@ -1,0 +1,105 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// fakeHost is the host of a fake node.
+type fakeHost struct {
+	injuries map[Handle]Injury
+	kept     map[Handle]time.Time
+	refuses  bool // the node does not start on a damaged file
+}
+
+func (c *fakeCluster) Injure(
+	ctx context.Context, n Node, h Handle, i Injury,
+) (Injured, error) {
+	text := fmt.Sprintf("injure %s: %s %s", n, i.Kind, i.Path)
+	if err := c.command(ctx, 5*time.Millisecond, text); err != nil {
+		return Injured{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	runs := c.procs[n].PID != 0
+	if i.Kind == InjuryCPU != runs && i.Kind != InjuryFull {
+		return Injured{}, fmt.Errorf("the process runs: %t", runs)
+	}
+	if c.toothless {
+		return Injured{}, nil
+	}
+	host := c.hosts[n]
+	got := Injured{Where: i.Path + " of " + string(n), Facts: map[string]int64{}}
+	switch i.Kind {
+	case InjuryKeep:
+		host.kept[h] = time.Now()
+		return got, nil
+	case InjuryRestore:
+		got.Facts["changed"] = time.Since(host.kept[h]).Milliseconds()
+	case InjuryFull:
+		got.Facts["taken"], got.Facts["free"] = 1<<20, i.Bytes
+		if c.traffic > 0 {
+			time.AfterFunc(30*time.Millisecond, func() { c.stopByVolume(n) })
+		}
+	}
+	host.injuries[h] = i
+	return got, nil
+}
+
+// stopByVolume is what a node does that cannot write.
+func (c *fakeCluster) stopByVolume(n Node) {
+	c.mu.Lock()
+	c.procs[n] = ProcessState{}
+	c.mu.Unlock()
+	c.note("-- " + string(n) + " ends by itself")
+	c.exited(n, "no space left on device")
+}
+
+func (c *fakeCluster) Injured(_ context.Context, n Node, h Handle) (Injured, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch i, ok := c.hosts[n].injuries[h]; {
+	case !ok:
+		return Injured{}, errors.New("no such injury")
+	case i.Kind == InjuryCPU:
+		return Injured{Facts: map[string]int64{"throttled": c.traffic / 10}}, nil
+	default:
+		return Injured{Facts: map[string]int64{"taken": 1 << 20, "free": i.Bytes}}, nil
+	}
+}
+
+func (c *fakeCluster) Mend(ctx context.Context, n Node, h Handle) (string, error) {
+	if err := c.command(ctx, 5*time.Millisecond, "mend "+string(n)); err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.hosts[n].injuries, h)
+	return "", nil
+}
+
+// injured reports what is wrong with a host: an injury of a file that a node which runs
+// has accepted is none.
+func (h *fakeHost) injured() error {
+	for _, i := range h.injuries {
+		if i.Kind == InjuryCPU || i.Kind == InjuryFull || h.refuses {
+			return fmt.Errorf("%s is left", i.Kind)
+		}
+	}
+	return nil
+}
+
+// damaged reports whether the node's files keep it from starting.
+func (h *fakeHost) damaged() bool {
+	if !h.refuses {
+		return false
+	}
+	for _, i := range h.injuries {
+		if i.Kind == InjuryFlip || i.Kind == InjuryCut {
+			return true
+		}
+	}
+	return false
+}
