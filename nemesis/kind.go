@@ -250,6 +250,10 @@ func (s Step) Validate() error {
 	if s.At < 0 || s.For <= 0 {
 		errs = append(errs, fmt.Errorf("at %v for %v: want at >= 0 and for > 0", s.At, s.For))
 	}
+	if s.Within < 0 {
+		errs = append(errs, fmt.Errorf("within %v: want more than 0", s.Within))
+	}
+	errs = append(errs, s.When.validate(s.ID), s.Until.validate(s.ID))
 	if s.Shape != "" && !slices.Contains(k.Shapes, s.Shape) {
 		errs = append(errs, fmt.Errorf("%s has no shape %q; it has %v", k.Name, s.Shape, k.Shapes))
 	}

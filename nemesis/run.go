@@ -45,6 +45,9 @@ type Env struct {
 	// Primaries says who leads, as the system reports it; several goroutines may
 	// ask at the same time. Nil: nobody does.
 	Primaries func(ctx context.Context) ([]Node, error)
+	// Acks counts the operations that the system has acknowledged so far. Nil: nobody
+	// does.
+	Acks func() int64
 	// Ledger gets every intent before its act.
 	Ledger *Ledger
 	// Log gets the nemesis's events of the history.
@@ -109,10 +112,13 @@ type Runner struct {
 	// leaderless is true when nobody led at the last look, however long; then
 	// the next look is short, because there may never be leaders.
 	leaderless atomic.Bool
+	// watchesPrimaries is true when a condition is about who leads.
+	watchesPrimaries bool
 
 	mu       sync.Mutex
 	active   []ActiveFault
 	unhealed []*running
+	progress map[int64]progress
 	errs     []error
 }
 
@@ -120,6 +126,9 @@ type Runner struct {
 type running struct {
 	step Step
 	hold time.Duration // how long it lasts once it is injected
+	// until may end it before; since is what that is measured against.
+	until Conditions
+	since moment
 	prepared
 }
 
@@ -134,10 +143,17 @@ func NewRunner(env Env, steps []Step) (*Runner, error) {
 		}
 		ids[s.ID] = true
 	}
+	for _, s := range steps {
+		err := errors.Join(s.When.needs(&env, ids), s.Until.needs(&env, ids))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("step %d: %w", s.ID, err))
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	r := &Runner{env: env, steps: steps}
+	r := &Runner{env: env, steps: steps, progress: map[int64]progress{}}
+	r.watchesPrimaries = slices.ContainsFunc(steps, Step.watchesPrimaries)
 	r.world = newWorld(env.Nodes, env.Processes, r.topology)
 	return r, nil
 }
@@ -211,6 +227,10 @@ func (r *Runner) step(ctx context.Context, start history.Time, s Step) {
 		r.skip(s, errors.New("the test ended before its time"), true)
 		return
 	}
+	if missing := r.awaitWhen(ctx, s); missing != "" {
+		r.skip(s, errors.New(missing), ctx.Err() != nil)
+		return
+	}
 	k, err := kindNamed(s.Fault)
 	if err != nil {
 		r.skip(s, err, false)
@@ -238,7 +258,10 @@ func (r *Runner) step(ctx context.Context, start history.Time, s Step) {
 	// next one; it took half of the time at most.
 	end := start + history.Time(s.At+s.For)
 	hold := min(s.For, max(s.For/2, time.Duration(end-r.env.Clock.Now())))
-	r.execute(ctx, &running{step: s, hold: hold, prepared: p})
+	if len(s.When) > 0 {
+		hold = s.For
+	}
+	r.execute(ctx, &running{step: s, hold: hold, until: s.Until, prepared: p})
 }
 
 // resolve finds out who is hit. Nobody means all links.
@@ -296,6 +319,7 @@ func (r *Runner) skip(s Step, reason error, interrupted bool) {
 	r.append(Entry{
 		Type: EntrySkipped, Fault: s.ID, Error: reason.Error(), Interrupted: interrupted,
 	})
+	r.reach(s.ID, 2, moment{})
 }
 
 // execute injects the fault, waits, and heals it.
@@ -311,16 +335,21 @@ func (r *Runner) execute(ctx context.Context, f *running) {
 	defer r.setActive(f, false)
 	r.env.Logger.Info("fault starts", "id", f.step.ID, "fault", f.step.Fault, "what", f.what)
 	r.event("start", history.Invoke, f, nil, nil)
+	f.since = r.now(ctx)
 	limited, cancel := context.WithTimeout(ctx, r.env.InjectTimeout)
 	evidence, err := f.fault.Inject(limited)
 	cancel()
+	if r.env.Acks != nil {
+		f.since.acks = r.env.Acks()
+	}
+	r.reach(f.step.ID, 1, f.since)
 	r.append(Entry{
 		Type: EntryDone, Fault: f.step.ID, Evidence: &evidence, Error: text(err),
 	})
 	r.event("start", history.Info, f, &evidence, err)
 	interrupted := false
 	if err == nil {
-		interrupted = !sleep(ctx, f.hold)
+		interrupted = !r.lasts(ctx, f)
 	}
 	var nothing errNothingToDo
 	if err != nil && !errors.As(err, &nothing) {
@@ -330,6 +359,8 @@ func (r *Runner) execute(ctx context.Context, f *running) {
 	r.heal(ctx, f, err != nil, interrupted)
 	if nothing.reason != "" {
 		r.skip(f.step, nothing, interrupted)
+	} else {
+		r.reach(f.step.ID, 2, r.now(context.WithoutCancel(ctx)))
 	}
 	if r.env.BumpEpoch != nil {
 		r.env.BumpEpoch()

@@ -21,6 +21,12 @@ type Step struct {
 	// At is when it begins, counted from the start of the main phase, and For
 	// how long it lasts.
 	At, For time.Duration
+	// When, if it is not empty, is waited for after At, for at most Within (0: 30 s);
+	// For is counted from then on. What does not come keeps the step from being done.
+	When   Conditions
+	Within time.Duration
+	// Until ends the step before For is over, when it comes.
+	Until Conditions
 	// Fault is the name of a kind of the catalog: "partition", "kill".
 	Fault string
 	// Shape is the form of a partition or of a client cut; empty otherwise.
@@ -41,24 +47,32 @@ type Step struct {
 
 // stepLine is a Step as a line of a schedule file writes it.
 type stepLine struct {
-	ID     int64  `json:"id,omitempty"`
-	At     string `json:"at"`
-	For    string `json:"for"`
-	Fault  string `json:"fault"`
-	Shape  Shape  `json:"shape,omitempty"`
-	Target Target `json:"target,omitempty"`
-	Nodes  []Node `json:"nodes,omitempty"`
-	Else   []Node `json:"else,omitempty"`
-	Params Params `json:"params,omitempty"`
-	Seed   uint64 `json:"seed,omitempty"`
+	ID     int64      `json:"id,omitempty"`
+	At     string     `json:"at,omitempty"`
+	For    string     `json:"for"`
+	When   Conditions `json:"when,omitempty"`
+	Within string     `json:"within,omitempty"`
+	Until  Conditions `json:"until,omitempty"`
+	Fault  string     `json:"fault"`
+	Shape  Shape      `json:"shape,omitempty"`
+	Target Target     `json:"target,omitempty"`
+	Nodes  []Node     `json:"nodes,omitempty"`
+	Else   []Node     `json:"else,omitempty"`
+	Params Params     `json:"params,omitempty"`
+	Seed   uint64     `json:"seed,omitempty"`
 }
 
 // MarshalJSON writes the step with durations as in "2.5s".
 func (s Step) MarshalJSON() ([]byte, error) {
-	return json.Marshal(stepLine{
-		ID: s.ID, At: s.At.String(), For: s.For.String(), Fault: s.Fault, Shape: s.Shape,
+	l := stepLine{
+		ID: s.ID, At: s.At.String(), For: s.For.String(), When: s.When, Until: s.Until,
+		Fault: s.Fault, Shape: s.Shape,
 		Target: s.Target, Nodes: s.Nodes, Else: s.Else, Params: s.Params, Seed: s.Seed,
-	})
+	}
+	if s.Within > 0 {
+		l.Within = s.Within.String()
+	}
+	return json.Marshal(l)
 }
 
 // UnmarshalJSON reads a step; a field that does not exist is an error, because a
@@ -70,16 +84,25 @@ func (s *Step) UnmarshalJSON(b []byte) error {
 	if err := d.Decode(&l); err != nil {
 		return err
 	}
-	at, err := time.ParseDuration(l.At)
-	if err != nil {
-		return fmt.Errorf("at: %w", err)
+	var at, within time.Duration
+	var err error
+	if l.At != "" || len(l.When) == 0 {
+		if at, err = time.ParseDuration(l.At); err != nil {
+			return fmt.Errorf("at: %w", err)
+		}
+	}
+	if l.Within != "" {
+		if within, err = time.ParseDuration(l.Within); err != nil {
+			return fmt.Errorf("within: %w", err)
+		}
 	}
 	dur, err := time.ParseDuration(l.For)
 	if err != nil {
 		return fmt.Errorf("for: %w", err)
 	}
 	*s = Step{
-		ID: l.ID, At: at, For: dur, Fault: l.Fault, Shape: l.Shape, Target: l.Target,
+		ID: l.ID, At: at, For: dur, When: l.When, Within: within, Until: l.Until,
+		Fault: l.Fault, Shape: l.Shape, Target: l.Target,
 		Nodes: l.Nodes, Else: l.Else, Params: l.Params, Seed: l.Seed,
 	}
 	return nil

@@ -256,6 +256,8 @@ func (f FaultRecord) problems(bit bool) []string {
 	begun := f.What != ""
 	excused := f.Skipped != "" || f.Interrupted && bit
 	switch {
+	case f.Skipped != "" && len(f.Step.When) > 0 && !f.Interrupted:
+		out = append(out, f.name()+" was not done: "+f.Skipped)
 	case excused:
 	case !f.Injected && f.Error == "":
 		out = append(out, f.name()+" was not injected: the controller ended in the middle")

@@ -227,6 +227,7 @@ func (c *conductor) openFiles(steps []nemesis.Step) error {
 		Disks:     &clusterProxy{c},
 		Hosts:     &clusterProxy{c},
 		Primaries: c.primaries,
+		Acks:      func() int64 { return c.stats.Snapshot(c.recorder.Now()).OK },
 		Ledger:    c.ledger,
 		Log:       c.recorder.NewLog(),
 		BumpEpoch: func() { c.epoch.Add(1) },
