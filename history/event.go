@@ -71,6 +71,9 @@ type Key string
 // Time is nanoseconds since the start of the test, on a monotonic clock.
 type Time int64
 
+// Seconds returns the time in seconds.
+func (t Time) Seconds() float64 { return float64(t) / 1e9 }
+
 // Never is the return time of an operation that has no known end.
 const Never Time = math.MaxInt64
 

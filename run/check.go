@@ -18,6 +18,7 @@ import (
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/reports"
+	"github.com/ordeal-dev/ordeal/reports/store"
 	"github.com/ordeal-dev/ordeal/systems"
 	"github.com/ordeal-dev/ordeal/workload"
 )
@@ -51,16 +52,29 @@ type Outcome struct {
 // SIGKILL. An error beside a result means that the result could not be stored or
 // shown; it does not change the verdict.
 func Check(ctx context.Context, dir string, limits CheckLimits) (Outcome, error) {
+	return judgeRun(ctx, dir, limits, store.HasIndex)
+}
+
+// indexAlways is for the directory of a store, which gets an index if it has none.
+func indexAlways(string) bool { return true }
+
+// judgeRun is Check. The run gets a line in the index of the store that it is in, if that
+// has one or is to have one.
+func judgeRun(
+	ctx context.Context, dir string, limits CheckLimits, indexed func(store string) bool,
+) (Outcome, error) {
 	test, err := LoadTest(dir)
 	if err != nil {
 		return Outcome{}, err
 	}
 	out := Outcome{Dir: dir, Test: test}
+	began := time.Now()
 	result, h, faults, err := judge(ctx, dir, test, limits)
 	if err != nil {
 		return out, err
 	}
 	out.Result = &result
+	took := time.Since(began)
 	// A check that was stopped, or got less time, must not hide what an earlier one
 	// proved.
 	if old, err := LoadResult(dir); err == nil && old.Verdict == check.Invalid &&
@@ -72,7 +86,11 @@ func Check(ctx context.Context, dir string, limits CheckLimits) (Outcome, error)
 		writePages(dir, result),
 	}
 	out.Report, err = writeReports(dir, test, result, h, faults)
-	return out, errors.Join(append(errs, err)...)
+	errs = append(errs, err)
+	if runs := filepath.Dir(filepath.Dir(dir)); indexed(runs) {
+		errs = append(errs, addToIndex(runs, dir, took))
+	}
+	return out, errors.Join(errs...)
 }
 
 // judge loads what was recorded and applies the workload's checker and the rule

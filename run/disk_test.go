@@ -1,7 +1,6 @@
 package run
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -125,64 +124,6 @@ func TestHealElsewhere(t *testing.T) {
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
 		t.Errorf("left %v behind, %v", files, err)
-	}
-}
-
-// TestStoreNames lists a store whose path looks like a pattern, the newest run
-// first, and passes over what is no run.
-func TestStoreNames(t *testing.T) {
-	store := filepath.Join(t.TempDir(), "a[b]*")
-	var want []string
-	for i := range 3 {
-		at := started.Add(time.Duration(i) * time.Second)
-		dir, err := createDir(store, "test", at)
-		if err == nil && i < 2 {
-			err = writeJSON(filepath.Join(dir, testFile), Test{Format: testFormat, Started: at})
-			want = append([]string{dir}, want...)
-		} else if err == nil {
-			err = os.WriteFile(filepath.Join(dir, testFile), []byte("{torn"), 0o644)
-		}
-		if err == nil && i == 1 {
-			err = writeJSON(filepath.Join(dir, resultsFile), check.Result{Verdict: check.Invalid})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	runs, err := ListRuns(store)
-	if err != nil || len(runs) != 2 || runs[0].Dir != want[0] || runs[1].Dir != want[1] {
-		t.Fatalf("%+v, %v; want %q", runs, err, want)
-	}
-	if runs[0].Result == nil || runs[0].Result.Verdict != check.Invalid || runs[1].Result != nil {
-		t.Errorf("results %v, %v", runs[0].Result, runs[1].Result)
-	}
-	if runs, err := ListRuns(filepath.Join(store, "none")); err != nil || len(runs) > 0 {
-		t.Errorf("a store that is not there: %v, %v", runs, err)
-	}
-}
-
-// TestIndex has one whole line a run.
-func TestIndex(t *testing.T) {
-	store := t.TempDir()
-	for seed := range uint64(3) {
-		e := indexEntry{Dir: "d", Seed: seed, Verdict: check.Unknown, Reason: "a\nb"}
-		if err := appendIndex(store, e); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, err := os.ReadFile(filepath.Join(store, indexFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
-	for i, l := range lines {
-		var e indexEntry
-		if err := json.Unmarshal([]byte(l), &e); err != nil || e.Seed != uint64(i) {
-			t.Errorf("line %d: %s, %v", i, l, err)
-		}
-	}
-	if len(lines) != 3 {
-		t.Errorf("%d lines for 3 runs", len(lines))
 	}
 }
 

@@ -1,6 +1,9 @@
 package run
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +13,8 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/reports/live"
+	"github.com/ordeal-dev/ordeal/reports/store"
 )
 
 // TestFaults is a whole run with a frozen node and one that is cut off: both faults
@@ -67,9 +72,35 @@ func TestFaults(t *testing.T) {
 			t.Errorf("phase %+v", p)
 		}
 	}
-	runs, err := ListRuns(cfg.Store)
-	if err != nil || len(runs) != 1 || runs[0].Result.Verdict != out.Result.Verdict {
-		t.Errorf("listed %+v, %v", runs, err)
+	listedAs(t, cfg, out)
+}
+
+// listedAs: the store knows of the run what the run knows of itself, from the index alone.
+func listedAs(t *testing.T, cfg Config, out Outcome) {
+	t.Helper()
+	s, err := store.Open(cfg.Store, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, err := s.Runs()
+	if err != nil || len(runs) != 1 {
+		t.Fatalf("listed %+v, %v", runs, err)
+	}
+	r := runs[0]
+	got := fmt.Sprint(r.State, r.Name, r.Seed, r.System, r.Bug, r.Workload, r.Faults, r.Cluster,
+		r.Nodes, r.Concurrency, r.TimeLimit, r.Started.Equal(out.Test.Started), s.Dir(r.ID))
+	want := fmt.Sprint(out.Result.Verdict, out.Test.Name, cfg.Seed, out.Test.System, cfg.Bug,
+		cfg.Workload, []string{"schedule"}, cfg.Cluster, cfg.Nodes, cfg.Concurrency, cfg.TimeLimit, true,
+		out.Dir)
+	if got != want {
+		t.Errorf("listed as %s, want %s", got, want)
+	}
+	if r.Operations == 0 || r.OK == 0 || r.Rate <= 0 || r.P50 <= 0 || r.P99 < r.P50 ||
+		r.CheckTook <= 0 || r.Judged.IsZero() {
+		t.Errorf("its numbers: %+v", r.Run)
+	}
+	if _, err := os.Stat(filepath.Join(out.Dir, live.FileName)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a run that ended still looks alive: %v", err)
 	}
 }
 

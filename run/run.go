@@ -18,6 +18,7 @@ import (
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/reports"
+	"github.com/ordeal-dev/ordeal/reports/live"
 	"github.com/ordeal-dev/ordeal/systems"
 	"github.com/ordeal-dev/ordeal/workload"
 )
@@ -66,6 +67,7 @@ func Run(ctx context.Context, cfg Config, env Env) (Outcome, error) {
 	}
 	defer c.lock.release()
 	defer crash.Before(c.crashed)()
+	defer c.beat()()
 	setUp := c.phase(ctx, "set up", cfg.SetupTime, c.setUp)
 	if setUp == nil {
 		setUp = c.phase(ctx, "wait until healthy", cfg.SetupTime, c.awaitHealthy)
@@ -80,19 +82,15 @@ func Run(ctx context.Context, cfg Config, env Env) (Outcome, error) {
 	c.drive(ctx)
 	errs := []error{c.finishCollecting()}
 	c.progress.status(c.now(), "checking")
-	out, err := Check(env.Abort, c.dir, CheckLimits{
+	c.enter(live.PhaseCheck)
+	out, err := judgeRun(env.Abort, c.dir, CheckLimits{
 		Time: cfg.CheckTime, Memory: cfg.CheckMemory, Engine: cfg.Engine,
-	})
+	}, indexAlways)
 	errs = append(errs, err)
-	if out.Result != nil {
-		if env.Judged != nil {
-			env.Judged(out.Result.Verdict)
-		}
-		errs = append(errs, appendIndex(cfg.Store, indexEntry{
-			Dir: c.dir, Name: c.test.Name, Started: c.test.Started, Seed: cfg.Seed,
-			Verdict: out.Result.Verdict, Reason: out.Result.Reason,
-		}))
+	if out.Result != nil && env.Judged != nil {
+		env.Judged(out.Result.Verdict)
 	}
+	c.enter("tear down")
 	c.progress.done()
 	return out, errors.Join(append(errs, c.tearDown())...)
 }
@@ -116,8 +114,12 @@ type conductor struct {
 	stats    workload.Stats
 	epoch    atomic.Int64
 
-	mu    sync.Mutex // Protects fields below.
-	notes []string
+	// moved wakes what tells the status.
+	moved chan struct{}
+
+	mu     sync.Mutex // Protects fields below.
+	notes  []string
+	status live.Status
 }
 
 func (c *conductor) now() time.Time { return time.Now() }
@@ -128,6 +130,9 @@ func (c *conductor) note(format string, args ...any) {
 	defer c.mu.Unlock()
 	text := fmt.Sprintf(format, args...)
 	c.notes = append(c.notes, text)
+	if c.recorder != nil {
+		c.found(live.Trouble, "%s", text)
+	}
 	c.env.Logger.Warn("note", "text", text)
 }
 
@@ -156,6 +161,7 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 	c := &conductor{
 		cfg: cfg, env: env, workload: w,
 		progress: &progress{out: env.Out, terminal: env.Terminal},
+		moved:    make(chan struct{}, 1), status: live.Status{PID: os.Getpid()},
 	}
 	c.test = Test{
 		Format: testFormat, Name: cfg.Name(), Started: c.now().UTC(), Config: cfg,
@@ -311,6 +317,7 @@ func (c *conductor) phase(
 	ctx context.Context, name string, limit time.Duration, do func(context.Context) error,
 ) error {
 	c.progress.status(c.now(), name)
+	defer c.enter(name)()
 	ctx, cancel := context.WithTimeoutCause(ctx, limit,
 		fmt.Errorf("%s took longer than %v", name, limit))
 	defer cancel()

@@ -19,6 +19,7 @@ import (
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/reports"
+	"github.com/ordeal-dev/ordeal/reports/store"
 )
 
 var started = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -203,9 +204,12 @@ func TestBadRuns(t *testing.T) {
 			t.Errorf("%s: %v, want %q", dir, err, want)
 		}
 	}
-	store := filepath.Dir(filepath.Dir(empty))
-	runs, err := ListRuns(store)
-	if err != nil || len(runs) != 1 || runs[0].Result != nil {
+	s, err := store.Open(filepath.Dir(filepath.Dir(empty)), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, err := s.Runs()
+	if err != nil || len(runs) != 1 || runs[0].State != store.Unjudged {
 		t.Errorf("listed %v, %v", runs, err)
 	}
 }

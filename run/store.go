@@ -7,13 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/reports"
+	"github.com/ordeal-dev/ordeal/reports/store"
 )
 
 // The files of a run's directory.
@@ -26,7 +26,6 @@ const (
 	junitFile    = "junit.xml"
 	reportFile   = "report.html"
 	nodesDir     = "nodes"
-	indexFile    = "index.jsonl"
 	latestLink   = "latest"
 )
 
@@ -54,11 +53,11 @@ type Test struct {
 }
 
 // createDir makes the directory of a new run and points store/latest at it.
-func createDir(store, name string, started time.Time) (string, error) {
+func createDir(runs, name string, started time.Time) (string, error) {
 	stamp := started.UTC().Format("20060102T150405.000Z")
-	dir := filepath.Join(store, name, stamp)
+	dir := filepath.Join(runs, name, stamp)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", fmt.Errorf("store %s: %w", store, err)
+		return "", fmt.Errorf("store %s: %w", runs, err)
 	}
 	// Two runs that start in the same millisecond get different directories.
 	for i := 2; ; i++ {
@@ -67,32 +66,32 @@ func createDir(store, name string, started time.Time) (string, error) {
 			break
 		}
 		if !errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("store %s: %w", store, err)
+			return "", fmt.Errorf("store %s: %w", runs, err)
 		}
-		dir = filepath.Join(store, name, fmt.Sprintf("%s-%d", stamp, i))
+		dir = filepath.Join(runs, name, fmt.Sprintf("%s-%d", stamp, i))
 	}
 	if err := os.Mkdir(filepath.Join(dir, nodesDir), 0o755); err != nil {
-		return "", fmt.Errorf("store %s: %w", store, err)
+		return "", fmt.Errorf("store %s: %w", runs, err)
 	}
-	return dir, pointLatest(store, dir)
+	return dir, pointLatest(runs, dir)
 }
 
 // pointLatest replaces the link in one step, so that it is never missing.
-func pointLatest(store, dir string) error {
-	rel, err := filepath.Rel(store, dir)
+func pointLatest(runs, dir string) error {
+	rel, err := filepath.Rel(runs, dir)
 	if err != nil {
 		return fmt.Errorf("latest: %w", err)
 	}
 	// The name is the run's own: several may start in one moment.
 	unique := strings.ReplaceAll(rel, string(filepath.Separator), "-")
-	temporary := filepath.Join(store, fmt.Sprintf(".%s-%s", latestLink, unique))
+	temporary := filepath.Join(runs, fmt.Sprintf(".%s-%s", latestLink, unique))
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("latest: %w", err)
 	}
 	if err := os.Symlink(rel, temporary); err != nil {
 		return fmt.Errorf("latest: %w", err)
 	}
-	if err := os.Rename(temporary, filepath.Join(store, latestLink)); err != nil {
+	if err := os.Rename(temporary, filepath.Join(runs, latestLink)); err != nil {
 		return fmt.Errorf("latest: %w", err)
 	}
 	return nil
@@ -155,66 +154,12 @@ func LoadResult(dir string) (check.Result, error) {
 	return r, nil
 }
 
-// indexEntry is one line of store/index.jsonl.
-type indexEntry struct {
-	Dir     string        `json:"dir"`
-	Name    string        `json:"name"`
-	Started time.Time     `json:"started"`
-	Seed    uint64        `json:"seed"`
-	Verdict check.Verdict `json:"verdict"`
-	Reason  string        `json:"reason"`
-}
-
-// appendIndex adds the run to store/index.jsonl. A line is written in one call,
-// so that runs side by side do not mix theirs.
-func appendIndex(store string, e indexEntry) error {
-	b, err := json.Marshal(e)
+// addToIndex tells the store of a run that was judged.
+func addToIndex(runs, dir string, took time.Duration) error {
+	r, err := store.Read(dir)
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(store, indexFile),
-		os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("index: %w", err)
-	}
-	_, werr := f.Write(append(b, '\n'))
-	if err := errors.Join(werr, f.Close()); err != nil {
-		return fmt.Errorf("index: %w", err)
-	}
-	return nil
-}
-
-// Stored is one run of a store, as `checker list runs` shows it.
-type Stored struct {
-	Dir  string
-	Test Test
-	// Result is nil when the run has not been checked.
-	Result *check.Result
-}
-
-// ListRuns returns the runs of a store, the newest first. Directories that hold
-// no run are passed over.
-func ListRuns(store string) ([]Stored, error) {
-	// Not filepath.Glob: the store's own path may hold what a pattern gives a meaning.
-	files, err := fs.Glob(os.DirFS(store), "*/*/"+testFile)
-	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", store, err)
-	}
-	var runs []Stored
-	for _, f := range files {
-		dir := filepath.Join(store, filepath.Dir(filepath.FromSlash(f)))
-		t, err := LoadTest(dir)
-		if err != nil {
-			continue
-		}
-		s := Stored{Dir: dir, Test: t}
-		if r, err := LoadResult(dir); err == nil {
-			s.Result = &r
-		}
-		runs = append(runs, s)
-	}
-	sort.Slice(runs, func(i, j int) bool {
-		return runs[i].Test.Started.After(runs[j].Test.Started)
-	})
-	return runs, nil
+	r.CheckTook = took
+	return store.Append(runs, r)
 }

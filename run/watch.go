@@ -11,6 +11,7 @@ import (
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/reports/live"
 )
 
 // errViolation ends a workload whose history so far breaks the promise.
@@ -107,6 +108,7 @@ func (c *conductor) stopOnViolation(
 		c.progress.say("violation at %s: %s", seconds(c.recorder.Now()), why)
 		c.mu.Lock()
 		c.test.Stopped = fmt.Sprintf("at %s, by a violation", seconds(c.recorder.Now()))
+		c.found(live.Violation, "%s", why)
 		c.mu.Unlock()
 		end(errViolation)
 	})

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -13,6 +15,7 @@ import (
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/reports/store"
 	"github.com/ordeal-dev/ordeal/run"
 	"github.com/ordeal-dev/ordeal/systems"
 	"github.com/ordeal-dev/ordeal/workload"
@@ -167,22 +170,26 @@ func listForms(w io.Writer, _ string) error {
 	return err
 }
 
-func listRuns(w io.Writer, store string) error {
-	runs, err := run.ListRuns(store)
+func listRuns(w io.Writer, dir string) error {
+	s, err := store.Open(dir, time.Now)
+	if errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(w, "no runs in %s\n", dir)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	runs, err := s.Runs()
 	if err != nil {
 		return err
 	}
 	if len(runs) == 0 {
-		fmt.Fprintf(w, "no runs in %s\n", store)
+		fmt.Fprintf(w, "no runs in %s\n", dir)
 		return nil
 	}
 	for _, r := range runs {
-		verdict := "not checked"
-		if r.Result != nil {
-			verdict = r.Result.Verdict.String()
-		}
-		fmt.Fprintf(w, "%s\t%s\tseed %d\t%s\n", verdict,
-			r.Test.Started.Format(time.RFC3339), r.Test.Config.Seed, r.Dir)
+		fmt.Fprintf(w, "%s\t%s\tseed %d\t%s\n", r.State,
+			r.Started.Format(time.RFC3339), r.Seed, s.Dir(r.ID))
 	}
 	return nil
 }

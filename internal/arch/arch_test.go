@@ -52,7 +52,9 @@ var layers = []struct {
 	{"cluster/", place{harness, 40}},
 	{"reports/web", place{tooling, 0}}, // a script for browsers
 	{"reports", place{harness, 40}},
-	{"reports/", place{harness, 45}}, // export, store, web: they know no run
+	{"reports/live", place{harness, 42}},
+	{"reports/store", place{harness, 43}},
+	{"reports/", place{harness, 45}}, // export, serve: they know no run
 	{"run", place{harness, 50}},
 	{"run/", place{harness, 60}},
 	{"cmd/checker", place{harness, 70}},
