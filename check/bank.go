@@ -97,7 +97,7 @@ func (b *bank) group(key history.Key, txns []txn) error {
 	keys := groupKeys(txns)
 	var opening *txn
 	var total int64
-	adds := make(map[history.Key][]*history.Operation)
+	adds := make(map[history.Key][]amount)
 	for i := range txns {
 		t := &txns[i]
 		if t.readOnly() {
@@ -139,9 +139,8 @@ func (b *bank) group(key history.Key, txns []txn) error {
 	return nil
 }
 
-// collectAdds files what the transaction adds to each account, as an operation that
-// adds to that account alone, and returns the sum.
-func (t *txn) collectAdds(adds map[history.Key][]*history.Operation) (int64, error) {
+// collectAdds files what the transaction adds to each account, and returns the sum.
+func (t *txn) collectAdds(adds map[history.Key][]amount) (int64, error) {
 	var sum int64
 	for _, s := range t.steps {
 		n, isInt := s.Value.AsInt()
@@ -152,12 +151,9 @@ func (t *txn) collectAdds(adds map[history.Key][]*history.Operation) (int64, err
 			return 0, fmt.Errorf("there are only reads and adds of integers")
 		}
 		sum += n
-		if t.op.Type == history.Fail {
-			continue
+		if t.op.Type != history.Fail {
+			adds[s.Key] = append(adds[s.Key], amount{t.op, n})
 		}
-		one := *t.op
-		one.F, one.In = "add", history.Int(n)
-		adds[s.Key] = append(adds[s.Key], &one)
 	}
 	return sum, nil
 }
@@ -202,7 +198,7 @@ func (b *bank) read(key history.Key, t txn, opening *txn, total int64) (bool, er
 	case sum != total || missing > 0:
 		b.d.WrongTotal++
 		b.bad.add(key, fmt.Sprintf("Process %d read a total of %d at %s; it has to be %d always.",
-			t.op.Process, sum, seconds(t.op.Return), total), t.op)
+			t.op.Process, sum, seconds(t.op.Return), total), opening.op, t.op)
 		return false, nil
 	}
 	return true, nil
@@ -210,7 +206,7 @@ func (b *bank) read(key history.Key, t txn, opening *txn, total int64) (bool, er
 
 // explain compares each balance with the transfers.
 func (b *bank) explain(
-	key history.Key, adds map[history.Key][]*history.Operation, reads map[history.Key][]CounterRead,
+	key history.Key, adds map[history.Key][]amount, reads map[history.Key][]CounterRead,
 ) {
 	for _, account := range slices.Sorted(maps.Keys(reads)) {
 		list := reads[account]
@@ -220,9 +216,10 @@ func (b *bank) explain(
 				continue
 			}
 			b.d.Unexplained++
-			b.bad.add(key, fmt.Sprintf("Process %d read %d on %s at %s, but the transfers before "+
-				"and beside it only allow %d to %d.", read.source.Process, read.Value, account,
-				seconds(read.source.Return), read.Low, read.High), read.source)
+			why := fmt.Sprintf("Process %d read %d on %s at %s, but the transfers before and beside "+
+				"it only allow %d to %d.", read.source.Process, read.Value, account,
+				seconds(read.source.Return), read.Low, read.High)
+			b.bad.show(func() Counterexample { return read.counterexample(key, why, adds[account]) })
 		}
 	}
 }

@@ -1,10 +1,8 @@
 package check
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/ordeal-dev/ordeal/history"
 )
@@ -56,19 +54,19 @@ func counter(ctx context.Context, h *history.History) Result {
 			if read.Low == read.High {
 				d.Exact++
 			}
-			if read.wrong {
-				read.Key = key
-				d.Wrong = append(d.Wrong, read)
+			if !read.wrong {
+				continue
+			}
+			read.Key = key
+			d.Wrong = append(d.Wrong, read)
+			if len(r.Counterexamples) < 5 {
+				r.Counterexamples = append(r.Counterexamples, read.counterexample(key, read.why(), adds))
 			}
 		}
 	}
 	r.Power = []Measure{measure("reads", d.Reads), measure("adds", d.Adds),
 		measure("reads with one possible answer", d.Exact)}
 	wrong := len(d.Wrong)
-	for _, w := range d.Wrong[:min(wrong, 5)] {
-		r.Counterexamples = append(r.Counterexamples,
-			counterexample(w.Key, w.why(), w.source))
-	}
 	d.Wrong = d.Wrong[:min(wrong, 100)]
 	r.Details = d
 	switch {
@@ -92,18 +90,17 @@ func (c CounterRead) why() string {
 		c.Low, c.High)
 }
 
-func counterOps(
-	ops []*history.Operation,
-) (adds []*history.Operation, reads []CounterRead, err error) {
+func counterOps(ops []*history.Operation) (adds []amount, reads []CounterRead, err error) {
 	for _, op := range ops {
 		switch op.F {
 		case "add":
-			if _, ok := op.In.AsInt(); !ok {
+			n, ok := op.In.AsInt()
+			if !ok {
 				return nil, nil, misfit(op, "a counter",
 					fmt.Errorf("value: want an integer, got %s", op.In))
 			}
 			if op.Type != history.Fail {
-				adds = append(adds, op)
+				adds = append(adds, amount{op, n})
 			}
 		case "read":
 			if op.Type != history.OK {
@@ -120,60 +117,4 @@ func counterOps(
 		}
 	}
 	return adds, reads, nil
-}
-
-// sums are running sums of the positive and of the negative adds, by a time.
-type sums struct {
-	at       []history.Time
-	pos, neg []int64 // of the adds up to and including this one
-}
-
-func newSums(adds []*history.Operation, at func(*history.Operation) history.Time) sums {
-	adds = slices.Clone(adds)
-	slices.SortStableFunc(adds, func(a, b *history.Operation) int {
-		return cmp.Compare(at(a), at(b))
-	})
-	var s sums
-	var pos, neg int64
-	for _, op := range adds {
-		n, _ := op.In.AsInt()
-		pos += max(n, 0)
-		neg += min(n, 0)
-		s.at = append(s.at, at(op))
-		s.pos, s.neg = append(s.pos, pos), append(s.neg, neg)
-	}
-	return s
-}
-
-// before returns the sums of all adds before t, or up to t.
-func (s sums) before(t history.Time, including bool) (pos, neg int64) {
-	if including {
-		t++ // times are whole nanoseconds
-	}
-	i, _ := slices.BinarySearch(s.at, t)
-	if i == 0 {
-		return 0, 0
-	}
-	return s.pos[i-1], s.neg[i-1]
-}
-
-// bound sets the bounds of reads. An add that was acknowledged before the read was
-// called is certain; one that was called by the time the read returned is possible.
-func bound(adds []*history.Operation, reads []CounterRead) {
-	var acked []*history.Operation
-	for _, op := range adds {
-		if op.Type == history.OK {
-			acked = append(acked, op)
-		}
-	}
-	certain := newSums(acked, func(op *history.Operation) history.Time { return op.Return })
-	possible := newSums(adds, func(op *history.Operation) history.Time { return op.Call })
-	for i := range reads {
-		r := &reads[i]
-		certainPos, certainNeg := certain.before(r.source.Call, false)
-		possiblePos, possibleNeg := possible.before(r.source.Return, true)
-		r.Low = certainPos + possibleNeg
-		r.High = possiblePos + certainNeg
-		r.wrong = r.Value < r.Low || r.Value > r.High
-	}
 }

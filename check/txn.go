@@ -172,10 +172,15 @@ type violations struct {
 }
 
 func (v *violations) add(key history.Key, why string, ops ...*history.Operation) {
+	v.show(func() Counterexample { return counterexample(key, why, ops...) })
+}
+
+// show counts a violation, and keeps its counterexample if there are not enough yet.
+func (v *violations) show(counterexample func() Counterexample) {
 	const most = 5
 	v.n++
 	if len(v.cxs) < most {
-		v.cxs = append(v.cxs, counterexample(key, why, ops...))
+		v.cxs = append(v.cxs, counterexample())
 	}
 }
 
