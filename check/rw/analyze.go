@@ -225,8 +225,7 @@ func (a *analysis) consistent(p *problem, arcs []arc, place []int32) bool {
 			last = v
 		}
 	}
-	r := p.graphOf(arcs).Analyze(a.o.Cycles)
-	return r.Lattice[graph.Causal] == graph.Holds
+	return p.net(demand{single: true}, arcs).consistent(arcs, place)
 }
 
 // finish names the method of what follows from other levels.

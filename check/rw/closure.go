@@ -13,8 +13,11 @@ type net struct {
 	*problem
 	demand
 	nodes int
-	// from and to are the ends of its arcs.
-	from, to []int32
+	// from and to are the ends of its arcs, and cause which of the problem's they are, -1
+	// for others.
+	from, to, cause []int32
+	// out are the arcs by the node where they begin, once somebody asked for a way.
+	out [][]int32
 }
 
 func (p *problem) net(d demand, arcs []arc) *net {
@@ -22,28 +25,35 @@ func (p *problem) net(d demand, arcs []arc) *net {
 	if d.split {
 		g.nodes = 2 * p.n
 		for t := range int32(p.n) {
-			g.link(2*t, 2*t+1)
+			g.link(2*t, 2*t+1, -1)
 		}
 	}
-	for _, a := range arcs {
+	for i, a := range arcs {
 		if !d.single || a.kind != graph.RW {
-			g.link(g.ends(a.kind, a.from, a.to))
+			u, v := g.ends(a.kind, a.from, a.to)
+			g.link(u, v, int32(i))
 		}
 	}
 	if d.family >= sessionOrder {
 		for t := range txn(p.n) {
 			if b := p.before(t); b != nobody {
-				g.link(g.ends(graph.Process, b, t))
+				u, v := g.ends(graph.Process, b, t)
+				g.link(u, v, -1)
 			}
 		}
 	}
 	if d.family == timeOrder {
-		p.inTime(func(from, to txn) { g.link(g.ends(graph.Realtime, from, to)) })
+		p.inTime(func(from, to txn) {
+			u, v := g.ends(graph.Realtime, from, to)
+			g.link(u, v, -1)
+		})
 	}
 	return g
 }
 
-func (g *net) link(from, to int32) { g.from, g.to = append(g.from, from), append(g.to, to) }
+func (g *net) link(from, to, cause int32) {
+	g.from, g.to, g.cause = append(g.from, from), append(g.to, to), append(g.cause, cause)
+}
 
 // ends returns the nodes that a dependency connects: of snapshots and commits, rw leads
 // from the snapshot to the commit and all others from the commit to the snapshot.
@@ -101,6 +111,48 @@ func (g *net) sort(rank []int32) []int32 {
 	return order
 }
 
+// manySteps bounds the search for ways back.
+const manySteps = 1 << 26
+
+// consistent reports whether a net without rw has no cycle, and none with one rw of arcs;
+// false, too, if that would take too long to find out. Ranks suggest an order.
+func (g *net) consistent(arcs []arc, rank []int32) bool {
+	order := g.sort(rank)
+	if len(order) < g.nodes {
+		return false
+	}
+	place, met := make([]int32, g.nodes), make([]int32, g.nodes)
+	for i, u := range order {
+		place[u] = int32(i)
+	}
+	at, to := g.lists()
+	var stack []int32
+	left := manySteps
+	for i, a := range arcs {
+		if a.kind != graph.RW || place[a.to] > place[a.from] {
+			continue // whatever comes later does not lead back
+		}
+		round := int32(i) + 1
+		for stack = append(stack[:0], a.to); len(stack) > 0; {
+			u := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			if u == a.from {
+				return false
+			}
+			if left -= 1 + int(at[u+1]-at[u]); left < 0 {
+				return false
+			}
+			for _, v := range to[at[u]:at[u+1]] {
+				if met[v] != round && place[v] <= place[a.from] {
+					met[v] = round
+					stack = append(stack, v)
+				}
+			}
+		}
+	}
+	return true
+}
+
 // closure says which node leads to which, as rows of bits.
 type closure struct {
 	words int
@@ -145,8 +197,10 @@ type pruned struct {
 	cycle bool
 	// open are the pairs that may have either order.
 	open []pair
-	// forced are those that may not, the older one first.
+	// forced are those that may not, the older one first. What follows from them are the
+	// arcs from each of rounds on, by those before.
 	forced []pair
+	rounds []int
 	net    *net
 	// order keeps all arcs.
 	order []int32
@@ -185,6 +239,7 @@ func (p *problem) prune(ctx context.Context, d demand, arcs []arc, rank []int32)
 			return s, true
 		}
 		known, knew := len(s.arcs), len(s.forced)
+		s.rounds = append(s.rounds, known)
 		left := s.open[:0]
 		for _, o := range s.open {
 			ab, ba := s.net.possible(c, o.a, o.b), s.net.possible(c, o.b, o.a)

@@ -85,7 +85,7 @@ func (a *analysis) search(p *problem, d demand, arcs []arc, whole bool, rank []i
 	case !ok:
 		return verdict{method: Unsolved}
 	case s.cycle:
-		return verdict{result: impossible, method: Exhausted, part: &p.source}
+		return verdict{result: impossible, method: Exhausted, part: p.proven(a.ctx, s)}
 	}
 	z := newSolver(s)
 	switch z.run(a.ctx, a.o.budget()) {

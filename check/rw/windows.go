@@ -51,7 +51,7 @@ func (p *problem) turns(ctx context.Context, d demand, press []int32) ([]turn, *
 			continue
 		}
 		if s.cycle {
-			return nil, &part.source
+			return nil, part.proven(ctx, s)
 		}
 		for _, f := range s.forced {
 			first, second := keep[part.writer[f.a]], keep[part.writer[f.b]]
