@@ -342,14 +342,17 @@ func (f *adminFault) member(views map[Node]View, n Node) (has, known bool) {
 // Inject removes one node after the other.
 func (f *removeFault) Inject(ctx context.Context) (Evidence, error) {
 	taken := f.world.seize(f.id, seamMember, f.hit)
-	for _, n := range taken {
-		f.removed = append(f.removed, n)
-		f.until(ctx, AdminOrder{F: AdminRemove, Node: n}, false)
-	}
 	if len(taken) == 0 {
 		return Evidence{Why: "no node was free"}, errNothingToDo{
 			"every node is in the hands of another fault",
 		}
+	}
+	if err := f.world.shrinkAlone(); err != nil {
+		return Evidence{Why: err.Error()}, err
+	}
+	for _, n := range taken {
+		f.removed = append(f.removed, n)
+		f.until(ctx, AdminOrder{F: AdminRemove, Node: n}, false)
 	}
 	return f.evidence(), nil
 }

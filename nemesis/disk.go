@@ -190,6 +190,27 @@ func (f *diskFault) left() string {
 	return ""
 }
 
+// whole says which node lacks something, or is not there to be asked.
+func (f *diskFault) whole(ctx context.Context, nodes []Node) error {
+	return together(nodes, func(n Node) error {
+		whole, err := f.disks.Whole(ctx, n)
+		if err == nil && !whole {
+			err = fmt.Errorf("%s has not got back what it lost", n)
+		}
+		return err
+	})
+}
+
+// awaitWhole waits until all that were hit have got back what they lost.
+func (f *diskFault) awaitWhole(ctx context.Context) error {
+	for {
+		lacking := f.whole(ctx, f.taken)
+		if lacking == nil || !sleep(ctx, diskPoll) {
+			return lacking
+		}
+	}
+}
+
 // slowDisk makes syncs take long. It counts while it lasts, because a kill by another
 // fault takes the counters with it.
 type slowDisk struct {

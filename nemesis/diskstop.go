@@ -202,10 +202,8 @@ func (f *flipFault) Inject(ctx context.Context) (Evidence, error) {
 	if err := f.take(); err != nil {
 		return Evidence{Why: "no disk was free"}, err
 	}
-	if !f.world.loseAlone(f.id) {
-		return Evidence{Why: "one at a time"}, errNothingToDo{
-			"another fault has taken something from a disk",
-		}
+	if err := f.world.loseAlone(f.id); err != nil {
+		return Evidence{Why: err.Error()}, err
 	}
 	f.world.claimAll(f.id, f.taken, false)
 	places := map[Node]float64{}
@@ -288,5 +286,13 @@ func (f *flipFault) Heal(ctx context.Context) (Evidence, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return f.startTaken(ctx)
+	e, err := f.startTaken(ctx)
+	if err == nil {
+		// A node may have started on what is left, and need the others for the rest.
+		err = f.awaitWhole(ctx)
+	}
+	if err != nil {
+		return Evidence{Why: err.Error()}, err
+	}
+	return e, nil
 }

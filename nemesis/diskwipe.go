@@ -53,10 +53,8 @@ func (f *wipeFault) Inject(ctx context.Context) (Evidence, error) {
 	if err := f.take(); err != nil {
 		return Evidence{Why: "no disk was free"}, err
 	}
-	if !f.world.loseAlone(f.id) {
-		return Evidence{Why: "one at a time"}, errNothingToDo{
-			"another fault has taken something from a disk",
-		}
+	if err := f.world.loseAlone(f.id); err != nil {
+		return Evidence{Why: err.Error()}, err
 	}
 	if err := f.whole(ctx, f.world.nodes); err != nil {
 		return Evidence{Why: err.Error()}, errNothingToDo{err.Error()}
@@ -71,17 +69,6 @@ func (f *wipeFault) Inject(ctx context.Context) (Evidence, error) {
 		return Evidence{}, err
 	}
 	return f.evidence(f.start(ctx, n))
-}
-
-// whole says which node lacks something, or is not there to be asked.
-func (f *wipeFault) whole(ctx context.Context, nodes []Node) error {
-	return together(nodes, func(n Node) error {
-		whole, err := f.disks.Whole(ctx, n)
-		if err == nil && !whole {
-			err = fmt.Errorf("%s has not got back what it lost", n)
-		}
-		return err
-	})
 }
 
 func (f *wipeFault) evidence(err error) (Evidence, error) {
@@ -100,15 +87,12 @@ func (f *wipeFault) Observe(context.Context) (Evidence, error) { return f.eviden
 // Heal starts the node and waits until it has got back what others hold.
 func (f *wipeFault) Heal(ctx context.Context) (Evidence, error) {
 	e, err := f.startTaken(ctx)
-	for err == nil {
-		lacking := f.whole(ctx, f.taken)
-		if lacking == nil {
-			e.Why = strings.TrimSpace(e.Why + "; it has got back what it lost")
-			return e, nil
-		}
-		if !sleep(ctx, diskPoll) {
-			err = lacking
-		}
+	if err == nil {
+		err = f.awaitWhole(ctx)
 	}
-	return Evidence{Why: err.Error()}, err
+	if err != nil {
+		return Evidence{Why: err.Error()}, err
+	}
+	e.Why = strings.TrimSpace(e.Why + "; it has got back what it lost")
+	return e, nil
 }

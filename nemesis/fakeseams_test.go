@@ -145,7 +145,11 @@ func (c *fakeCluster) FlipBit(ctx context.Context, n Node, place float64) (strin
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.disks[n].flipped = !c.disks[n].mends
+	d := c.disks[n]
+	d.flipped, d.lacks = !d.mends, d.mends
+	if d.mends {
+		c.getBack(n)
+	}
 	return fmt.Sprintf("byte %d", int(1000*place)), nil
 }
 
@@ -162,12 +166,17 @@ func (c *fakeCluster) Wipe(ctx context.Context, n Node) (int64, error) {
 		return 0, nil
 	}
 	c.disks[n].lacks = true
+	c.getBack(n)
+	return 1000, nil
+}
+
+// getBack lets a node have all again after a while.
+func (c *fakeCluster) getBack(n Node) {
 	time.AfterFunc(700*time.Millisecond, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.disks[n].lacks = c.disks[n].forgets
 	})
-	return 1000, nil
 }
 
 func (c *fakeCluster) Whole(_ context.Context, n Node) (bool, error) {

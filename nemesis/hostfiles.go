@@ -58,8 +58,8 @@ func (f *hostFault) takeFiles() error {
 	if err := f.take(); err != nil {
 		return err
 	}
-	if !f.world.loseAlone(f.id) {
-		return errNothingToDo{"another fault has taken something from a disk"}
+	if err := f.world.loseAlone(f.id); err != nil {
+		return err
 	}
 	f.world.claimAll(f.id, f.taken, false)
 	return nil

@@ -321,6 +321,50 @@ func TestWipe(t *testing.T) {
 	})
 }
 
+// TestNothingToSpare takes something from a disk while members are away, or the other way
+// round: with so few members left nobody could get back what is lost.
+func TestNothingToSpare(t *testing.T) {
+	step := func(fault string, n Node, at time.Duration) Step {
+		return Step{Fault: fault, Nodes: []Node{n}, At: at, For: 400 * time.Millisecond}
+	}
+	for _, loss := range []string{"bit-flip", "disk-wipe"} {
+		for _, test := range []struct {
+			nodes         int
+			first, second Step
+			skipped       string
+		}{
+			{3, step("remove-member", "n1", time.Second), step(loss, "n2", 1200*time.Millisecond),
+				"members are away"},
+			{3, step(loss, "n2", time.Second), step("remove-member", "n1", 1200*time.Millisecond),
+				"another fault has taken something"},
+			// Gone from its window, and not back yet.
+			{3, step(loss, "n2", time.Second), step("remove-member", "n1", 1600*time.Millisecond),
+				"another fault has taken something"},
+			{3, step(loss, "n2", time.Second), step("remove-member", "n1", 4*time.Second), ""},
+			{5, step("remove-member", "n1", time.Second), step(loss, "n2", 1200*time.Millisecond),
+				""},
+			{5, step(loss, "n2", time.Second), step("remove-member", "n1", 1200*time.Millisecond),
+				""},
+		} {
+			bubble(t, func(t *testing.T) {
+				b := newBench(t, test.nodes)
+				b.disks["n2"].mends = true
+				s := b.run(t, t.Context(), test.first, test.second)
+				first, second := s.Faults[0], s.Faults[1]
+				if !first.Bit || !first.Healed || !second.Healed && test.skipped == "" ||
+					!strings.HasPrefix(second.Skipped, test.skipped) ||
+					(second.Skipped == "") != (test.skipped == "") {
+					t.Errorf("%d nodes, %s then %s: %+v", test.nodes, test.first.Fault,
+						test.second.Fault, second)
+				}
+				if len(b.admin.members) != test.nodes {
+					t.Errorf("members %v", b.admin.members)
+				}
+			})
+		}
+	}
+}
+
 // TestSeamsPlanned runs random schedules of the families that are chosen by name.
 func TestSeamsPlanned(t *testing.T) {
 	for seed := range uint64(12) {

@@ -179,18 +179,40 @@ func (w *world) seize(id int64, s seam, nodes []Node) []Node {
 	return free
 }
 
-// loseAlone lets fault id take something durable away, unless another one that is in
-// force may.
-func (w *world) loseAlone(id int64) bool {
+// loseAlone lets fault id take something durable away. It says why not: another fault
+// that is in force may, or so many members are away that those left can spare none.
+func (w *world) loseAlone(id int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for other := range w.losing {
 		if other != id {
-			return false
+			return errNothingToDo{"another fault has taken something from a disk"}
 		}
 	}
+	if !w.canSpare() {
+		return errNothingToDo{"members are away, and those left can spare nothing"}
+	}
 	w.losing[id] = true
-	return true
+	return nil
+}
+
+// shrinkAlone says why members that are seized may not be taken away: the others could
+// not spare the one from whose disk another fault has taken something.
+func (w *world) shrinkAlone() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.losing) > 0 && !w.canSpare() {
+		return errNothingToDo{"another fault has taken something from a disk, and too few " +
+			"members would be left"}
+	}
+	return nil
+}
+
+// canSpare reports, under mu, whether the members that are left can lose one, and it
+// can get back from the others what it knew.
+func (w *world) canSpare() bool {
+	away := len(w.seams[seamMember])
+	return away == 0 || TargetMinority.size(len(w.nodes)-away) > 0
 }
 
 // idle reports whether the node's process lives and no fault but id has it.

@@ -15,9 +15,9 @@ func TestGrace(t *testing.T) {
 	}{
 		{"cas-register", 500, time.Minute, 0},
 		{"cas-register", 0, time.Minute, 0}, // as fast as it goes
-		{"cas-register", 50, time.Minute, 3600 * time.Millisecond},
+		{"cas-register", 50, time.Minute, 5400 * time.Millisecond},
 		{"cas-register", 5, time.Minute, 10 * time.Second},
-		{"register", 50, 10 * time.Minute, 3200 * time.Millisecond},
+		{"register", 50, 10 * time.Minute, 4800 * time.Millisecond},
 	} {
 		c := Default()
 		c.Workload, c.Rate, c.TimeLimit = test.workload, test.rate, test.limit

@@ -295,7 +295,7 @@ func (c Config) grace() time.Duration {
 		least += max(f.Before, f.After)
 	}
 	// A generator gives more of one kind than of another, and not all succeed.
-	const margin = 4
+	const margin = 6
 	need := time.Duration(margin * float64(least) / c.Rate * float64(time.Second))
 	if need = min(need, c.TimeLimit/6); need < 2*time.Second {
 		return 0
