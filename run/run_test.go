@@ -172,7 +172,7 @@ func TestReportFromStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(first), "history-rect") {
+	if !strings.Contains(string(first), `<details class="porcupine">`) {
 		t.Error("Porcupine's view is missing")
 	}
 	if err := os.Remove(out.Report); err != nil {
