@@ -7,10 +7,12 @@ import (
 	"github.com/ordeal-dev/ordeal/history"
 )
 
-// bands are the times of the faults, to be drawn behind what happened in them.
+// bands are the times of the faults, to be drawn behind what happened in them, and those
+// for which nodes believed to lead.
 type bands struct {
 	windows []history.Window
 	kinds   []bandKind
+	leads   []lead
 }
 
 // bandKind is one kind of fault with its color.
@@ -45,6 +47,8 @@ const (
 	// are at most.
 	stripHeight = 20
 	stripRows   = 5
+	// leadsDrawn is the number of leads in a diagram.
+	leadsDrawn = 40
 	// notesMax is the number of faults told below a diagram.
 	notesMax = 8
 )
@@ -79,30 +83,14 @@ func (b bands) across(a axis, left, right int) (drawn []band, notes []bandNote, 
 		return nil, nil, 0
 	}
 	first, last := a.times[0], a.times[len(a.times)-1]
-	var free [stripRows]int
+	rows := rows{left: left, right: right}
 	more := 0
 	for _, w := range b.windows {
 		if int64(w.End) < first || int64(w.Start) > last || len(drawn) == bandsMax {
 			continue
 		}
-		x, end := left, right
-		if int64(w.Start) >= first {
-			x = a.x(int64(w.Start))
-		}
-		if int64(w.End) <= last {
-			end = a.x(int64(w.End))
-		}
-		d := band{X: x, Width: max(2, end-x), Class: b.class(w.Fault), Tip: bandTip(w)}
-		d.Number = fit(fmt.Sprintf("%d %s", w.ID, w.Fault), float64(right-left))
-		d.TextX = max(left, min(x+4, right-int(textWidth(d.Number))))
-		row := slices.IndexFunc(free[:], func(end int) bool { return end <= min(x, d.TextX) })
-		if row < 0 {
-			d.Number = ""
-		} else {
-			d.Edge = row * stripHeight
-			free[row] = max(x+d.Width, d.TextX+int(textWidth(d.Number))) + 4
-			height = max(height, d.Edge+stripHeight)
-		}
+		d := rows.place(a, w.Start, w.End, fmt.Sprintf("%d %s", w.ID, w.Fault))
+		d.Class, d.Tip = b.class(w.Fault), bandTip(w)
 		drawn = append(drawn, d)
 		if len(notes) == notesMax {
 			more++
@@ -113,7 +101,56 @@ func (b bands) across(a axis, left, right int) (drawn []band, notes []bandNote, 
 	if more > 0 {
 		notes = append(notes, bandNote{Text: fmt.Sprintf("and %d more", more)})
 	}
-	return drawn, notes, height
+	return drawn, notes, rows.height
+}
+
+// leading returns the strips of those who believed to lead, below the faults.
+func (b bands) leading(a axis, left, right, top int) (drawn []band, height int) {
+	if len(a.times) == 0 {
+		return nil, 0
+	}
+	rows := rows{left: left, right: right, top: top}
+	for _, l := range b.leads {
+		if int64(l.end) < a.times[0] || int64(l.start) > a.times[len(a.times)-1] ||
+			len(drawn) == leadsDrawn {
+			continue
+		}
+		d := rows.place(a, l.start, l.end, l.told())
+		d.Class = fmt.Sprintf("band-%d", l.color)
+		d.Tip = fmt.Sprintf("%s, %s to %s", l.told(), at(l.start), at(l.end))
+		drawn = append(drawn, d)
+	}
+	return drawn, rows.height
+}
+
+// rows are the strips above a diagram, as few below each other as there is room for.
+type rows struct {
+	left, right, top int
+	free             [stripRows]int // where each row is free again
+	height           int
+}
+
+// place puts a strip with its label where there is room for it. A strip that finds none
+// has no label.
+func (r *rows) place(a axis, start, stop history.Time, label string) band {
+	x, end := r.left, r.right
+	if int64(start) >= a.times[0] {
+		x = a.x(int64(start))
+	}
+	if int64(stop) <= a.times[len(a.times)-1] {
+		end = a.x(int64(stop))
+	}
+	d := band{X: x, Width: max(2, end-x), Number: fit(label, float64(r.right-r.left))}
+	d.TextX = max(r.left, min(x+4, r.right-int(textWidth(d.Number))))
+	row := slices.IndexFunc(r.free[:], func(end int) bool { return end <= min(x, d.TextX) })
+	if row < 0 {
+		d.Number = ""
+		return d
+	}
+	d.Edge = r.top + row*stripHeight
+	r.free[row] = max(x+d.Width, d.TextX+int(textWidth(d.Number))) + 4
+	r.height = max(r.height, (row+1)*stripHeight)
+	return d
 }
 
 func bandTip(w history.Window) string {

@@ -277,6 +277,8 @@ func TestBrowser(t *testing.T) {
 		{"long labels", lookAtLabels},
 		{"pictures", lookAtPictures},
 		{"paper", lookAtPaper},
+		{"moving", lookAtMoving},
+		{"million", lookAtMillion},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.look(t, browser) })
 	}

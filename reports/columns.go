@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/klauspost/compress/flate"
+
 	"github.com/ordeal-dev/ordeal/history"
 )
 
@@ -182,23 +184,25 @@ func (l *lanes) places() map[int64]int {
 	return at
 }
 
-// columns encodes the operations, as exactly as there is room for.
+// columns encodes the operations, as exactly as there is room for. Of long runs, times are
+// as exact as a 256th of the time between two operations of a client.
 func (l *lanes) columns(h *header) ([]column, error) {
-	h.Unit = int64(math.Ceil(h.End * 1e9 / (1 << 30)))
+	h.Unit = max(1, int64(math.Ceil(h.End*1e9/(1<<30))))
 	h.Mantissa = 10
-	if len(l.ops) > embedMax/5 {
+	if n := len(l.ops); n > embedMax/5 {
 		h.Mantissa = 7
+		h.Unit = max(h.Unit, int64(h.End*1e9*float64(len(l.all))/float64(n)/256))
 	}
-	for h.Unit = max(1, h.Unit); ; h.Unit *= 4 {
+	for ; ; h.Unit *= 4 {
 		all := l.encode(h.Unit, h.Mantissa)
-		if len(l.ops) < embedMax/20 {
+		if len(l.ops) < embedMax/5 {
 			return all, nil
 		}
 		var parts [][]byte
 		for _, c := range all {
 			parts = append(parts, c.bytes)
 		}
-		b, err := deflate(parts...)
+		b, err := deflate(flate.BestSpeed, parts...)
 		if err != nil || len(b) <= columnsMost || h.Unit > int64(time.Second) {
 			return all, err
 		}

@@ -59,8 +59,11 @@ func valueOf(op *history.Operation) string {
 
 // plain writes a value; that of an operation without one is empty.
 func plain(v history.Value) string {
-	if v.IsNil() {
+	switch v.Kind() {
+	case history.KindNil:
 		return ""
+	case history.KindMap:
+		return fieldsOf(v)
 	}
 	return v.String()
 }

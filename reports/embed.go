@@ -25,7 +25,7 @@ type header struct {
 	Functions []string     `json:"functions"`
 	Lanes     []laneData   `json:"lanes"`
 	Windows   []windowData `json:"windows"`
-	Leads     []lead       `json:"leads"`
+	Leads     []leadData   `json:"leads"`
 	Logs      []logData    `json:"logs"`
 	Clocks    []clockData  `json:"clocks"`
 	Marks     []mark       `json:"marks"`
@@ -51,6 +51,13 @@ type windowData struct {
 	From  float64  `json:"from"`
 	To    float64  `json:"to"` // -1: never
 	Color int      `json:"color"`
+}
+
+type leadData struct {
+	Node string  `json:"node"`
+	What string  `json:"what"`
+	From float64 `json:"from"`
+	To   float64 `json:"to"` // -1: until the end
 }
 
 // mark is an operation of a counter-example: its place among those in the page, and its
@@ -85,7 +92,7 @@ const (
 // It is base64, so nothing in it can end the element that it stands in.
 func embedded(p *page) (string, error) {
 	h := header{
-		End: seconds(p.History.End()), Windows: windowsOf(p.bands), Leads: leads(p.Run),
+		End: seconds(p.History.End()), Windows: windowsOf(p.bands), Leads: p.bands.leadData(),
 		Logs: logsOf(p.Run), Clocks: clocksOf(p.Faults), Total: len(p.History.Ops),
 		Views: []string{}, Between: [2]string{betweenOps, betweenFields},
 	}
@@ -135,16 +142,20 @@ func pack(h header, columns []column) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pack: %w", err)
 	}
+	level := flate.BestCompression
+	if h.Count > embedMax/20 {
+		level = flate.DefaultCompression // numbers gain nothing from the long search for repeats
+	}
 	parts := [][]byte{binary.LittleEndian.AppendUint32(nil, uint32(len(head))), head}
 	for _, c := range columns {
 		parts = append(parts, c.bytes)
 	}
-	return deflate(parts...)
+	return deflate(level, parts...)
 }
 
-func deflate(parts ...[]byte) ([]byte, error) {
+func deflate(level int, parts ...[]byte) ([]byte, error) {
 	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.BestCompression)
+	w, err := flate.NewWriter(&b, level)
 	if err != nil {
 		return nil, fmt.Errorf("deflate: %w", err)
 	}
@@ -185,6 +196,18 @@ func windowsOf(b bands) []windowData {
 		}
 		if w.End != history.Never {
 			d.To = seconds(w.End)
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+func (b bands) leadData() []leadData {
+	all := []leadData{}
+	for _, l := range b.leads {
+		d := leadData{visible(l.node), visible(l.what), seconds(l.start), -1}
+		if l.end != history.Never {
+			d.To = seconds(l.end)
 		}
 		all = append(all, d)
 	}

@@ -111,6 +111,7 @@ func newPage(r Run) page {
 		Parts:   parts(r.Result, 0),
 	}
 	p.bands = newBands(r.History.Windows())
+	p.bands.leads = leads(r)
 	p.lanes = newLanes(r)
 	p.Charts = newCharts(r, p.bands, p.lanes)
 	p.Keys, p.KeysMore = keyRows(r)
@@ -162,7 +163,11 @@ func (p *page) showCounterexamples(bands bands) {
 		return
 	}
 	p.Lead = brief(all[0].Why, whyMost)
-	p.Setting = strings.TrimSpace(where(p.Run, &all[0]) + " " + meanwhile(&all[0], bands.windows))
+	p.Setting = where(p.Run, &all[0]) + " " + meanwhile(&all[0], bands.windows)
+	if len(all[0].Ops) > 0 {
+		p.Setting += " " + bands.leaders(all[0].decisive())
+	}
+	p.Setting = strings.TrimSpace(p.Setting)
 	for i := range p.Grounds {
 		g := &p.Grounds[i]
 		for _, f := range all { // it is told where it is drawn

@@ -4,16 +4,26 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
 // lead is the time for which a node said in its log that it leads.
 type lead struct {
-	Node string  `json:"node"`
-	What string  `json:"what"` // its ballot, view or term
-	From float64 `json:"from"`
-	To   float64 `json:"to"` // -1: until the end
+	node string
+	what string // its ballot, view or term
+	// end is Never if it led until the end.
+	start, end history.Time
+	color      int
+}
+
+// told is as in "n1 leads, ballot 7".
+func (l lead) told() string {
+	if l.what == "" {
+		return l.node + " leads"
+	}
+	return l.node + " leads, " + l.what
 }
 
 // leadsMax bounds the leads of a page.
@@ -23,41 +33,66 @@ const leadsMax = 2000
 // and primary=false, as the reference cluster writes them at every change of its role. One
 // that was killed says nothing any more: it leads until the fault.
 func leads(r Run) []lead {
-	all := []lead{}
-	for _, log := range r.Logs {
+	var all []lead
+	for i, log := range r.Logs {
 		open := -1
 		end := func(at history.Time) {
 			if open >= 0 {
-				from := all[open].From
-				all[open].To = max(from, seconds(killed(r.Faults, log.Node, from, at)))
+				l := &all[open]
+				l.end = max(l.start, killed(r.Faults, log.Node, l.start, at))
 			}
 			open = -1
 		}
-		for _, l := range timedLines(log.Text, r.started()) {
-			if l.at == history.Never || len(all) >= leadsMax {
+		for _, line := range timedLines(log.Text, r.started()) {
+			if line.at == history.Never || len(all) >= leadsMax {
 				continue
 			}
 			switch {
-			case field(l.text, "primary") == "true":
-				what := ballotOf(l.text)
-				if open >= 0 && all[open].What == what {
+			case field(line.text, "primary") == "true":
+				what := ballotOf(line.text)
+				if open >= 0 && all[open].what == what {
 					continue
 				}
-				end(l.at)
+				end(line.at)
 				open = len(all)
-				all = append(all, lead{visible(log.Node), visible(what), seconds(l.at), -1})
-			case field(l.text, "primary") == "false", strings.HasPrefix(l.text, "=== ordeal: start"):
-				end(l.at)
+				all = append(all, lead{log.Node, what, line.at, history.Never, i % bandColors})
+			case field(line.text, "primary") == "false",
+				strings.HasPrefix(line.text, "=== ordeal: start"):
+				end(line.at)
 			}
 		}
 		end(history.Never)
 	}
-	for i := range all {
-		if all[i].To > seconds(r.History.End()) {
-			all[i].To = -1
+	slices.SortStableFunc(all, func(a, b lead) int { return sign(int64(a.start - b.start)) })
+	return all
+}
+
+// leaders says who believed to lead while an operation was open, "" if that is not known.
+func (b bands) leaders(op check.Op) string {
+	var names []string
+	last, first := history.Time(0), history.Never // of the starts and of the ends
+	for _, l := range b.leads {
+		if int64(l.start) <= max(op.Call, op.Return) && int64(l.end) > op.Call {
+			last, first = max(last, l.start), min(first, l.end)
+			name := l.node
+			if l.what != "" {
+				name += " (" + l.what + ")"
+			}
+			names = append(names, name)
 		}
 	}
-	return all
+	switch {
+	case len(b.leads) == 0:
+		return ""
+	case len(names) == 0:
+		return "Nobody said that it leads then."
+	case len(names) == 1:
+		return names[0] + " led."
+	case last >= first:
+		return strings.Join(names, ", then ") + " led."
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] +
+		" believed to lead at the same time."
 }
 
 // field is the value of name=value in a line of log/slog, without blanks and quotes.
@@ -81,13 +116,13 @@ func ballotOf(line string) string {
 }
 
 // killed is when a fault ended a node's process in a stretch of time, or its end.
-func killed(faults []nemesis.FaultRecord, node string, from float64, to history.Time) history.Time {
+func killed(faults []nemesis.FaultRecord, node string, from, to history.Time) history.Time {
 	for _, f := range faults {
 		if !strings.Contains(f.Step.Fault, "kill") && !strings.Contains(f.Step.Fault, "restart") {
 			continue
 		}
 		hit := slices.ContainsFunc(f.Nodes, func(n nemesis.Node) bool { return string(n) == node })
-		if hit && seconds(f.Start) >= from && f.Start < to {
+		if hit && f.Start >= from && f.Start < to {
 			to = f.Start
 		}
 	}

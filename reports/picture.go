@@ -23,6 +23,7 @@ type picture struct {
 	Ticks         []tick
 	Cuts          []cut
 	Bands         []band
+	Leads         []band
 	notes         []bandNote
 }
 
@@ -124,7 +125,9 @@ func newPicture(
 	edges := edgesOf(f, shown, first)
 	strips := 0
 	p.Bands, p.notes, strips = bands.across(axis, p.Left, p.Right)
-	p.Top = topMargin + strips
+	leads := 0
+	p.Leads, leads = bands.leading(axis, p.Left, p.Right, strips)
+	p.Top = topMargin + strips + leads
 	p.stackRows(r, ops, edges, aside)
 	p.addTicks(axis)
 	p.route(edges)

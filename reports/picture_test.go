@@ -233,8 +233,10 @@ func TestSetting(t *testing.T) {
 		windows []history.Window
 		want    string
 	}{
-		{nil, ""},
-		{[]history.Window{window(0, 5), window(130, 140)}, "There was no fault at that time."},
+		{nil, "There was no fault at that time."},
+		{[]history.Window{window(130, 140)}, "There was no fault at that time."},
+		{[]history.Window{window(0, 3), window(0, 5), window(130, 140)},
+			"There was no fault at that time; the last one before was fault 4, kill: n1, until 0.000 s."},
 		{[]history.Window{window(100, 115)}, "At that time there was fault 4, kill: n1."},
 		{[]history.Window{window(5, history.Never)}, "At that time there was fault 4, kill: n1."},
 		{[]history.Window{window(5, 15)},

@@ -206,7 +206,30 @@ func lines(op *check.Op) []string {
 			return l
 		}
 	}
-	return []string{op.Describe}
+	return []string{plainly(op)}
+}
+
+// plainly describes an operation; an object that came back is told as its fields.
+func plainly(op *check.Op) string {
+	head, found := strings.CutSuffix(op.Describe, op.Out)
+	if !found || !strings.HasPrefix(op.Out, "{") {
+		return op.Describe
+	}
+	v, err := history.ParseValue([]byte(op.Out))
+	if err != nil || v.Kind() != history.KindMap {
+		return op.Describe
+	}
+	return head + fieldsOf(v)
+}
+
+// fieldsOf writes an object as in "token 11, ttl_ms 481".
+func fieldsOf(v history.Value) string {
+	var all []string
+	for i := range v.Len() {
+		name := v.FieldName(i)
+		all = append(all, name+" "+v.Get(name).String())
+	}
+	return strings.Join(all, ", ")
 }
 
 // stepLines are the steps of a transaction with what its reads returned, none if it does
@@ -297,20 +320,28 @@ func where(r Run, f *found) string {
 		nodeOf(r, culprits[0].Process))
 }
 
-// meanwhile says which faults there were at the time of a counter-example: at that of the
-// culprit or of the last operation, or else of the first, or else in between.
-func meanwhile(f *found, windows []history.Window) string {
-	if len(f.Ops) == 0 || len(windows) == 0 {
-		return ""
-	}
-	first, last := f.Ops[0], f.Ops[0]
+// decisive is the operation that gives the violation away, or else the last one.
+func (f *found) decisive() check.Op {
+	last := f.Ops[0]
 	for _, op := range f.Ops {
-		if op.Call < first.Call {
-			first = op
-		}
 		was, is := f.culprit(&last), f.culprit(&op)
 		if is && !was || is == was && op.Call > last.Call {
 			last = op
+		}
+	}
+	return last
+}
+
+// meanwhile says which faults there were at the time of a counter-example: at that of the
+// culprit or of the last operation, or else of the first, or else in between.
+func meanwhile(f *found, windows []history.Window) string {
+	if len(f.Ops) == 0 {
+		return ""
+	}
+	first, last := f.Ops[0], f.decisive()
+	for _, op := range f.Ops {
+		if op.Call < first.Call {
+			first = op
 		}
 	}
 	end := max(last.Call, last.Return)
@@ -332,7 +363,23 @@ func meanwhile(f *found, windows []history.Window) string {
 			return t.when + " there was " + some(list) + "."
 		}
 	}
-	return "There was no fault at that time."
+	text := "There was no fault at that time"
+	if i := lastBefore(windows, first.Call); i >= 0 {
+		text += fmt.Sprintf("; the last one before was %s, until %s", told(windows[i]),
+			at(windows[i].End))
+	}
+	return text + "."
+}
+
+// lastBefore is the position of the fault that ended last before a time, -1 if none did.
+func lastBefore(windows []history.Window, t int64) int {
+	last := -1
+	for i, w := range windows {
+		if int64(w.End) <= t && (last < 0 || w.End >= windows[last].End) {
+			last = i
+		}
+	}
+	return last
 }
 
 func told(w history.Window) string {

@@ -365,9 +365,9 @@ func facts(t Test) []reports.Fact {
 	return slices.DeleteFunc(all, func(f reports.Fact) bool { return f.Value == "" })
 }
 
-// logBytesMax is how much of a node's log goes into the report; the whole stays
-// on disk.
-const logBytesMax = 64 << 10
+// logBytesMax is how much of a node's log is read for the report, which takes the telling
+// parts of it; the whole stays on disk.
+const logBytesMax = 8 << 20
 
 // nodeLogs reads the end of each node's log.
 func nodeLogs(dir string, nodes []string) ([]reports.NodeLog, error) {

@@ -89,7 +89,8 @@ function listen(view: View, c: Chart): void {
   c.place.addEventListener("keydown", (e) => moveByKey(view, e));
 }
 
-function axes(unit: string, values?: uPlot.Axis["values"]): uPlot.Axis[] {
+// axes leave as much room at the left as the timeline, so that times are below each other.
+function axes(view: View, unit: string, values?: uPlot.Axis["values"]): uPlot.Axis[] {
   const base = (): uPlot.Axis => ({
     stroke: () => colors().dim,
     grid: { stroke: () => colors().line, width: 1 },
@@ -99,7 +100,7 @@ function axes(unit: string, values?: uPlot.Axis["values"]): uPlot.Axis[] {
   });
   return [
     { ...base(), values: (_, splits) => splits.map((s) => round(s) + " s"), space: 80 },
-    { ...base(), label: unit, labelSize: 20, size: 62, values },
+    { ...base(), label: unit, labelSize: 20, size: Math.max(62, view.gutter - 20), values },
   ];
 }
 
@@ -113,6 +114,7 @@ function options(view: View, place: HTMLElement, own: Partial<uPlot.Options>): u
     width: place.clientWidth,
     height,
     series: [],
+    padding: [null, 0, null, 0],
     legend: { live: true },
     cursor: {
       drag: { x: true, y: false, setScale: false },
@@ -185,7 +187,7 @@ function latency(view: View, place: HTMLElement): Chart {
         x: { time: false, auto: false },
         y: { distr: 3, auto: false, range: () => [low, high] },
       },
-      axes: axes("latency", (_, splits) => splits.map((s) => (s === null ? "" : lasted(s)))),
+      axes: axes(view, "latency", (_, splits) => splits.map((s) => (s === null ? "" : lasted(s)))),
       series: [
         time(view),
         ...names.map((label, i) => ({
@@ -390,7 +392,7 @@ function rate(view: View, place: HTMLElement): Chart {
         x: { time: false, auto: false },
         y: { range: (_, __, max) => [0, Math.max(1, (max || 1) * 1.05)] },
       },
-      axes: axes("operations a second"),
+      axes: axes(view, "operations a second"),
       series: [
         time(view),
         ...["ok", "failed", "unknown outcome"].map((label, i) => ({
@@ -425,13 +427,14 @@ function clocks(view: View, place: HTMLElement): Chart {
   const plot = new uPlot(
     options(view, place, {
       scales: { x: { time: false, auto: false } },
-      axes: axes("ahead", (_, splits) => splits.map(ahead)),
+      axes: axes(view, "ahead", (_, splits) => splits.map(ahead)),
       series: [
         time(view),
         ...all.map((c, i) => ({
           label: c.name,
           stroke: () => colors().bands[i % 8]!,
           spanGaps: true,
+          points: { show: true, size: 7 },
           dash: i % 3 === 0 ? undefined : lineLooks[i % 3]!.dash,
           width: 2,
           value: (_: uPlot, v: number | null) => ahead(v),

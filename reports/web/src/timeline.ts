@@ -64,7 +64,7 @@ export class Timeline {
     for (const m of head.marks) this.marks.set(m.op, m);
     const lanes = Math.max(1, head.lanes.length);
     this.laneHeight = Math.max(4, Math.min(20, Math.floor(560 / lanes)));
-    this.gutter = this.measureGutter();
+    this.gutter = view.gutter = Math.max(82, this.measureGutter());
     this.top = 16 + strip * (this.faults.length + this.leads.length) + 6;
     this.listen();
     new ResizeObserver(() => this.resize()).observe(place);

@@ -6,6 +6,7 @@ export class View {
   from = 0;
   to: number;
   selected = -1;
+  gutter = 0; // left of the lanes, in pixels
   // shown is by kind of operation: what the filters leave.
   readonly shown = new Uint8Array(256).fill(1);
   private readonly drawers: (() => void)[] = [];
