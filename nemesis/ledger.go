@@ -19,8 +19,9 @@ type EntryType string
 
 // The types of ledger entries. Of a fault: intent, done, healing, healed, or
 // skipped. Of a process: starting, started, ended. Of anything else that a cluster
-// makes: making, gone. Of the whole: plan (what was asked for), baseline and final
-// (the world verified before and after).
+// makes: making, gone. Of links: matrix, when a probe finds another than before. Of the
+// whole: plan (what was asked for), baseline and final (the world verified before and
+// after).
 const (
 	EntryPlan     EntryType = "plan"
 	EntryBaseline EntryType = "baseline"
@@ -35,6 +36,7 @@ const (
 	EntryEnded    EntryType = "process-ended"
 	EntryMaking   EntryType = "resource-making"
 	EntryGone     EntryType = "resource-gone"
+	EntryMatrix   EntryType = "matrix"
 )
 
 // Intent is what is about to be done, and how to take it back.
@@ -103,6 +105,7 @@ type Entry struct {
 	Evidence *Evidence      `json:"evidence,omitempty"`
 	Process  *ProcessRecord `json:"process,omitempty"`
 	Resource *Resource      `json:"resource,omitempty"`
+	Matrix   *Matrix        `json:"matrix,omitempty"`
 	// Error is why it failed, or for a skipped step why it was skipped.
 	Error string `json:"error,omitempty"`
 	// Interrupted is true when the fault was ended before its time because the

@@ -114,6 +114,9 @@ type Runner struct {
 	leaderless atomic.Bool
 	// watchesPrimaries is true when a condition is about who leads.
 	watchesPrimaries bool
+	// matrices guards seen, the last matrix.
+	matrices sync.Mutex
+	seen     *Matrix
 
 	mu       sync.Mutex
 	active   []ActiveFault
@@ -153,6 +156,9 @@ func NewRunner(env Env, steps []Step) (*Runner, error) {
 		return nil, err
 	}
 	r := &Runner{env: env, steps: steps, progress: map[int64]progress{}}
+	if env.Network != nil {
+		r.env.Network = watchedNetwork{Network: env.Network, runner: r}
+	}
 	r.watchesPrimaries = slices.ContainsFunc(steps, Step.watchesPrimaries)
 	r.world = newWorld(env.Nodes, env.Processes, r.topology)
 	return r, nil

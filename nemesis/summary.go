@@ -52,6 +52,8 @@ type Summary struct {
 	// the last fault; nil if the test did not get there.
 	Baseline *Evidence `json:"baseline,omitempty"`
 	Final    *Evidence `json:"final,omitempty"`
+	// Matrices are what probes have found, whenever that changed.
+	Matrices []Matrix `json:"-"`
 }
 
 // LoadSummary computes the summary from the ledger at path, also from one whose
@@ -84,6 +86,11 @@ func summarize(entries []Entry) Summary {
 			s.Baseline = e.Evidence
 		case EntryFinal:
 			s.Final = e.Evidence
+		case EntryMatrix:
+			if e.Matrix != nil {
+				e.Matrix.At = e.At
+				s.Matrices = append(s.Matrices, *e.Matrix)
+			}
 		case EntryIntent, EntryDone, EntryHealing, EntryHealed, EntrySkipped:
 			record(e.Fault).apply(e)
 		case EntryStarting, EntryStarted, EntryEnded:

@@ -19,6 +19,7 @@ import (
 )
 
 //go:embed page.html.tmpl charts.html.tmpl counterexample.html.tmpl picture.svg.tmpl page.css
+//go:embed links.html.tmpl
 var assets embed.FS
 
 // page is what the template shows. All text in it is plain: the template escapes
@@ -42,6 +43,8 @@ type page struct {
 	Parts     []part
 	Charts    *charts
 	FaultRows []faultRow
+	// LinkLane is nil when no link ever failed.
+	LinkLane  *links
 	PhaseRows []phaseRow
 	// Keys are the keys with their verdicts, KeysMore how many are left out.
 	Keys     []keyRow
@@ -121,6 +124,7 @@ func newPage(r Run) page {
 	for _, f := range r.Faults {
 		p.FaultRows = append(p.FaultRows, newFaultRow(f))
 	}
+	p.LinkLane = linksOf(r.Links, lastTime(r))
 	phases := slices.Clone(r.Phases)
 	slices.SortStableFunc(phases, func(a, b Phase) int { return sign(int64(a.Start - b.Start)) })
 	for _, ph := range phases {

@@ -34,8 +34,10 @@ type Run struct {
 	Result  check.Result
 	History *history.History
 	Faults  []nemesis.FaultRecord
-	Phases  []Phase
-	Logs    []NodeLog
+	// Links are the reachability matrices that probes have found, by time.
+	Links  []nemesis.Matrix
+	Phases []Phase
+	Logs   []NodeLog
 	// Notes are the harness's own troubles and remarks, kept apart from the
 	// verdict: an early end, a phase that failed.
 	Notes []string

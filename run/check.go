@@ -69,7 +69,7 @@ func judgeRun(
 	}
 	out := Outcome{Dir: dir, Test: test}
 	began := time.Now()
-	result, h, faults, err := judge(ctx, dir, test, limits)
+	result, h, summary, err := judge(ctx, dir, test, limits)
 	if err != nil {
 		return out, err
 	}
@@ -85,7 +85,7 @@ func judgeRun(
 		writeJSON(filepath.Join(dir, resultsFile), result),
 		writePages(dir, result),
 	}
-	out.Report, err = writeReports(dir, test, result, h, faults)
+	out.Report, err = writeReports(dir, test, result, h, summary)
 	errs = append(errs, err)
 	if runs := filepath.Dir(filepath.Dir(dir)); indexed(runs) {
 		errs = append(errs, addToIndex(runs, dir, took))
@@ -96,19 +96,19 @@ func judgeRun(
 // judge loads what was recorded and applies the workload's checker and the rule
 // that faults must leave evidence.
 func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
-	check.Result, *history.History, []nemesis.FaultRecord, error,
+	check.Result, *history.History, nemesis.Summary, error,
 ) {
 	w, err := workload.Lookup(test.Config.Workload)
 	if err != nil {
-		return check.Result{}, nil, nil, fmt.Errorf("check %s: %w", dir, err)
+		return check.Result{}, nil, nemesis.Summary{}, fmt.Errorf("check %s: %w", dir, err)
 	}
 	sys, err := systems.New(test.Config.systemOptions(""))
 	if err != nil {
-		return check.Result{}, nil, nil, fmt.Errorf("check %s: %w", dir, err)
+		return check.Result{}, nil, nemesis.Summary{}, fmt.Errorf("check %s: %w", dir, err)
 	}
 	h, err := history.Load(filepath.Join(dir, historyFile))
 	if err != nil {
-		return check.Result{}, nil, nil, fmt.Errorf("check %s: %w", dir, err)
+		return check.Result{}, nil, nemesis.Summary{}, fmt.Errorf("check %s: %w", dir, err)
 	}
 	summary, noLedger := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
 	opts := test.Config.workloadOptions()
@@ -127,7 +127,7 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 		checkers = append(checkers, leftOut(test.LeftOut))
 	}
 	result := check.Compose(w.Name, checkers...).Check(ctx, h)
-	return withinClaim(result, sys, summary.Faults), h, summary.Faults, nil
+	return withinClaim(result, sys, summary.Faults), h, summary, nil
 }
 
 // withinClaim does not hold against a system what it did under faults that it never
@@ -285,17 +285,18 @@ func Report(dir string) (string, error) {
 	}
 	// The result says it when the ledger is not whole.
 	summary, _ := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
-	return writeReports(dir, test, result, h, summary.Faults)
+	return writeReports(dir, test, result, h, summary)
 }
 
 func writeReports(
-	dir string, test Test, result check.Result, h *history.History, faults []nemesis.FaultRecord,
+	dir string, test Test, result check.Result, h *history.History, summary nemesis.Summary,
 ) (string, error) {
 	page := reports.Run{
 		Name: test.Name, Claim: test.Claim, Started: test.Started, Seed: test.Config.Seed,
 		Repeat: test.Repeat, Nodes: test.Nodes, Concurrency: test.Config.Concurrency,
 		Roaming: roaming(test),
-		Facts:   facts(test), Result: result, History: h, Faults: faults,
+		Facts:   facts(test), Result: result, History: h, Faults: summary.Faults,
+		Links: summary.Matrices,
 		Phases: test.Phases, Notes: test.Notes,
 	}
 	var errs []error
