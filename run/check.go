@@ -296,7 +296,7 @@ func writeReports(
 		Repeat: test.Repeat, Nodes: test.Nodes, Concurrency: test.Config.Concurrency,
 		Roaming: roaming(test),
 		Facts:   facts(test), Result: result, History: h, Faults: summary.Faults,
-		Links: summary.Matrices,
+		Links:  summary.Matrices,
 		Phases: test.Phases, Notes: test.Notes,
 	}
 	var errs []error

@@ -39,9 +39,11 @@ type launch struct {
 	// dir is the run's directory, program the nodes' program in it.
 	dir, program string
 	command      func(cluster.NodeSpec) []string
-	ledger       *nemesis.Ledger
-	logger       *slog.Logger
-	onExit       func(cluster.Exit)
+	// libc: clocks are bent by libfaketime.
+	libc   bool
+	ledger *nemesis.Ledger
+	logger *slog.Logger
+	onExit func(cluster.Exit)
 	// onTrouble is told what makes faults prove nothing.
 	onTrouble func(string)
 }

@@ -244,6 +244,7 @@ func (l launch) remoteConfig() (remote.Config, error) {
 	c := remote.Config{
 		Run: run, Dir: l.dir, Command: l.command, Program: program, Ledger: l.ledger,
 		Logger: l.logger, OnExit: l.onExit, OnTrouble: l.onTrouble, Seed: l.cfg.Seed,
+		Faketime: l.libc,
 	}
 	if lacksAgent(l.cfg) == nil {
 		self, err := os.Executable()

@@ -64,6 +64,17 @@ func (p *clusterProxy) State(
 	return p.c.cluster.State(ctx, n)
 }
 
+// clockReader is a cluster that measures the clocks of programs that do not tell.
+type clockReader interface {
+	ReadClock(ctx context.Context, n nemesis.Node) (nemesis.ClockReading, error)
+}
+
+// ofLibc reports whether a system's clocks are bent by libfaketime.
+func ofLibc(sys systems.System) bool {
+	libc, ok := sys.(systems.Libc)
+	return ok && libc.Libc()
+}
+
 // status asks a node, past all faults of the network.
 func (p *clusterProxy) status(ctx context.Context, n nemesis.Node) (systems.Status, error) {
 	endpoint := p.c.cluster.DirectEndpoint(n)
@@ -84,6 +95,9 @@ func (p *clusterProxy) SetClock(
 func (p *clusterProxy) ReadClock(
 	ctx context.Context, n nemesis.Node,
 ) (nemesis.ClockReading, error) {
+	if reader, ok := p.c.cluster.(clockReader); ok && ofLibc(p.c.sys) {
+		return reader.ReadClock(ctx, n)
+	}
 	s, err := p.status(ctx, n)
 	if err != nil {
 		return nemesis.ClockReading{}, err

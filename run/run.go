@@ -342,6 +342,7 @@ func (c *conductor) setUp(ctx context.Context) error {
 	}
 	started, err := w.start(ctx, launch{
 		cfg: c.cfg, dir: c.dir, program: c.program, ledger: c.ledger, logger: c.env.Logger,
+		libc: ofLibc(c.sys),
 		command: func(s cluster.NodeSpec) []string {
 			return c.sys.Command(nodeSpec(s, c.test.Name+"/"+filepath.Base(c.dir)))
 		},

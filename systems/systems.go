@@ -136,6 +136,12 @@ type Operator interface {
 	Move(ctx context.Context, endpoint string, shard int, to string) error
 }
 
+// Libc is a System whose program asks libc for the time and has no clock file: its clocks
+// are bent by libfaketime, where nodes have hosts, and measured there.
+type Libc interface {
+	Libc() bool
+}
+
 // Options choose and set up a system.
 type Options struct {
 	// System is a name of Names.

@@ -53,13 +53,15 @@ type Cluster struct {
 
 // member is one node.
 type member struct {
-	name   nemesis.Node
-	host   Host
-	dir    string // on the node
-	spec   cluster.NodeSpec
-	six    bool // its IPv6 can be filtered
-	wall   wall
-	starts int // under lock
+	name nemesis.Node
+	host Host
+	dir  string // on the node
+	spec cluster.NodeSpec
+	six  bool // its IPv6 can be filtered
+	// faketime is where libfaketime is on the host; "": the program does without.
+	faketime string
+	wall     wall
+	starts   int // under lock
 	// generation counts the changes of the agent's rules; under rules.
 	generation int64
 
@@ -197,6 +199,9 @@ func (c *Cluster) prepare(ctx context.Context) error {
 			return err
 		}
 		m.six = hasLine(out, "ip6tables")
+		if err := c.prepareFaketime(ctx, m); err != nil {
+			return err
+		}
 		if len(c.cfg.Program) > 0 {
 			file := File{Path: m.spec.Program, Content: c.cfg.Program, Mode: 0o755}
 			if err := c.cfg.Shell.Upload(ctx, m.name, file); err != nil {

@@ -41,6 +41,10 @@ type Config struct {
 	// Agent is the checker's own program, which does to packets what a firewall cannot;
 	// without it links can be cut and lossy, and nothing else.
 	Agent []byte
+	// Faketime says that the nodes' program is one of libc that has no seam of its own for
+	// clocks: it is started under libfaketime, which has to be on the hosts, and its time of
+	// day is bent and measured through that.
+	Faketime bool
 	// ClientPort and PeerPort are the system's, ProbePort (UDP) is for looking whether
 	// links deliver; 0 is 7000, 7001 and 7009.
 	ClientPort, PeerPort, ProbePort uint16

@@ -68,12 +68,19 @@ func fetchLog(ctx context.Context, shell Shell, n nemesis.Node, dir, store strin
 	return nil
 }
 
-// SetClock bends the node's clocks through its clock file. The zero setting takes the
-// file away.
+// SetClock bends the node's clocks through its clock file, or through libfaketime. The
+// zero setting takes the file away.
 func (c *Cluster) SetClock(
 	ctx context.Context, n nemesis.Node, s nemesis.ClockSetting,
 ) error {
 	return c.do("set the clock of", n, func(m *member) error {
+		if m.faketime != "" {
+			script, err := faketimeScript(m.dir, s)
+			if err == nil {
+				_, err = c.script(ctx, m, script)
+			}
+			return err
+		}
 		content, err := cluster.ClockFile(s)
 		if err != nil {
 			return err

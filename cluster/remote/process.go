@@ -155,7 +155,8 @@ func (c *Cluster) start(ctx context.Context, m *member) error {
 		return fmt.Errorf("the command %q does not name the data directory %s", argv, m.spec.DataDir)
 	}
 	supervisor := File{
-		Path: m.dir + "/supervise", Content: []byte(superviseScript(m.dir, argv)), Mode: 0o644,
+		Path: m.dir + "/supervise", Content: []byte(superviseScript(m.dir, m.underFaketime(argv))),
+		Mode: 0o644,
 	}
 	if err := c.cfg.Shell.Upload(ctx, m.name, supervisor); err != nil {
 		return err
