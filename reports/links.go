@@ -51,8 +51,8 @@ const (
 	linksLeft   = 130
 	linksWidth  = 1000
 	linkHeight  = 16
-	linkBarLeft = 2 // the least width of a bar, so that a short cut is seen
-	linkMarks   = 8
+	linkBarLeft = 2  // the least width of a bar, so that a short cut is seen
+	linkMarks   = 10 // at most so many times on the axis
 	linksMax    = 120
 )
 
@@ -92,13 +92,24 @@ func linksOf(matrices []nemesis.Matrix, end history.Time) *links {
 	}
 	l.Axis = 4 + len(l.Rows)*linkHeight
 	l.Height = l.Axis + 24
-	for i := range linkMarks + 1 {
-		t := end * history.Time(i) / linkMarks
-		l.Marks = append(l.Marks, linkMark{X: place(t), Text: linkTime(t)})
+	for t := history.Time(0); t <= end; t += markStep(end) {
+		l.Marks = append(l.Marks, linkMark{X: place(t), Text: fmt.Sprintf("%d s", t/1e9)})
 	}
 	l.Label = fmt.Sprintf("Which links did not deliver, and when: %d links, as probes saw them. "+
 		"The table below tells the same.", len(l.Rows))
 	return l
+}
+
+// markStep is the time between two marks of the axis: 1, 2 or 5 seconds, or ten times
+// that, and so on.
+func markStep(end history.Time) history.Time {
+	for step := history.Time(1e9); ; step *= 10 {
+		for _, times := range []history.Time{1, 2, 5} {
+			if end/(times*step) < linkMarks {
+				return times * step
+			}
+		}
+	}
 }
 
 // linkTime writes a time on the test's clock.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -37,6 +38,16 @@ func TestLinks(t *testing.T) {
 	}
 	if end := clients.Bars[0].X + clients.Bars[0].Width; end > l.Width || clients.Bars[0].X < l.Left {
 		t.Errorf("drawn outside: %+v", clients.Bars)
+	}
+	if n := len(l.Marks); n != 9 || l.Marks[8].Text != "8 s" || l.Marks[8].X > l.Width {
+		t.Errorf("marks %+v", l.Marks)
+	}
+	for end, step := range map[history.Time]history.Time{
+		1: 1e9, 9e9: 1e9, 10e9: 2e9, 49e9: 5e9, 60e9: 10e9, 36000e9: 5000e9,
+	} {
+		if got := markStep(end); got != step {
+			t.Errorf("of %d: every %d, want %d", end, got, step)
+		}
 	}
 	if whole := linksOf(cutAndBack()[:1], 8000*ms1); whole != nil {
 		t.Errorf("nothing was ever dead: %+v", whole)
