@@ -58,7 +58,7 @@ const (
 	diskPoll = 20 * time.Millisecond
 	// diskShows is how long a troubled disk may take to be seen at once; it may show
 	// later, too.
-	diskShows = 2 * time.Second
+	diskShows = 4 * time.Second
 	// diskSettles is how long a node may take to notice that its disk is sound.
 	diskSettles = 250 * time.Millisecond
 	// tornDelay keeps torn writes from being synced for so long that a kill finds
@@ -240,6 +240,7 @@ func (f slowDisk) Inject(ctx context.Context) (Evidence, error) {
 	if err := f.take(); err != nil {
 		return Evidence{Why: "no disk was free"}, err
 	}
+	f.world.slowDown(f.id)
 	f.measure(ctx, true)
 	if err := f.set(ctx, f.setting); err != nil {
 		return Evidence{}, err

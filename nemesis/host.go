@@ -202,6 +202,7 @@ func (f cpuFault) Inject(ctx context.Context) (Evidence, error) {
 	if err := f.take(); err != nil {
 		return Evidence{Why: "no host was free"}, err
 	}
+	f.world.slowDown(f.id)
 	err := together(f.taken, func(n Node) error { return f.injure(ctx, n, f.injury) })
 	if err != nil {
 		return Evidence{}, err

@@ -31,6 +31,8 @@ type world struct {
 	seams map[seam]map[Node]int64
 	// losing are the faults that have taken something durable away.
 	losing map[int64]bool
+	// slowing are the faults that make nodes slow.
+	slowing map[int64]bool
 	// expected are the faults that wish a node to end by itself, ended the last
 	// words of those that did.
 	expected map[int64]map[Node]bool
@@ -64,7 +66,7 @@ func newWorld(nodes []Node, p Processes, changed func([]Node)) *world {
 		seams: map[seam]map[Node]int64{
 			seamClock: {}, seamDisk: {}, seamMember: {}, seamHost: {},
 		},
-		losing:   map[int64]bool{},
+		losing: map[int64]bool{}, slowing: map[int64]bool{},
 		expected: map[int64]map[Node]bool{}, ended: map[int64]map[Node]string{},
 	}
 	for _, n := range nodes {
@@ -81,9 +83,14 @@ func (w *world) announce() {
 	w.changed(w.last)
 }
 
-// update, under mu, reports the healthy nodes if they changed.
+// update, under mu, reports the healthy nodes if they changed. While some node is slow,
+// none are: it is neither there nor gone, nobody has to notice, and whoever waits for it
+// is as slow.
 func (w *world) update() {
-	now := healthy(w.nodes, w.running, w.clean)
+	var now []Node
+	if len(w.slowing) == 0 {
+		now = healthy(w.nodes, w.running, w.clean)
+	}
 	if !slices.Equal(now, w.last) {
 		w.last = now
 		w.changed(now)
@@ -262,6 +269,7 @@ func (w *world) release(id int64) {
 	delete(w.expected, id)
 	delete(w.ended, id)
 	delete(w.losing, id)
+	delete(w.slowing, id)
 	for _, held := range w.seams {
 		maps.DeleteFunc(held, func(_ Node, owner int64) bool { return owner == id })
 	}
@@ -314,6 +322,14 @@ func (w *world) claimAll(id int64, nodes []Node, pause bool) {
 	for _, n := range nodes {
 		w.claims[id][n] = claim{pause: pause}
 	}
+	w.update()
+}
+
+// slowDown says that fault id makes nodes slow.
+func (w *world) slowDown(id int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.slowing[id] = true
 	w.update()
 }
 
