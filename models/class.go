@@ -21,6 +21,11 @@ func (m Model[S, I, O]) classes() func() func(in, out any) uint32 {
 				}
 				return number(known, c, fresh)
 			}
+		case plain && m.Digest != nil:
+			known := digests{pairs: make([]digested, 0, 24)}
+			return func(in, out any) uint32 {
+				return known.number(m.Digest(in.(I), out.(O)), in, out)
+			}
 		case plain:
 			known := make(map[[2]any]uint32, 32)
 			return func(in, out any) uint32 {
@@ -30,6 +35,49 @@ func (m Model[S, I, O]) classes() func() func(in, out any) uint32 {
 			return func(any, any) uint32 { return fresh() }
 		}
 	}
+}
+
+// digests numbers pairs of values that == compares, by hashes that it is given: a table with
+// open addressing, at most half full.
+type digests struct {
+	slots []uint32 // numbers plus one
+	pairs []digested
+}
+
+type digested struct {
+	hash    uint64
+	in, out any
+}
+
+func (d *digests) number(hash uint64, in, out any) uint32 {
+	if 2*len(d.pairs) >= len(d.slots) {
+		d.slots = make([]uint32, max(64, 4*len(d.pairs)))
+		for n := range d.pairs {
+			d.slots[d.free(d.pairs[n].hash)] = uint32(n) + 1
+		}
+	}
+	at := d.home(hash)
+	for ; d.slots[at] > 0; at = d.next(at) {
+		n := d.slots[at] - 1
+		if p := &d.pairs[n]; p.hash == hash && p.in == in && p.out == out {
+			return n
+		}
+	}
+	d.pairs = append(d.pairs, digested{hash, in, out})
+	d.slots[at] = uint32(len(d.pairs))
+	return uint32(len(d.pairs) - 1)
+}
+
+func (d *digests) home(hash uint64) int { return int(hash & uint64(len(d.slots)-1)) }
+
+func (d *digests) next(at int) int { return (at + 1) & (len(d.slots) - 1) }
+
+func (d *digests) free(hash uint64) int {
+	at := d.home(hash)
+	for d.slots[at] > 0 {
+		at = d.next(at)
+	}
+	return at
 }
 
 func number[K comparable](known map[K]uint32, k K, fresh func() uint32) uint32 {

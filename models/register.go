@@ -56,6 +56,7 @@ func CASRegister() Model[Scalar, RegisterIn, RegisterOut] {
 			return parseRegister(op, fs)
 		},
 		Apply:         applyRegister,
+		Digest:        digestRegister,
 		Hash:          Scalar.Hash,
 		Describe:      describeRegister,
 		DescribeState: Scalar.String,
@@ -138,6 +139,11 @@ func applyRegister(s Scalar, in RegisterIn, out RegisterOut) (Scalar, bool) {
 		return in.New, true
 	}
 	return s, true
+}
+
+func digestRegister(in RegisterIn, out RegisterOut) uint64 {
+	return mix(in.Old.Hash() + 3*in.New.Hash() + 5*out.Value.Hash() + uint64(in.op)<<8 +
+		uint64(out.outcome))
 }
 
 func describeRegister(in RegisterIn, out RegisterOut) string {

@@ -45,7 +45,7 @@ func (t *table) reset() {
 	}
 }
 
-const smallMemo = 256
+const smallMemo = 128
 
 // intern returns the number of a state.
 func (t *table) intern(s any) uint32 {
