@@ -53,6 +53,7 @@ type parsed struct {
 	hasTime   bool
 	hasIndex  bool
 	noProcess bool
+	noClient  bool // its process has another name than nemesis
 	comma     bool // behind the event
 }
 

@@ -524,6 +524,11 @@ func ednNumber(s string) (Value, bool) {
 		return Int(n), true
 	}
 	if num, den, ok := strings.Cut(s, "/"); ok {
+		n, errN := strconv.ParseInt(num, 10, 64)
+		d, errD := strconv.ParseInt(den, 10, 64)
+		if errN == nil && errD == nil && d > 0 && n%d == 0 {
+			return Int(n / d), true
+		}
 		a, errA := strconv.ParseFloat(num, 64)
 		b, errB := strconv.ParseFloat(den, 64)
 		return Float(a / b), errA == nil && errB == nil && b != 0

@@ -96,3 +96,18 @@ func FuzzEDN(f *testing.F) {
 		}
 	})
 }
+
+// TestRatios: a ratio that is whole is the same as the integer.
+func TestRatios(t *testing.T) {
+	for text, want := range map[string]Value{
+		"2/2": Int(1), "-4/2": Int(-2), "9007199254740993/1": Int(9007199254740993),
+		"1/2": Float(0.5), "-3/4": Float(-0.75),
+	} {
+		if got, ok := ednNumber(text); !ok || !got.Equal(want) {
+			t.Errorf("%s is %s, want %s", text, got, want)
+		}
+	}
+	if v, ok := ednNumber("1/0"); ok {
+		t.Errorf("1/0 is %s", v)
+	}
+}

@@ -163,6 +163,8 @@ func (p *ednParser) whole(e *parsed, seen opFields) error {
 		return p.bad
 	case !seen.has(fieldType):
 		return p.errorf(int(e.at), "an operation without :type")
+	case e.noClient && e.Type == Invoke:
+		return p.errorf(int(e.at), "a process that is no number has :type invoke, as if it were a client")
 	case !seen.has(fieldF):
 		e.F = unnamed
 	}
@@ -257,7 +259,8 @@ func (p *ednParser) opProcess(e *parsed) error {
 	n, isInt := v.AsInt()
 	switch {
 	case v.Kind() == KindString: // :nemesis, or another thread that is no client
-		e.Process = Nemesis
+		name, _ := v.AsString()
+		e.Process, e.noClient = Nemesis, name != "nemesis"
 	case isInt && n >= 0:
 		e.Process = Process(n)
 	case v.IsNil():

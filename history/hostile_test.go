@@ -164,6 +164,10 @@ func TestHostileEvents(t *testing.T) {
 			"h:3:1: keys of steps are numbers, and others are texts"},
 		{edn + `{:process 2 :type :invoke :f :txn :value [[:r -5 nil] [:r "x" nil] [:r "-5"]]}`,
 			"h:2:1: keys of steps are numbers, and others are texts"},
+		{edn + `{:process :p2 :type :invoke :f :read}`,
+			"h:2:1: a process that is no number has :type invoke, as if it were a client"},
+		{edn + `{:process "2" :type :invoke :f :read}`,
+			"h:2:1: a process that is no number has :type invoke, as if it were a client"},
 		{edn + "{:process 1 :type :ok :f :write :value [1 2}", "h:2:44: '}': want a value"},
 		{edn + "{:process 1 :type :ok :f :write :value \"\xff\xfe\"", "h:2:1: '{' without its '}'"},
 	} {
