@@ -128,7 +128,7 @@ func (f File) check(ctx context.Context, load loader) (check.Result, error) {
 	defer cancel()
 	r := v.checker.Check(ctx, h)
 	if h.Torn {
-		r.Verdict = check.Merge(r.Verdict, check.Unknown)
+		r.Verdict, r.Untested = check.Merge(r.Verdict, check.Unknown), false
 		r.Reason += "; " + tornNote
 	}
 	return r, nil
