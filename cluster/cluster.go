@@ -45,6 +45,18 @@ type NodeSpec struct {
 	// Tethered: the node is to end when its standard input does, so that it does not
 	// outlive whoever started it.
 	Tethered bool
+	// Members are all nodes in the configured order, this one among them; nil where their
+	// addresses are not known before they have started.
+	Members []Member
+	// Files is the directory with the system's files on the node's host; "" if there are
+	// none.
+	Files string
+}
+
+// Member is a node as others reach it: host:port for clients and for nodes.
+type Member struct {
+	Name         nemesis.Node
+	Client, Peer string
 }
 
 // Exit tells of a node's process that ended without having been told to.

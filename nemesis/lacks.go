@@ -14,7 +14,8 @@ type Power string
 
 // The powers of clusters. All kinds of faults need one or more of them.
 const (
-	PowerLinks     Power = "links"     // cut a link in one direction
+	PowerLinks     Power = "links"     // cut a link between nodes in one direction
+	PowerClients   Power = "clients"   // cut clients from nodes, or nodes from clients
 	PowerLoss      Power = "loss"      // lose a share of a link's messages
 	PowerPackets   Power = "packets"   // delay, double, reorder, corrupt, replay, hold, slow down
 	PowerProcesses Power = "processes" // kill, start, pause
@@ -37,7 +38,9 @@ func (k Kind) powers(p Params) []Power {
 		}
 	}
 	messages := len(k.Params) > 0 && k.Params[0].Name == "loss"
-	add(PowerLinks, k.UsesNetwork && !messages)
+	clients := len(k.Shapes) > 0 && k.Shapes[0] == ShapeClients
+	add(PowerLinks, k.UsesNetwork && !messages && !clients)
+	add(PowerClients, k.UsesNetwork && clients)
 	add(PowerProcesses, k.UsesProcesses)
 	add(PowerClocks, k.UsesClocks)
 	add(PowerDisks, k.UsesDisks)

@@ -44,12 +44,16 @@ func TestLacks(t *testing.T) {
 			t.Errorf("%s possible: %v, want %v", fault, got, want)
 		}
 	}
-	all := Lacks{PowerLinks: "x", PowerLoss: "x", PowerPackets: "x", PowerProcesses: "x",
-		PowerClocks: "x", PowerDisks: "x", PowerFiles: "x", PowerCPU: "x"}
+	all := Lacks{PowerLinks: "x", PowerClients: "x", PowerLoss: "x", PowerPackets: "x",
+		PowerProcesses: "x", PowerClocks: "x", PowerDisks: "x", PowerFiles: "x", PowerCPU: "x"}
 	for _, k := range Kinds() {
 		if len(k.Admin) == 0 && (Step{Fault: k.Name}).PossibleOn(all) == nil {
 			t.Errorf("%s needs nothing", k.Name)
 		}
+	}
+	relays := Lacks{PowerLinks: "x", PowerLoss: "x", PowerPackets: "x"}
+	if err := (Step{Fault: "clients"}).PossibleOn(relays); err != nil {
+		t.Errorf("clients are cut by the links of clients alone: %v", err)
 	}
 	if (PlanConfig{Nodes: c.Nodes, Faults: c.Faults}).LeftOut() != nil {
 		t.Error("a cluster that lacks nothing leaves something out")

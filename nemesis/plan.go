@@ -206,6 +206,7 @@ func ValidateFaults(names []string) error {
 func (c *PlanConfig) possible(f family) ([]flavor, error) {
 	var out []flavor
 	var reasons []error
+	told := map[string]bool{}
 	for _, v := range f.flavors {
 		if v.target == TargetPrimaries && c.NoPrimaries {
 			v.target = TargetOne
@@ -215,7 +216,12 @@ func (c *PlanConfig) possible(f family) ([]flavor, error) {
 			err = v.lacking(c.Lacks)
 		}
 		if err != nil {
-			reasons = append(reasons, err)
+			// What several kinds lack is told once.
+			why := strings.TrimPrefix(err.Error(), v.kind+": ")
+			if !told[why] {
+				reasons = append(reasons, err)
+			}
+			told[why] = true
 			c.Logger.Debug("way to hurt left out", "fault", f.name, "reason", err)
 			continue
 		}

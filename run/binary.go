@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/ordeal-dev/ordeal/systems"
 )
 
 // BuildDir is where programs are built when none is found: the user's cache.
@@ -60,6 +62,15 @@ func FindTarget(ctx context.Context, named, buildDir string) (string, error) {
 			"or name it with --target")
 	}
 	return path, nil
+}
+
+// findTarget returns the program of the nodes, "" where they need none that is the
+// project's own.
+func (c Config) findTarget(ctx context.Context) (string, error) {
+	if systems.IsFile(c.System) || !c.starts() {
+		return "", nil
+	}
+	return FindTarget(ctx, c.Target, BuildDir())
 }
 
 // BuildTarget builds cmd/target of the sources around the working directory.

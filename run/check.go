@@ -113,7 +113,7 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 	summary, noLedger := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
 	opts := test.Config.workloadOptions()
 	opts.Available = test.Config.watchesAvailability(sys)
-	opts.Promise = sys.Promise()
+	opts.Promise = sys.Promise(w.Name)
 	opts.Check = limits.options()
 	checkers := []check.Checker{w.Checker(opts)}
 	if noLedger == nil {
@@ -127,7 +127,7 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 		checkers = append(checkers, leftOut(test.LeftOut))
 	}
 	result := check.Compose(w.Name, checkers...).Check(ctx, h)
-	return withinClaim(result, sys, summary.Faults), h, summary, nil
+	return trusted(withinClaim(result, sys, summary.Faults), test), h, summary, nil
 }
 
 // withinClaim does not hold against a system what it did under faults that it never

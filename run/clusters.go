@@ -9,6 +9,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/systems"
 )
 
 // Cluster is what a run needs of the nodes, however they are run.
@@ -38,7 +39,14 @@ type launch struct {
 	cfg Config
 	// dir is the run's directory, program the nodes' program in it.
 	dir, program string
-	command      func(cluster.NodeSpec) []string
+	// files is the directory with the system's own files, "" if it has none.
+	files string
+	// deployment is what the nodes need, others finds those of their processes that their
+	// command does not lead; nil if there are none.
+	deployment systems.Deployment
+	others     func(cluster.NodeSpec) string
+	logs       func(cluster.NodeSpec) []string
+	command    func(cluster.NodeSpec) []string
 	// libc: clocks are bent by libfaketime.
 	libc   bool
 	ledger *nemesis.Ledger
@@ -70,7 +78,10 @@ type way struct {
 	check func(Config) error
 	// lacks says what faults it cannot do.
 	lacks func(Config) nemesis.Lacks
-	start func(ctx context.Context, l launch) (Cluster, error)
+	// lacksPlain is what it cannot do to nodes that do not report their addresses, beside
+	// that.
+	lacksPlain nemesis.Lacks
+	start      func(ctx context.Context, l launch) (Cluster, error)
 	// heal takes away what is left and says in words what it was. After it no process of
 	// the run lives, and no link is disturbed.
 	heal func(ctx context.Context, r remains) ([]string, error)
@@ -83,7 +94,9 @@ type way struct {
 }
 
 // ways are all ways of running nodes, the default one first.
-func ways() []way { return []way{localWay(), netnsWay(), composeWay(), sshWay()} }
+func ways() []way {
+	return []way{localWay(), netnsWay(), composeWay(), sshWay(), existingWay()}
+}
 
 // ClusterDoc describes a way of running nodes to a person.
 type ClusterDoc struct{ Name, Doc string }
@@ -118,15 +131,6 @@ func (c Config) validateCluster() error {
 		return fmt.Errorf("cluster %s: %w", c.Cluster, err)
 	}
 	return nil
-}
-
-// lacks says what the cluster cannot do; of one that does not exist nothing.
-func (c Config) lacks() nemesis.Lacks {
-	w, err := wayNamed(c.Cluster)
-	if err != nil {
-		return nil
-	}
-	return w.lacks(c)
 }
 
 // noSettler forgets what it is told: after a panic the ledger is left to heal.

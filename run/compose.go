@@ -83,6 +83,6 @@ func healCompose(ctx context.Context, r remains) ([]string, error) {
 	}
 	return remote.Heal(ctx, remote.Remains{
 		Shell: shell, Hosts: hosts, Left: r.left, Dir: r.dir, Ledger: r.ledger,
-		ClientPort: uint16(r.cfg.BasePort),
+		ClientPort: r.cfg.clientPort(),
 	})
 }

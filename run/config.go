@@ -7,6 +7,7 @@ package run
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -29,15 +30,19 @@ type Config struct {
 	// Workload is a name of workload.All.
 	Workload string `json:"workload"`
 	// System, Protocol and Bug choose the system under test.
-	System   string `json:"system"`
-	Protocol string `json:"protocol,omitempty"`
-	Bug      string `json:"bug,omitempty"`
+	System string `json:"system"`
+	// Declaration is the text of the system's declaration, if System is its path.
+	Declaration string `json:"declaration,omitempty"`
+	Protocol    string `json:"protocol,omitempty"`
+	Bug         string `json:"bug,omitempty"`
 	// Target is the program of a node; empty means to find or build it.
 	Target string `json:"target,omitempty"`
 	// Cluster says how nodes are run: a name of Clusters.
 	Cluster string `json:"cluster"`
 	// Nodes is the number of nodes, n1 to nN; with hosts their number.
 	Nodes int `json:"nodes"`
+	// Endpoints are nodes that run already, each "[name=]host:port".
+	Endpoints []string `json:"endpoints,omitempty"`
 	// Hosts are the hosts of nodes, each "name=[user@]address[:port]". NodesFile has one
 	// in a line, "name [user@]address[:port] [key=…] [jump=…] …".
 	Hosts     []string `json:"hosts,omitempty"`
@@ -135,6 +140,7 @@ func (c Config) Validate() error {
 		if e := suits(sys, w); e != nil {
 			bad("workload %s cannot run: %w", w.Name, e)
 		}
+		errs = append(errs, c.validateDeployment(sys))
 	}
 	if c.Nodes < 1 || c.Nodes > 9 {
 		bad("nodes is %d: want 1 to 9", c.Nodes)
@@ -257,7 +263,11 @@ func (c Config) validateSteps() error {
 
 // Name names the test and its directory in the store.
 func (c Config) Name() string {
-	parts := []string{c.System}
+	name := filepath.Base(c.System)
+	if systems.IsFile(name) {
+		name = strings.TrimSuffix(name, filepath.Ext(name))
+	}
+	parts := []string{name}
 	if c.Protocol != "" {
 		parts = append(parts, c.Protocol)
 	}
@@ -280,8 +290,15 @@ func (c Config) Args() []string {
 	add("--protocol", c.Protocol, "")
 	add("--bug", c.Bug, d.Bug)
 	add("--target", c.Target, d.Target)
-	add("--cluster", c.Cluster, d.Cluster)
-	if hosts, err := c.nodeHosts(); err != nil || len(hosts) == 0 {
+	if len(c.Endpoints) == 0 {
+		add("--cluster", c.Cluster, d.Cluster)
+	}
+	switch {
+	case len(c.Endpoints) > 0:
+		args = append(args, "--nodes", strings.Join(c.Endpoints, ","))
+	case systems.IsFile(c.System):
+		add("--nodes", c.Nodes, 0) // the declaration has a number of its own
+	case len(c.knownNodes()) == 0:
 		add("--nodes", c.Nodes, d.Nodes)
 	}
 	add("--hosts", strings.Join(c.Hosts, ","), "")
@@ -331,13 +348,16 @@ func special(r rune) bool {
 
 func (c Config) systemOptions(binary string) systems.Options {
 	return systems.Options{
-		System: c.System, Protocol: c.Protocol, Bug: c.Bug,
+		System: c.System, Declaration: c.Declaration, Protocol: c.Protocol, Bug: c.Bug,
 		Binary: binary, RequestTimeout: c.RequestTimeout.String(), TxnPause: c.TxnPause,
 	}
 }
 
-// CountHosts takes the number of nodes from the hosts, if there are any.
+// CountHosts takes the number of nodes from the hosts or endpoints, if there are any.
 func (c *Config) CountHosts() error {
+	if len(c.Endpoints) > 0 {
+		c.Cluster, c.Nodes = existing, len(c.Endpoints)
+	}
 	hosts, err := c.nodeHosts()
 	if err == nil && len(hosts) > 0 {
 		c.Nodes = len(hosts)
@@ -346,11 +366,7 @@ func (c *Config) CountHosts() error {
 }
 
 func (c Config) nodes() []nemesis.Node {
-	if hosts, err := c.nodeHosts(); err == nil && len(hosts) > 0 {
-		var nodes []nemesis.Node
-		for _, h := range hosts {
-			nodes = append(nodes, h.Node)
-		}
+	if nodes := c.knownNodes(); len(nodes) > 0 {
 		return nodes
 	}
 	nodes := make([]nemesis.Node, c.Nodes)

@@ -13,6 +13,7 @@ import (
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/systems/operation"
 	"github.com/ordeal-dev/ordeal/workload"
 )
 
@@ -117,7 +118,7 @@ func (c *conductor) driveTime() time.Duration {
 func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 	opts := c.cfg.workloadOptions()
 	opts.Available = c.cfg.watchesAvailability(c.sys)
-	opts.Promise = c.sys.Promise()
+	opts.Promise = c.sys.Promise(c.workload.Name)
 	var before workload.Snapshot
 	finalCtx, cancelFinal := context.WithCancelCause(ctx)
 	defer cancelFinal(nil)
@@ -180,7 +181,12 @@ func (c *conductor) open(ctx context.Context, thread int) (workload.Client, erro
 	for i := range nodes {
 		endpoints[i] = c.cluster.Endpoint(nodes[(thread+i)%len(nodes)])
 	}
-	return c.sys.Open(ctx, endpoints, c.workload.Object)
+	client, err := c.sys.Open(ctx, endpoints, c.workload.Object)
+	if err != nil {
+		c.mistrust(err)
+		return nil, err
+	}
+	return watched{Client: client, c: c}, nil
 }
 
 // awaitHealed waits until the nemesis has taken everything back.
@@ -197,8 +203,8 @@ func (c *conductor) awaitHealed(ctx context.Context, healed <-chan error) error 
 func (c *conductor) awaitHealthy(ctx context.Context) error {
 	for {
 		err := c.probeNodes(ctx)
-		if err == nil {
-			return nil
+		if err == nil || operation.IsBroken(err) {
+			return err // waiting mends no client
 		}
 		select {
 		case <-time.After(healthPoll):

@@ -233,9 +233,16 @@ func lacksAgent(Config) nemesis.Lacks {
 
 // remoteConfig is what all clusters on hosts have in common.
 func (l launch) remoteConfig() (remote.Config, error) {
-	program, err := os.ReadFile(l.program)
+	var program []byte
+	if l.program != "" {
+		var err error
+		if program, err = os.ReadFile(l.program); err != nil {
+			return remote.Config{}, fmt.Errorf("program of the nodes: %w", err)
+		}
+	}
+	files, err := remoteFiles(l.files)
 	if err != nil {
-		return remote.Config{}, fmt.Errorf("program of the nodes: %w", err)
+		return remote.Config{}, err
 	}
 	run, err := runName(l.dir)
 	if err != nil {
@@ -245,6 +252,8 @@ func (l launch) remoteConfig() (remote.Config, error) {
 		Run: run, Dir: l.dir, Command: l.command, Program: program, Ledger: l.ledger,
 		Logger: l.logger, OnExit: l.onExit, OnTrouble: l.onTrouble, Seed: l.cfg.Seed,
 		Faketime: l.libc,
+		Files:    files, Others: l.others, Logs: l.logs, StartTimeout: l.deployment.ReadyWithin,
+		Grace: l.deployment.StopWithin, ClientPort: l.deployment.Port, PeerPort: l.deployment.PeerPort,
 	}
 	if lacksAgent(l.cfg) == nil {
 		self, err := os.Executable()

@@ -16,6 +16,10 @@ func localWay() way {
 			"any system",
 		check: noHosts,
 		lacks: noInjuries,
+		lacksPlain: nemesis.Lacks{
+			nemesis.PowerLinks: noPeerRelays, nemesis.PowerLoss: noPeerRelays,
+			nemesis.PowerPackets: noPeerRelays,
+		},
 		start: startLocal,
 		heal:  healLocal,
 		undo: func(dir string, f nemesis.OutstandingFault) error {
@@ -25,10 +29,17 @@ func localWay() way {
 	}
 }
 
+// noPeerRelays is why the links between nodes cannot be disturbed here.
+const noPeerRelays = "on one machine these nodes reach each other directly, where nothing of the " +
+	"checker stands between them: give them networks of their own, --cluster netns (root, Linux), " +
+	"compose or ssh"
+
 func startLocal(ctx context.Context, l launch) (Cluster, error) {
 	c, err := local.Start(ctx, local.Config{
 		Nodes: l.cfg.nodes(), Command: l.command, Dir: l.dir, Logger: l.logger, Seed: l.cfg.Seed,
 		BasePort: l.cfg.BasePort, Ledger: l.ledger, OnExit: l.onExit,
+		Assigned: !l.deployment.Reporting, Others: l.others, Files: l.files, Logs: l.logs,
+		StartTimeout: l.deployment.ReadyWithin, Grace: l.deployment.StopWithin,
 	})
 	if err != nil {
 		return nil, err // not a Cluster that is a nil pointer

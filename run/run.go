@@ -57,7 +57,7 @@ func Run(ctx context.Context, cfg Config, env Env) (Outcome, error) {
 	if err := cfg.Validate(); err != nil {
 		return Outcome{}, err
 	}
-	target, err := FindTarget(ctx, cfg.Target, BuildDir())
+	target, err := cfg.findTarget(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -103,7 +103,8 @@ type conductor struct {
 	workload workload.Workload
 	steps    []nemesis.Step
 	dir      string
-	program  string // of the nodes, in dir
+	program  string // of the nodes, in dir; "" if they bring none
+	files    string // their other files, in dir; "" likewise
 	lock     *dirLock
 	test     Test
 	progress *progress
@@ -151,17 +152,17 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 	if err != nil {
 		return nil, err
 	}
+	c := &conductor{
+		cfg: cfg, env: env, workload: w, sys: sys,
+		progress: &progress{out: env.Out, terminal: env.Terminal},
+		moved:    make(chan struct{}, 1), status: live.Status{PID: os.Getpid()},
+	}
 	// A program that cannot run the test is refused before there is a directory.
-	if _, err := sys.Version(ctx); err != nil {
+	if _, err := c.version(ctx); err != nil {
 		return nil, err
 	}
 	if err := cfg.tryHosts(ctx, steps); err != nil {
 		return nil, err
-	}
-	c := &conductor{
-		cfg: cfg, env: env, workload: w,
-		progress: &progress{out: env.Out, terminal: env.Terminal},
-		moved:    make(chan struct{}, 1), status: live.Status{PID: os.Getpid()},
 	}
 	c.test = Test{
 		Format: testFormat, Name: cfg.Name(), Started: c.now().UTC(), Config: cfg,
@@ -188,19 +189,33 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 }
 
 // ownProgram gives the run its own program of a node, whose version is the one that
-// is written down.
-func (c *conductor) ownProgram(ctx context.Context, target string) error {
-	program, err := takeProgram(target, c.dir)
-	if err != nil {
+// is written down, and its own copy of what else the nodes need.
+func (c *conductor) ownProgram(ctx context.Context, target string) (err error) {
+	if target != "" {
+		if c.program, err = takeProgram(target, c.dir); err != nil {
+			return err
+		}
+	}
+	if c.sys, err = systems.New(c.cfg.systemOptions(c.program)); err != nil {
 		return err
 	}
-	c.program = program
-	if c.sys, err = systems.New(c.cfg.systemOptions(program)); err != nil {
-		return err
+	if c.cfg.starts() {
+		if c.files, err = takeFiles(c.sys.Deployment().Files, c.dir); err != nil {
+			return err
+		}
 	}
-	version, err := c.sys.Version(ctx)
+	version, err := c.version(ctx)
 	c.test.Versions = versions(c.env.Version, version)
 	return err
+}
+
+// version asks the program under test what it is; that of nodes that run already nobody
+// knows.
+func (c *conductor) version(ctx context.Context) (string, error) {
+	if c.cfg.starts() || !c.sys.Deployment().Reporting {
+		return c.sys.Version(ctx)
+	}
+	return "unknown: the checker did not start it", nil
 }
 
 // openFiles opens what the run writes to. On an error closeFiles closes what was
@@ -342,10 +357,9 @@ func (c *conductor) setUp(ctx context.Context) error {
 	}
 	started, err := w.start(ctx, launch{
 		cfg: c.cfg, dir: c.dir, program: c.program, ledger: c.ledger, logger: c.env.Logger,
-		libc: ofLibc(c.sys),
-		command: func(s cluster.NodeSpec) []string {
-			return c.sys.Command(nodeSpec(s, c.test.Name+"/"+filepath.Base(c.dir)))
-		},
+		libc:    ofLibc(c.sys),
+		command: c.command, files: c.files, deployment: c.sys.Deployment(), others: c.others(),
+		logs: c.logs,
 		onExit: func(e cluster.Exit) {
 			if c.nemesis.Exited(e.Node, e.LastWords) {
 				return // a fault wished it
@@ -360,18 +374,6 @@ func (c *conductor) setUp(ctx context.Context) error {
 	}
 	c.cluster = started
 	return nil
-}
-
-func nodeSpec(s cluster.NodeSpec, name string) systems.NodeSpec {
-	peers := make(map[string]string, len(s.Peers))
-	for n, addr := range s.Peers {
-		peers[string(n)] = addr
-	}
-	return systems.NodeSpec{
-		Name: string(s.Name), Cluster: name, DataDir: s.DataDir, Bind: s.Bind, PeerBind: s.PeerBind,
-		Peers: peers, ReadyFile: s.ReadyFile, ClockFile: s.ClockFile,
-		DiskFile: s.DiskFile, Program: s.Program, Tethered: s.Tethered, Seed: s.Seed,
-	}
 }
 
 // finishCollecting closes the history and writes what the run was into test.json:

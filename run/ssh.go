@@ -113,6 +113,6 @@ func healSSH(ctx context.Context, r remains) (lines []string, err error) {
 	defer func() { err = errors.Join(err, shell.Close()) }()
 	return remote.Heal(ctx, remote.Remains{
 		Shell: shell, Hosts: addresses, Left: r.left, Dir: r.dir, Ledger: r.ledger,
-		ClientPort: uint16(r.cfg.BasePort),
+		ClientPort: r.cfg.clientPort(),
 	})
 }

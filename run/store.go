@@ -48,6 +48,8 @@ type Test struct {
 	LeftOut []string `json:"left_out,omitempty"`
 	// Stopped says when and why the workload was ended before its time, on purpose.
 	Stopped string `json:"stopped,omitempty"`
+	// Broken is the first proof that the client cannot be trusted, "" if there is none.
+	Broken string `json:"broken_client,omitempty"`
 	// Notes are the harness's own remarks, such as an early end.
 	Notes []string `json:"notes,omitempty"`
 }

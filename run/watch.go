@@ -80,7 +80,7 @@ func (c *conductor) stopOnViolation(
 	ctx context.Context, steps []nemesis.Step, end context.CancelCauseFunc,
 ) func() {
 	opts := c.cfg.workloadOptions()
-	opts.Promise = c.sys.Promise()
+	opts.Promise = c.sys.Promise(c.workload.Name)
 	opts.Check = CheckLimits{
 		Time: watchTime, Memory: c.cfg.CheckMemory, Engine: c.cfg.Engine,
 	}.options()

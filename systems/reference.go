@@ -46,7 +46,18 @@ func (r *reference) Faults() []string { return slices.Clone(r.protocol.Faults) }
 
 func (r *reference) Workloads() []string { return r.protocol.Workloads }
 
-func (r *reference) Promise() workload.Promise {
+// Logs implements System: a node prints all that it has to say.
+func (r *reference) Logs(NodeSpec) ([]string, error) { return nil, nil }
+
+// Others implements System: a node is one process.
+func (r *reference) Others(NodeSpec) (string, error) { return "", nil }
+
+// Deployment implements System.
+func (r *reference) Deployment() Deployment {
+	return Deployment{Reporting: true, Startable: true}
+}
+
+func (r *reference) Promise(string) workload.Promise {
 	p := r.protocol.Promise
 	p.NoOverdraft = p.NoOverdraft || r.protocol.Interactive
 	return p
@@ -56,7 +67,7 @@ func (r *reference) Supports(object string, fs []history.F) error {
 	return r.protocol.supports(object, fs)
 }
 
-func (r *reference) Command(spec NodeSpec) []string {
+func (r *reference) Command(spec NodeSpec) ([]string, error) {
 	var peers []string
 	for _, name := range slices.Sorted(maps.Keys(spec.Peers)) {
 		peers = append(peers, name+"="+spec.Peers[name])
@@ -88,7 +99,7 @@ func (r *reference) Command(spec NodeSpec) []string {
 	if r.opts.Bug != "" {
 		argv = append(argv, "--bug", r.opts.Bug)
 	}
-	return argv
+	return argv, nil
 }
 
 func (r *reference) Version(ctx context.Context) (string, error) {

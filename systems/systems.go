@@ -1,5 +1,6 @@
 // Package systems says what is under test: how a node of the system is started,
-// how a client talks to it, what it can do and what it promises.
+// how a client talks to it, what it can do and what it promises. The reference cluster is
+// one; any other is described in a file, without Go.
 //
 // A System knows nothing about how its nodes are run (that is the cluster's part)
 // or about what goes wrong (the nemesis's part).
@@ -10,11 +11,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/systems/declare"
 	"github.com/ordeal-dev/ordeal/workload"
 )
 
@@ -42,6 +45,36 @@ type NodeSpec struct {
 	// Tethered: the node is to end when its standard input does.
 	Tethered bool
 	Seed     uint64
+	// Members are all nodes in their order, as they reach each other, this one among them;
+	// nil where nodes report their addresses themselves.
+	Members []Member
+	// Files is the directory with the system's files; "" if it has none.
+	Files string
+	// Here: the node has the addresses of this machine.
+	Here bool
+}
+
+// Member is a node as the others see it: host:port for clients and for nodes.
+type Member struct{ Name, Client, Peer string }
+
+// Deployment is what a system needs of the cluster that runs its nodes.
+type Deployment struct {
+	// Reporting nodes tell their addresses by a ready file, take messages of others as
+	// datagrams from any address, and have the clock and disk files of
+	// docs/target-api.md. Others listen where they are told, and are ready when they do.
+	Reporting bool
+	// Startable: the system says how a node is started.
+	Startable bool
+	// Port and PeerPort are where nodes listen on hosts of their own; 0 is the cluster's
+	// own choice.
+	Port, PeerPort uint16
+	// Files are files of this machine that every node gets.
+	Files []string
+	// Nodes is their number if nobody says another; 0 leaves it open.
+	Nodes int
+	// ReadyWithin and StopWithin bound a node's start and its end; 0 is the cluster's own
+	// choice.
+	ReadyWithin, StopWithin time.Duration
 }
 
 // Status is what a node says about itself, as far as the harness uses it.
@@ -97,16 +130,23 @@ type System interface {
 	// Supports returns nil when the system can run these operations on this
 	// kind of object, else an error that says in a sentence why not.
 	Supports(object string, fs []history.F) error
+	// Deployment is what the nodes need of the cluster.
+	Deployment() Deployment
 	// Command is the command line that runs one node in the foreground.
-	Command(spec NodeSpec) []string
+	Command(spec NodeSpec) ([]string, error)
+	// Logs are patterns of a node's files that are to be kept, beside what it prints.
+	Logs(spec NodeSpec) ([]string, error)
+	// Others is a shell script that prints the pids of a node's processes which may be
+	// outside the process group of its command; $1 is the pid that leads that.
+	Others(spec NodeSpec) (string, error)
 	// Workloads are the names of the workloads that test the claim, the first one
 	// being the one to choose if nobody says another. What is not among them may
 	// find what was never promised.
 	Workloads() []string
 	// Faults are the families of faults that the claim covers.
 	Faults() []string
-	// Promise is what a workload has to know of the claim.
-	Promise() workload.Promise
+	// Promise is what a workload has to know of the claim, as far as it is about it.
+	Promise(workload string) workload.Promise
 	// Open makes a client of the node at endpoints[0], host:port. The others are
 	// for clients that move between nodes.
 	Open(ctx context.Context, endpoints []string, object string) (workload.Client, error)
@@ -144,8 +184,10 @@ type Libc interface {
 
 // Options choose and set up a system.
 type Options struct {
-	// System is a name of Names.
+	// System is a name of Names, or the path of a declaration: see IsFile.
 	System string
+	// Declaration is the text of that declaration; empty: it is read from its file.
+	Declaration string
 	// Protocol and Bug are the reference cluster's.
 	Protocol, Bug string
 	// Binary is the program of a node.
@@ -167,11 +209,30 @@ var (
 // Names lists the systems.
 func Names() []string { return []string{"reference"} }
 
+// IsFile reports whether a system's name is the path of its declaration.
+func IsFile(system string) bool {
+	return strings.HasSuffix(system, ".yaml") || strings.HasSuffix(system, ".yml")
+}
+
 // New returns the system that the options name.
 func New(opts Options) (System, error) {
+	if IsFile(opts.System) {
+		text := []byte(opts.Declaration)
+		if len(text) == 0 {
+			var err error
+			if text, err = os.ReadFile(opts.System); err != nil {
+				return nil, fmt.Errorf("system: %w", err)
+			}
+		}
+		d, err := declare.Load(opts.System, text)
+		if err != nil {
+			return nil, err
+		}
+		return declared{d}, nil
+	}
 	if !slices.Contains(Names(), opts.System) {
-		return nil, fmt.Errorf("system %q: %w; there is %s", opts.System, ErrUnknown,
-			strings.Join(Names(), ", "))
+		return nil, fmt.Errorf("system %q: %w; there is %s, or a file that describes one, "+
+			"mykv.yaml (checker init makes one)", opts.System, ErrUnknown, strings.Join(Names(), ", "))
 	}
 	return newReference(opts)
 }

@@ -26,7 +26,8 @@ func TestNew(t *testing.T) {
 			`protocol "raft": unknown; the reference cluster speaks ` + spoken()},
 		{Options{System: "reference"},
 			`protocol "": unknown; the reference cluster speaks ` + spoken()},
-		{Options{System: "etcd"}, `system "etcd": unknown system; there is reference`},
+		{Options{System: "etcd"}, `system "etcd": unknown system; there is reference, ` +
+			`or a file that describes one, mykv.yaml (checker init makes one)`},
 	} {
 		_, err := New(c.opts)
 		if got := text(err); got != c.want {
@@ -129,7 +130,8 @@ func TestCommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(s.Command(spec), " "); got != want {
+		argv, err := s.Command(spec)
+		if got := strings.Join(argv, " "); err != nil || got != want {
 			t.Errorf("command\n%s\nwant\n%s", got, want)
 		}
 	}
@@ -145,8 +147,8 @@ func TestCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Command(spec)[0]; got != spec.Program {
-		t.Errorf("the program is %s, want the one on the node, %s", got, spec.Program)
+	if argv, err := s.Command(spec); err != nil || argv[0] != spec.Program {
+		t.Errorf("the program is %s, want the one on the node, %s", argv, spec.Program)
 	}
 }
 

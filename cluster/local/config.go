@@ -33,6 +33,19 @@ type Config struct {
 	Grace time.Duration
 	// Seed decides the random choices of the relays and the nodes' seeds.
 	Seed uint64
+	// Assigned nodes listen at the addresses that they are told, reach each other without
+	// relays, and report nothing: one is ready when it takes a connection from a client,
+	// and after its first start as soon as it runs.
+	Assigned bool
+	// Others, if not nil, is a shell script that prints the pids of the node's processes
+	// beside those in its process group: $1 is the leader of that. They get the signals of
+	// faults, too.
+	Others func(cluster.NodeSpec) string
+	// Logs, if not nil, are patterns of the node's files that are kept in the store beside
+	// what it prints.
+	Logs func(cluster.NodeSpec) []string
+	// Files is the directory with the system's files; "" if there are none.
+	Files string
 	// BasePort, if not 0, makes all ports fixed: with n nodes, n client endpoints
 	// from BasePort on, then n HTTP ports, n peer ports and n*n relays.
 	BasePort int

@@ -41,6 +41,8 @@ type fabric struct {
 // and n*n relays of peer links.
 type portPlan struct {
 	base, n int
+	// chosen, if there are any, are the nodes' own HTTP ports, then their peer ports.
+	chosen []int
 }
 
 func (p portPlan) at(offset int) int {
@@ -50,9 +52,17 @@ func (p portPlan) at(offset int) int {
 	return p.base + offset
 }
 
+// own is a port of the nodes themselves.
+func (p portPlan) own(i int) int {
+	if i < len(p.chosen) {
+		return p.chosen[i]
+	}
+	return p.at(p.n + i)
+}
+
 func (p portPlan) endpoint(i int) int { return p.at(i) }
-func (p portPlan) http(i int) int     { return p.at(p.n + i) }
-func (p portPlan) peer(i int) int     { return p.at(2*p.n + i) }
+func (p portPlan) http(i int) int     { return p.own(i) }
+func (p portPlan) peer(i int) int     { return p.own(p.n + i) }
 func (p portPlan) link(a, b int) int  { return p.at(3*p.n + a*p.n + b) }
 func (p portPlan) size() int          { return FixedPorts(p.n) }
 
@@ -82,7 +92,7 @@ func newFabric(cfg Config) (_ *fabric, err error) {
 	chunks := newChunkPool()
 	for i, a := range cfg.Nodes {
 		for j, b := range cfg.Nodes {
-			if a == b {
+			if a == b || cfg.Assigned {
 				continue
 			}
 			if err := f.openPeer(nemesis.Link{From: a, To: b}, ports.link(i, j), cfg.Seed); err != nil {

@@ -98,6 +98,20 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 // addMembers prepares directories and fixed ports of all nodes.
 func (c *Cluster) addMembers() error {
 	ports := portPlan{base: c.cfg.BasePort, n: len(c.cfg.Nodes)}
+	if c.cfg.Assigned && c.cfg.BasePort == 0 {
+		var err error
+		if ports.chosen, err = unusedPorts(2 * len(c.cfg.Nodes)); err != nil {
+			return err
+		}
+	}
+	var members []cluster.Member
+	for i, n := range c.cfg.Nodes {
+		if c.cfg.Assigned {
+			members = append(members, cluster.Member{
+				Name: n, Client: loopback(ports.http(i)), Peer: loopback(ports.peer(i)),
+			})
+		}
+	}
 	ps := newInspector()
 	for i, n := range c.cfg.Nodes {
 		if err := checkPorts(n, ports.http(i), ports.peer(i)); err != nil {
@@ -106,6 +120,10 @@ func (c *Cluster) addMembers() error {
 		dir := filepath.Join(c.cfg.Dir, "nodes", string(n))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
+		}
+		ready := filepath.Join(dir, "ready.json")
+		if c.cfg.Assigned {
+			ready = "" // it says nothing
 		}
 		c.members[n] = &member{
 			name: n,
@@ -116,11 +134,13 @@ func (c *Cluster) addMembers() error {
 				Bind:      loopback(ports.http(i)),
 				PeerBind:  loopback(ports.peer(i)),
 				Peers:     c.peersOf(n),
-				ReadyFile: filepath.Join(dir, "ready.json"),
+				ReadyFile: ready,
 				Seed:      impair.Rand(c.cfg.Seed, nemesis.Link{From: n, To: n}).Uint64(),
 				ClockFile: filepath.Join(dir, clockFile),
 				DiskFile:  filepath.Join(dir, diskFile),
 				Tethered:  true,
+				Members:   members,
+				Files:     c.cfg.Files,
 			},
 			cfg:     c.cfg,
 			fabric:  c.fabric,
@@ -133,6 +153,21 @@ func (c *Cluster) addMembers() error {
 		}
 	}
 	return nil
+}
+
+// unusedPorts finds ports that nobody uses at this moment. They are not kept: whoever is
+// told to listen there has to.
+func unusedPorts(n int) (ports []int, err error) {
+	for range n {
+		l, lerr := net.Listen("tcp4", loopback(0))
+		if lerr != nil {
+			return nil, errors.Join(err, lerr)
+		}
+		// All stay open until the last is found, so that none is found twice.
+		defer func() { err = errors.Join(err, l.Close()) }()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -327,7 +362,7 @@ func (c *Cluster) Close(ctx context.Context) error {
 			// Otherwise a process that cannot be ended would be waited for, too.
 			c.waiters.Wait()
 		}
-		errs = append(errs, c.close())
+		errs = append(errs, c.close(), c.keepLogs())
 		if err := errors.Join(errs...); err != nil {
 			c.closeErr = fmt.Errorf("close the cluster: %w", err)
 		}

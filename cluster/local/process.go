@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -55,6 +56,9 @@ type member struct {
 	mu     sync.Mutex
 	proc   *process // nil when none runs
 	starts int
+	served bool // an assigned node has been ready once
+	// others are its processes outside the group when it last got a signal. Under lock.
+	others []int
 }
 
 // process is one run of a node.
@@ -167,8 +171,11 @@ func (m *member) launch() (*process, error) {
 	if err := os.MkdirAll(m.spec.DataDir, 0o755); err != nil {
 		return nil, err
 	}
-	if err := os.Remove(m.spec.ReadyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if !m.cfg.Assigned {
+		err := os.Remove(m.spec.ReadyFile)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
 	}
 	m.starts++
 	log, err := m.openLog(argv)
@@ -278,7 +285,7 @@ func (m *member) awaitReady(ctx context.Context, p *process) (*addresses, error)
 	limit := time.NewTimer(m.cfg.StartTimeout)
 	defer limit.Stop()
 	for {
-		addr, err := readReady(m.spec.ReadyFile)
+		addr, err := m.ready()
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return addr, err
 		}
@@ -294,6 +301,26 @@ func (m *member) awaitReady(ctx context.Context, p *process) (*addresses, error)
 			return nil, fmt.Errorf("not ready yet: %w", ctx.Err())
 		}
 	}
+}
+
+// ready returns the addresses of a node that is ready; fs.ErrNotExist if it is not.
+func (m *member) ready() (*addresses, error) {
+	if !m.cfg.Assigned {
+		return readReady(m.spec.ReadyFile)
+	}
+	peer, err := netip.ParseAddrPort(m.spec.PeerBind)
+	if err != nil {
+		return nil, err
+	}
+	if m.served {
+		return &addresses{http: m.spec.Bind, peer: peer}, nil
+	}
+	conn, err := net.DialTimeout("tcp", m.spec.Bind, dialTimeout)
+	if err != nil {
+		return nil, fs.ErrNotExist // it does not listen yet
+	}
+	m.served = true
+	return &addresses{http: m.spec.Bind, peer: peer}, conn.Close()
 }
 
 func readReady(path string) (*addresses, error) {
@@ -340,12 +367,15 @@ func (m *member) end(ctx context.Context, p *process, sig syscall.Signal) error 
 	m.mu.Lock()
 	p.told = true
 	m.mu.Unlock()
-	if err := p.signal(sig); err != nil {
+	if m.cfg.Assigned && sig == syscall.SIGTERM {
+		// The node's script ends the rest in the way that it was told.
+		_ = p.cmd.Process.Signal(sig) // gone already is as good
+	} else if err := m.signal(ctx, p, sig); err != nil {
 		return err
 	}
 	select {
 	case <-p.done:
-		return nil
+		return m.othersGone(ctx)
 	case <-ctx.Done():
 		return fmt.Errorf("pid %d after %v: %w", p.pid, sig, ctx.Err())
 	}
@@ -382,7 +412,7 @@ func (m *member) stop(ctx context.Context, grace time.Duration) error {
 	if p == nil {
 		return nil
 	}
-	resumed := p.signal(syscall.SIGCONT)
+	resumed := m.signal(ctx, p, syscall.SIGCONT)
 	gentle, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	if m.end(gentle, p, syscall.SIGTERM) == nil {
@@ -408,13 +438,13 @@ func (m *member) pause(ctx context.Context, stop bool) error {
 	if stop {
 		sig = syscall.SIGSTOP
 	}
-	if err := p.signal(sig); err != nil {
+	if err := m.signal(ctx, p, sig); err != nil {
 		return err
 	}
 	tick := time.NewTicker(statePoll)
 	defer tick.Stop()
 	for {
-		is, err := m.ps.stopped(ctx, p.pid)
+		is, err := m.stopped(ctx, p.pid, stop)
 		switch {
 		case errors.Is(err, errNoProcess) && !stop:
 			return nil

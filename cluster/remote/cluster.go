@@ -122,7 +122,12 @@ func (c *Cluster) addMember(i int) {
 	h := c.cfg.Hosts[i]
 	dir := c.cfg.directory(h.Node)
 	peers := map[nemesis.Node]string{}
+	var members []cluster.Member
 	for _, other := range c.cfg.Hosts {
+		members = append(members, cluster.Member{
+			Name: other.Node, Client: join(other.Addrs[0], c.cfg.ClientPort),
+			Peer: join(other.Addrs[0], c.cfg.PeerPort),
+		})
 		if other.Node != h.Node {
 			peers[other.Node] = join(other.Addrs[0], c.cfg.PeerPort)
 		}
@@ -135,8 +140,11 @@ func (c *Cluster) addMember(i int) {
 			Name: h.Node, DataDir: dir + "/" + dataDir, ReadyFile: dir + "/ready.json",
 			ClockFile: dir + "/clock", DiskFile: dir + "/disk",
 			Bind: h.bind(c.cfg.ClientPort), PeerBind: h.bind(c.cfg.PeerPort), Peers: peers,
-			Seed: impair.Rand(c.cfg.Seed, link).Uint64(),
+			Seed: impair.Rand(c.cfg.Seed, link).Uint64(), Members: members,
 		},
+	}
+	if len(c.cfg.Files) > 0 {
+		m.spec.Files = dir + "/files"
 	}
 	if len(c.cfg.Program) > 0 {
 		m.spec.Program = dir + "/bin/target"
@@ -205,6 +213,12 @@ func (c *Cluster) prepare(ctx context.Context) error {
 		if len(c.cfg.Program) > 0 {
 			file := File{Path: m.spec.Program, Content: c.cfg.Program, Mode: 0o755}
 			if err := c.cfg.Shell.Upload(ctx, m.name, file); err != nil {
+				return err
+			}
+		}
+		for _, f := range c.cfg.Files {
+			f.Path = m.spec.Files + "/" + f.Path
+			if err := c.cfg.Shell.Upload(ctx, m.name, f); err != nil {
 				return err
 			}
 		}
@@ -340,7 +354,7 @@ func (c *Cluster) Close(ctx context.Context) error {
 // closeMember goes on after an error: what can be taken away is.
 func (c *Cluster) closeMember(ctx context.Context, m *member) error {
 	stopped := c.stop(ctx, m)
-	fetched := fetchLog(ctx, c.cfg.Shell, m.name, m.dir, c.cfg.Dir)
+	fetched := errors.Join(fetchLog(ctx, c.cfg.Shell, m.name, m.dir, c.cfg.Dir), c.fetchLogs(ctx, m))
 	quiet := c.stopAgent(ctx, m)
 	errs := []error{stopped, fetched, quiet}
 	if m.wall.chain != "" {

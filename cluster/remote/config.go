@@ -38,6 +38,16 @@ type Config struct {
 	// Program is put on the nodes and named in NodeSpec.Program; empty: it is there
 	// already.
 	Program []byte
+	// Files are put into a directory of each node that is named in NodeSpec.Files; their
+	// paths are names.
+	Files []File
+	// Others, if not nil, is a shell script that prints the pids of the node's processes
+	// beside those in its process group: $1 is the leader of that. They get the signals of
+	// faults, too.
+	Others func(cluster.NodeSpec) string
+	// Logs, if not nil, are patterns of the node's files that are kept in the store beside
+	// what it prints. They are taken by a shell.
+	Logs func(cluster.NodeSpec) []string
 	// Agent is the checker's own program, which does to packets what a firewall cannot;
 	// without it links can be cut and lossy, and nothing else.
 	Agent []byte

@@ -68,6 +68,38 @@ func fetchLog(ctx context.Context, shell Shell, n nemesis.Node, dir, store strin
 	return nil
 }
 
+// fetchLogs copies what the node has written into files of its own.
+func (c *Cluster) fetchLogs(ctx context.Context, m *member) error {
+	if c.cfg.Logs == nil {
+		return nil
+	}
+	patterns := strings.Join(c.cfg.Logs(m.spec), " ")
+	if patterns == "" {
+		return nil
+	}
+	out, err := c.script(ctx, m, fmt.Sprintf(
+		"for f in %s; do if [ -f \"$f\" ]; then echo \"$f\"; fi; done\n", patterns))
+	if err != nil {
+		return fmt.Errorf("look for logs: %w", err)
+	}
+	place := filepath.Join(c.cfg.Dir, "nodes", string(m.name), "logs")
+	for path := range strings.Lines(out) {
+		path = strings.TrimSpace(path)
+		if err := os.MkdirAll(place, 0o755); err != nil {
+			return fmt.Errorf("fetch %s: %w", path, err)
+		}
+		var content bytes.Buffer
+		if err := c.cfg.Shell.Download(ctx, m.name, path, &content); err != nil {
+			return fmt.Errorf("fetch %s: %w", path, err)
+		}
+		to := filepath.Join(place, filepath.Base(path))
+		if err := os.WriteFile(to, content.Bytes(), 0o644); err != nil {
+			return fmt.Errorf("fetch %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
 // SetClock bends the node's clocks through its clock file, or through libfaketime. The
 // zero setting takes the file away.
 func (c *Cluster) SetClock(

@@ -133,10 +133,12 @@ func (r Remains) healNode(ctx context.Context, n nemesis.Node) ([]string, error)
 }
 
 // endScript ends all processes of the run on a node: those that carry the node's own
-// paths at the end of an argument, the supervisor first, so that nothing is started
-// meanwhile. It prints "frozen PID" or "ended PID" for each.
+// paths at the end of an argument, with their groups and whatever else belongs to the
+// node, the supervisor first, so that nothing is started meanwhile. It prints "frozen
+// PID" or "ended PID" for each.
 func endScript(dir string) string {
-	return fmt.Sprintf(`for f in supervise %s life agent; do
+	return fmt.Sprintf(`d=%s
+for f in supervise %s life agent; do
   i=0
   while :; do
     found=0
@@ -146,7 +148,10 @@ func endScript(dir string) string {
       s=$(sed 's/.*) \(.\).*/\1/' "/proc/$p/stat" 2>/dev/null) || continue
       if [ "$i" = 0 ] && [ "$s" = T ]; then echo "frozen $f $p"; fi
       if [ "$i" = 0 ] && [ "$s" != T ]; then echo "ended $f $p"; fi
-      kill -KILL "$p" 2>/dev/null || continue
+      o=
+      if [ -e "$d/%s" ]; then o=$(sh "$d/%[4]s" "$p" 2>/dev/null) || :; fi
+      kill -KILL -- "-$p" 2>/dev/null || kill -KILL "$p" 2>/dev/null || continue
+      for q in $o; do kill -KILL "$q" 2>/dev/null || :; done
       found=1
     done
     if [ "$found" = 0 ]; then break; fi
@@ -155,7 +160,7 @@ func endScript(dir string) string {
     sleep 0.02
   done
 done
-`, dataDir, Quote(pattern(dir)), statePolls)
+`, Quote(dir), dataDir, Quote(pattern(dir)), othersFile, statePolls)
 }
 
 // describeEnded words what endScript found, as far as it concerns the node itself.

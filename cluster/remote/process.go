@@ -125,6 +125,18 @@ fi
 `, grace.Milliseconds()/20) + strings.TrimPrefix(killScript(dir), preamble(dir))
 }
 
+// signals is the beginning of a script that signals those processes of the node that are
+// not in the group of its leader; they are in o. Without such it is empty.
+func (c *Cluster) signals(m *member, signal string) string {
+	if c.cfg.Others == nil {
+		return ""
+	}
+	return preamble(m.dir) + fmt.Sprintf(`o=
+if alive; then o=$(sh "$d/%s" "$p"); fi
+for q in $o; do kill -%s "$q" 2>/dev/null || :; done
+`, othersFile, signal)
+}
+
 // watchScript waits for the node's end and prints how it was.
 func watchScript(dir string) string {
 	return fmt.Sprintf("exec flock -s %s cat %s\n", Quote(dir+"/life"), Quote(dir+"/ended"))
@@ -167,6 +179,12 @@ func (c *Cluster) start(ctx context.Context, m *member) error {
 	m.starts++
 	header := fmt.Sprintf(cluster.StartLine+" %d of %s at %s: %s", m.starts, m.name,
 		time.Now().UTC().Format(time.RFC3339Nano), strings.Join(argv, " "))
+	if c.cfg.Others != nil {
+		others := File{Path: m.dir + "/" + othersFile, Content: []byte(c.cfg.Others(m.spec)), Mode: 0o644}
+		if err := c.cfg.Shell.Upload(ctx, m.name, others); err != nil {
+			return err
+		}
+	}
 	limited, cancel := context.WithTimeout(ctx, c.cfg.StartTimeout+15*time.Second)
 	defer cancel()
 	out, err := c.script(limited, m, startScript(m.dir, header, c.cfg.StartTimeout))
@@ -209,7 +227,7 @@ func (c *Cluster) started(ctx context.Context, m *member, out string) error {
 		return errors.Join(fmt.Errorf("exited before it was ready: %s: %s (log: %s)", e.Status,
 			e.LastWords, m.dir+"/"+logFile), c.cfg.Ledger.ProcessEnded(never))
 	case len(words) > 0 && words[0] == "late":
-		_, err := c.script(context.WithoutCancel(ctx), m, killScript(m.dir))
+		_, err := c.script(context.WithoutCancel(ctx), m, c.signals(m, "KILL")+killScript(m.dir))
 		if err == nil {
 			err = c.cfg.Ledger.ProcessEnded(
 				nemesis.ProcessRecord{Node: m.name, Marker: m.spec.DataDir})
@@ -312,12 +330,18 @@ func (m *member) tell() int {
 // Kill implements nemesis.Processes with SIGKILL to the node's process group. It
 // returns when the process is gone.
 func (c *Cluster) Kill(ctx context.Context, n nemesis.Node) error {
-	return c.do("kill", n, func(m *member) error { return c.end(ctx, m, killScript(m.dir)) })
+	return c.do("kill", n, func(m *member) error {
+		return c.end(ctx, m, c.signals(m, "KILL")+killScript(m.dir))
+	})
 }
 
 // stop ends the node gently.
 func (c *Cluster) stop(ctx context.Context, m *member) error {
-	if err := c.end(ctx, m, stopScript(m.dir, c.cfg.Grace)); err != nil {
+	script := c.signals(m, "CONT") + stopScript(m.dir, c.cfg.Grace)
+	if c.cfg.Others != nil {
+		script += "for q in $o; do kill -KILL \"$q\" 2>/dev/null || :; done\n"
+	}
+	if err := c.end(ctx, m, script); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
 	return nil
@@ -359,7 +383,11 @@ func (c *Cluster) freeze(ctx context.Context, m *member, stop bool) error {
 		return err
 	}
 	defer func() { <-m.lock }()
-	_, err := c.script(ctx, m, pauseScript(m.dir, stop))
+	signal := "CONT"
+	if stop {
+		signal = "STOP"
+	}
+	_, err := c.script(ctx, m, c.signals(m, signal)+pauseScript(m.dir, stop))
 	var exit *ExitError
 	if errors.As(err, &exit) && exit.Status == notRunning {
 		return cluster.ErrNotRunning

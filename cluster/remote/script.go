@@ -66,6 +66,8 @@ func pattern(text string) string {
 const (
 	dataDir = "data"
 	logFile = "node.log"
+	// othersFile prints the pids of processes that are not in the group of the node's.
+	othersFile = "others"
 	// markFile says that the directory is ours to be removed.
 	markFile = ".ordeal"
 )

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/run"
 	"github.com/ordeal-dev/ordeal/systems"
+	"github.com/ordeal-dev/ordeal/systems/operation"
 )
 
 // testFlags are the flags of `checker test` that do not go into a Config as they
@@ -47,13 +49,15 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
   checker test --protocol paxos --bug mp-read-local-leader --time-limit 3m
   checker test --cluster netns --protocol paxos --faults all
   checker test --cluster ssh --hosts n1=10.0.0.1,n2=10.0.0.2,n3=10.0.0.3
+  checker test --system mykv.yaml --faults kill,pause
+  checker test --system mykv.yaml --nodes 10.0.0.1:8080,10.0.0.2:8080
   checker test --seed 42 --schedule store/latest/schedule.jsonl`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("seed") {
 				f.seed = freshSeed()
 			}
-			if err := f.cfg.ChooseWorkload(); err != nil {
+			if err := f.chooseSystem(cmd); err != nil {
 				return usage(err)
 			}
 			f.cfg.ChooseHosts(run.SiteNodesFile)
@@ -72,11 +76,27 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
 	return cmd
 }
 
+// chooseSystem reads what is under test, and takes the workload that it suggests.
+func (f *testFlags) chooseSystem(cmd *cobra.Command) error {
+	if f.cfg.System != run.Default().System {
+		for _, name := range []string{"protocol", "bug", "target"} {
+			if cmd.Flags().Changed(name) {
+				return fmt.Errorf("--%s is the reference cluster's, not %s's", name, f.cfg.System)
+			}
+		}
+	}
+	if err := f.cfg.ReadSystem(cmd.Flags().Changed("nodes")); err != nil {
+		return err
+	}
+	return f.cfg.ChooseWorkload()
+}
+
 // bindHosts binds the flags that say where nodes run.
 func (f *testFlags) bindHosts(cmd *cobra.Command) {
 	fs, c := cmd.Flags(), &f.cfg
 	fs.StringVar(&c.Cluster, "cluster", c.Cluster, "how nodes are run: "+clusterNames())
-	fs.IntVarP(&c.Nodes, "nodes", "n", c.Nodes, "number of nodes, if no hosts are named")
+	fs.VarP(nodesFlag{c}, "nodes", "n",
+		"number of nodes, if no hosts are named; or nodes that run already: host:port,…")
 	fs.StringSliceVar(&c.Hosts, "hosts", nil, "hosts of the nodes: n1=[user@]address[:port],…")
 	fs.StringVar(&c.NodesFile, "nodes-file", "",
 		"file with the hosts, a line each: n1 [user@]address[:port] [key=…] [jump=…] …")
@@ -90,8 +110,9 @@ func (f *testFlags) bindHosts(cmd *cobra.Command) {
 func (f *testFlags) bind(cmd *cobra.Command) {
 	fs, c := cmd.Flags(), &f.cfg
 	fs.StringVarP(&c.Workload, "workload", "w", "",
-		"what clients do (default: what the protocol suggests)")
-	fs.StringVar(&c.System, "system", c.System, "what is tested")
+		"what clients do (default: what the system suggests)")
+	fs.StringVar(&c.System, "system", c.System,
+		"what is tested: reference, or the file that describes it, mykv.yaml")
 	fs.StringVarP(&c.Protocol, "protocol", "p", c.Protocol, "protocol of the reference cluster")
 	fs.StringVar(&c.Bug, "bug", c.Bug, "planted bug of the reference cluster to switch on")
 	fs.StringVar(&c.Target, "target", c.Target,
@@ -126,6 +147,33 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log what the checker does")
 }
 
+// nodesFlag is a number of nodes, or the addresses of nodes that run already.
+type nodesFlag struct{ cfg *run.Config }
+
+// String is the number: the default that help shows.
+func (f nodesFlag) String() string {
+	if f.cfg == nil {
+		return ""
+	}
+	return strconv.Itoa(f.cfg.Nodes)
+}
+
+// Type is what help calls the value.
+func (f nodesFlag) Type() string { return "nodes" }
+
+// Set reads one or the other.
+func (f nodesFlag) Set(text string) error {
+	if n, err := strconv.Atoi(text); err == nil {
+		f.cfg.Nodes, f.cfg.Endpoints = n, nil
+		return nil
+	}
+	if !strings.Contains(text, ":") {
+		return errors.New("want a number, or host:port,…")
+	}
+	f.cfg.Endpoints = strings.Split(text, ",")
+	return nil
+}
+
 // clusterNames lists the ways of running nodes.
 func clusterNames() string {
 	var names []string
@@ -143,6 +191,10 @@ func runTest(stop interrupts, std streams, cfg run.Config, verbose bool) error {
 	if out.Result != nil {
 		printOutcome(std.out, out)
 		return judged(std, out.Result.Verdict, err)
+	}
+	if operation.IsBroken(err) {
+		fmt.Fprintf(std.out, "\nverdict: UNKNOWN\n  nothing was tested: %s\n", oneLine(err))
+		return verdictReached{check.Unknown}
 	}
 	if errors.Is(err, systems.ErrOptions) || errors.Is(err, run.ErrTarget) {
 		return usage(err)

@@ -49,6 +49,10 @@ var layers = []struct {
 	{"workload", place{harness, 30}},
 	{"nemesis", place{harness, 30}},
 	{"systems", place{harness, 40}},
+	{"systems/operation", place{harness, 32}},
+	{"systems/expand", place{harness, 32}},
+	{"systems/declare", place{harness, 36}},
+	{"systems/", place{harness, 34}}, // ways to talk to a system
 	{"cluster/", place{harness, 40}},
 	{"reports/web", place{tooling, 0}}, // a script for browsers
 	{"reports", place{harness, 40}},

@@ -1,0 +1,52 @@
+package run
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/systems/operation"
+	"github.com/ordeal-dev/ordeal/workload"
+)
+
+// watched is a client that is not ours: once it has answered what cannot be an answer,
+// nothing that it has said proves anything, neither for the system nor against it.
+type watched struct {
+	workload.Client
+	c *conductor
+}
+
+// Invoke passes on what the client says.
+func (w watched) Invoke(ctx context.Context, op history.Event) (history.Event, error) {
+	result, err := w.Client.Invoke(ctx, op)
+	w.c.mistrust(err)
+	return result, err
+}
+
+// mistrust keeps the first proof that the client is broken.
+func (c *conductor) mistrust(err error) {
+	if !operation.IsBroken(err) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.test.Broken == "" {
+		c.test.Broken = err.Error()
+		c.env.Logger.Error("the client is broken", "err", err)
+	}
+}
+
+// trusted makes unknown what rests on the word of a broken client.
+func trusted(r check.Result, test Test) check.Result {
+	if test.Broken == "" {
+		return r
+	}
+	r.Reason = fmt.Sprintf("the client cannot be trusted: it answered what was no answer (%s); "+
+		"by its word, it would be %s: %s", test.Broken, r.Verdict, r.Reason)
+	r.Verdict = check.Unknown
+	r.Parts = append(r.Parts, check.Result{
+		Name: "client", Verdict: check.Unknown, Reason: test.Broken,
+	})
+	return r
+}
