@@ -113,7 +113,8 @@ does not decide it), 254 bad arguments, 255 the checker itself failed.`,
 	})
 	root.AddCommand(
 		newTest(stop, std), newDemo(stop, std), newCheck(stop, std), newReport(std),
-		newExport(std), newServe(stop, std), newHeal(std), newList(std), newDoctor(std), newVersion(std),
+		newExport(std), newServe(stop, std), newInit(std), newDriverTest(std), newHeal(std),
+		newList(std), newDoctor(std), newVersion(std),
 		agent.Command(os.Stdin, std.out),
 	)
 	return root
