@@ -109,6 +109,11 @@ func TestExistingNodes(t *testing.T) {
 			if !strings.Contains(strings.Join(out.Test.LeftOut, ";"), "did not start these nodes") {
 				t.Errorf("left out: %q", out.Test.LeftOut)
 			}
+			// What an earlier run has left there is nothing that this one should have written.
+			second, err := Run(t.Context(), cfg, testEnv(t))
+			if err != nil || second.Result.Verdict != c.want {
+				t.Errorf("the second run: %+v, %v", second.Result, err)
+			}
 			if err := os.Remove(cfg.System); err != nil {
 				t.Fatal(err)
 			}

@@ -186,7 +186,11 @@ func (c *conductor) open(ctx context.Context, thread int) (workload.Client, erro
 		c.mistrust(err)
 		return nil, err
 	}
-	return watched{Client: client, c: c}, nil
+	client = watched{Client: client, c: c}
+	if c.test.KeyPrefix != "" {
+		client = prefixed{Client: client, prefix: c.test.KeyPrefix}
+	}
+	return client, nil
 }
 
 // awaitHealed waits until the nemesis has taken everything back.

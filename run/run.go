@@ -168,6 +168,9 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 		Format: testFormat, Name: cfg.Name(), Started: c.now().UTC(), Config: cfg,
 		Claim: sys.Claim(), System: sys.Name(), Repeat: commandLine(cfg.Args()),
 	}
+	if !sys.Deployment().Reporting || !cfg.starts() {
+		c.test.KeyPrefix = keyPrefix(c.test.Started, cfg.Seed)
+	}
 	if cfg.Schedule == "" {
 		c.test.LeftOut = cfg.planConfig(sys).LeftOut()
 	}

@@ -48,6 +48,9 @@ type Test struct {
 	LeftOut []string `json:"left_out,omitempty"`
 	// Stopped says when and why the workload was ended before its time, on purpose.
 	Stopped string `json:"stopped,omitempty"`
+	// KeyPrefix begins the keys of this run in the system; "": they are those of the
+	// history.
+	KeyPrefix string `json:"key_prefix,omitempty"`
 	// Broken is the first proof that the client cannot be trusted, "" if there is none.
 	Broken string `json:"broken_client,omitempty"`
 	// Notes are the harness's own remarks, such as an early end.
