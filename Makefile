@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint bench fuzz twins corpora sim recall matrix build image-base smoke smoke-faults ci clean
+.PHONY: help demo test race lint bench fuzz twins corpora sim recall matrix pictures build image-base smoke smoke-faults ci clean
 
 help:   ## print these verbs
 	@grep -hE '^[a-z-]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/' | expand -t 14
@@ -26,6 +26,8 @@ recall: ## run every planted bug and write docs/RECALL.md (hours)
 	go run ./bench/recall -seeds 10 -for 3m -out docs/RECALL.md
 matrix: ## every correct protocol, 10 minutes of each workload of its claim (hours)
 	go run ./bench/recall -matrix -seeds 1 -for 10m
+pictures: ## make the README's pictures from the report's tests (needs Chromium)
+	ORDEAL_CHROMIUM=required ORDEAL_SCREENSHOTS="$(CURDIR)/docs/images" go test -count=1 -run 'TestBrowser/(invalid|moving)$$' ./reports
 build:  ## build both programs into bin/
 	go build -o bin/ ./cmd/...
 image-base: ## base images for docker-compose.yml, made here where no registry is reached

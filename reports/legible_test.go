@@ -172,6 +172,19 @@ func checkKeyboard(p *tab) {
 			if (!["img", "group"].includes(e.getAttribute("role")) ||
 				(e.getAttribute("aria-label") || "").length < 20)
 				bad.push("without words: " + e.outerHTML.slice(0, 80));
+		const name = e => (e.getAttribute("aria-label") || e.labels?.[0]?.textContent ||
+			document.getElementById(e.getAttribute("aria-labelledby") || "")?.textContent ||
+			e.title || e.textContent).trim();
+		const named = document.querySelectorAll("button, input, select, canvas[tabindex], " +
+			"iframe, summary, [role=region], [role=group], [tabindex='0']:not(pre)");
+		for (const e of named)
+			if (!name(e)) bad.push("without a name: " + e.outerHTML.slice(0, 80));
+		for (const e of document.querySelectorAll("[tabindex]"))
+			if (e.tabIndex > 0) bad.push("out of order: " + e.outerHTML.slice(0, 80));
+		const ids = [...document.querySelectorAll("[id]")].map(e => e.id);
+		for (const id of ids)
+			if (ids.indexOf(id) !== ids.lastIndexOf(id)) bad.push("twice: " + id);
+		if (!document.documentElement.lang || !document.title) bad.push("no language or title");
 		if (actors.length < 6 || pictures.length < 3) bad.push("not all was found");
 		return bad;
 	})()`) {

@@ -135,11 +135,18 @@ func (p *tab) state() state {
 	})()`)
 }
 
-// settle waits until what was asked for is drawn.
+// settle waits until what was asked for is drawn, in the timeline and in the charts that
+// are in the window.
 func (p *tab) settle() {
 	p.t.Helper()
-	eval[bool](p, `new Promise(done => setTimeout(() => requestAnimationFrame(() =>
-		requestAnimationFrame(() => done(true))), 60))`)
+	eval[bool](p, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
+		const look = () => {
+			const now = document.querySelector("#timeline-chart canvas").dataset.version;
+			[...document.querySelectorAll("#latency-chart, #rate-chart, #clock-chart")].every(
+				c => [now, "unseen"].includes(c.dataset.version)) ? done(true) : setTimeout(look, 5);
+		};
+		look();
+	})))`)
 }
 
 // box is where an element is in the window.
@@ -220,7 +227,6 @@ func lookAtMoving(t *testing.T, browser context.Context) {
 		whole.Visible < 20_000 || whole.Detail != "pixels" {
 		t.Errorf("at first the timeline shows %+v", whole)
 	}
-	p.picture("timeline")
 	zoomByMouse(p, whole)
 	hoverAndSelect(p, r)
 	filterAndLogs(p)
@@ -288,7 +294,7 @@ func hoverAndSelect(p *tab, r Run) {
 	y = canvas.Top + canvas.Height - 24 - 20*(float64(r.Concurrency)-lane) + 10
 	p.mouse(mouseEvent{Type: moved, X: x, Y: y})
 	p.wantText(".tip", fmt.Sprintf("process %d at n", culprit.Process))
-	p.picture("operation")
+	p.picture("timeline")
 }
 
 // filterAndLogs takes the failures away, and jumps to the logs.
@@ -378,7 +384,6 @@ func zoomChart(p *tab) {
 	if end := s.To / (s.To - s.From); end < 1.8 || end > 2.2 {
 		p.t.Errorf("a drag from a quarter to the half shows %+v", s)
 	}
-	p.picture("charts")
 }
 
 // lookAtMillion: a run of a million operations is painted at once, and no step of zooming

@@ -113,12 +113,39 @@ func stuckRun(t testing.TB) Run {
 	return judged(t, newHistory(t, events...), check.Liveness(check.LivenessOptions{Claimed: true}))
 }
 
+// lostWriteRun: after a partition nobody sees what was acknowledged in it.
+func lostWriteRun(t testing.TB) Run {
+	t.Helper()
+	one, two, none := history.Int(1), history.Int(2), history.Nil()
+	return judged(t, newHistory(t, joined(
+		call(1, 2, 0, "write", one, one),
+		[]history.Event{nemesisEvent(3*ms1, history.Invoke, "start", "n1 | n2 n3")},
+		call(5, 8, 1, "write", two, two),
+		[]history.Event{nemesisEvent(100*ms1, history.Info, "stop", "n1 | n2 n3")},
+		call(120, 125, 0, "read", none, one), call(130, 133, 1, "read", none, one),
+	)...), check.Linearizable("register", check.Options{}))
+}
+
+// lockRun: two clients hold a lock at once.
+func lockRun(t testing.TB) Run {
+	t.Helper()
+	grant := func(token int64) history.Value {
+		return history.Map(history.Field{Name: "token", Value: history.Int(token)},
+			history.Field{Name: "ttl_ms", Value: history.Int(1000)})
+	}
+	return judged(t, newHistory(t, joined(
+		call(0, 10, 0, "acquire", history.Int(1000), grant(1)),
+		call(600, 620, 1, "acquire", history.Int(1000), grant(2)),
+	)...), check.Lock(check.LockOptions{Drift: 0.05}))
+}
+
 // examples are runs with one violation of each kind.
 func examples(t testing.TB) map[string]Run {
 	t.Helper()
 	return map[string]Run{
 		"pair": pairRun(t), "stale-read": invalidRun(t), "g-single": gSingleRun(t),
-		"g2-item": g2Run(t), "stuck": stuckRun(t),
+		"g2-item": g2Run(t), "stuck": stuckRun(t), "lost-write": lostWriteRun(t),
+		"lock-overlap": lockRun(t),
 	}
 }
 

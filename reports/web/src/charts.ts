@@ -35,6 +35,7 @@ export function draw(view: View): void {
       c.feed(current);
       c.plot.setScale("x", { min: view.from, max: view.to });
     });
+    c.place.dataset["version"] = String(view.version);
   };
   const watcher = new IntersectionObserver((entries) => {
     for (const e of entries) {
@@ -61,8 +62,12 @@ export function draw(view: View): void {
     // While somebody turns the wheel, the timeline follows at once, the charts shortly after.
     timer = window.setTimeout(() => {
       for (const c of charts) {
-        if (c.seen) refresh(c);
-        else c.stale = true;
+        if (c.seen) {
+          refresh(c);
+          continue;
+        }
+        c.stale = true;
+        c.place.dataset["version"] = "unseen";
       }
     }, 40);
   });

@@ -139,9 +139,12 @@ export class Logs {
       : "Nothing was logged within 250 ms; the nearest lines";
     if (near.length === 0) return [];
     const list = element("ol", "", "lines short");
-    list.append(...near.slice(0, aroundMost).map(item));
+    const now = near.findIndex((l) => l.at >= from);
+    const middle = now < 0 ? near.length : now;
+    const start = Math.max(0, Math.min(middle - aroundMost / 2, near.length - aroundMost));
+    list.append(...near.slice(start, start + aroundMost).map(item));
     const more = near.length - aroundMost;
-    if (more > 0) list.append(element("li", `and ${more} more lines`, "legend"));
+    if (more > 0) list.append(element("li", `and ${more} more lines within 250 ms`, "legend"));
     return [element("h4", title), list];
   }
 

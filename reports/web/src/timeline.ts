@@ -129,6 +129,7 @@ export class Timeline {
     this.drawMarks();
     this.drawAxis();
     this.drawDrag();
+    canvas.dataset["version"] = String(this.view.version);
     canvas.dataset["from"] = String(this.view.from);
     canvas.dataset["to"] = String(this.view.to);
     canvas.dataset["visible"] = String(visible);

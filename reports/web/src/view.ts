@@ -7,6 +7,7 @@ export class View {
   to: number;
   selected = -1;
   gutter = 0; // left of the lanes, in pixels
+  version = 0; // counts the changes, so that others see what is drawn already
   // shown is by kind of operation: what the filters leave.
   readonly shown = new Uint8Array(256).fill(1);
   private readonly drawers: (() => void)[] = [];
@@ -30,6 +31,7 @@ export class View {
   }
 
   changed(): void {
+    this.version++;
     if (this.waiting) return;
     this.waiting = true;
     requestAnimationFrame(() => {
