@@ -74,6 +74,8 @@ func judges() []judgeByName {
 			timeless: true, make: func() check.Checker { return bank(false) }},
 		{name: "long-fork", doc: "reads of groups of keys, each written once: one order of commits",
 			timeless: true, make: check.LongFork, reshape: groupByReads},
+		{name: "comments", doc: "write, read of all values: whoever sees a write sees all before it",
+			make: check.Comments},
 		{name: "g2", doc: "transactions that read a group of keys and write one: no write skew",
 			timeless: true, make: check.G2},
 		{name: "twin", doc: "transactions that write one value to all keys of a group: all or nothing",

@@ -132,7 +132,7 @@ func fileFor(model, level string) (run.File, error) {
 		return run.File{Model: model, NilUnknown: true}, nil
 	case "list-append", "rw-register":
 		return run.File{Checker: model, Isolation: cmp.Or(level, "strict-serializable")}, nil
-	case "counter", "set", "bank", "long-fork":
+	case "counter", "set", "bank", "long-fork", "comments":
 		return run.File{Checker: model}, nil
 	case "set-full":
 		return run.File{Checker: model, Plain: true}, nil
