@@ -163,10 +163,16 @@ func (p *ednParser) whole(e *parsed, seen opFields) error {
 		return p.bad
 	case !seen.has(fieldType):
 		return p.errorf(int(e.at), "an operation without :type")
-	case e.noClient && e.Type == Invoke:
-		return p.errorf(int(e.at), "a process that is no number has :type invoke, as if it were a client")
 	case !seen.has(fieldF):
 		e.F = unnamed
+	}
+	return p.client(e)
+}
+
+// client refuses what calls operations and has no number: they would not be judged.
+func (p *ednParser) client(e *parsed) error {
+	if e.noClient && e.Type == Invoke {
+		return p.errorf(int(e.at), "a process that is no number has :type invoke, as if it were a client")
 	}
 	return nil
 }

@@ -78,12 +78,10 @@ func (l *logParser) line() (e parsed, is bool, err error) {
 	p.b = p.b[:start+len(line)]
 	at := bytes.Index(line, []byte(logMark))
 	if at < 0 {
-		for t := Invoke; t <= Info; t++ {
-			if bytes.Contains(line, []byte("\t:"+t.String()+"\t")) {
-				return e, false, p.errorf(start, "an operation without %q before it", logMark)
-			}
+		if hasType(line) {
+			err = p.errorf(start, "an operation without %q before it", logMark)
 		}
-		return e, false, nil
+		return e, false, err
 	}
 	p.i = start + at + len(logMark)
 	for p.i < len(p.b) && bytes.IndexByte([]byte(" :-\t"), p.b[p.i]) >= 0 &&
@@ -91,14 +89,29 @@ func (l *logParser) line() (e parsed, is bool, err error) {
 		p.i++
 	}
 	if c := p.at(0); c != ':' && c-'0' > 9 {
-		return e, false, nil // Jepsen says something else
+		if hasType(line) {
+			err = p.errorf(p.i, "%s: want the process of an operation", p.here())
+		}
+		return e, false, err // Jepsen says something else
 	}
 	e.at = int32(p.i)
 	if err := p.opProcess(&e); err != nil {
 		return e, false, err
 	}
-	err = l.operation(&e)
+	if err = l.operation(&e); err == nil {
+		err = p.client(&e)
+	}
 	return e, err == nil, err
+}
+
+// hasType reports whether a line looks like an operation.
+func hasType(line []byte) bool {
+	for t := Invoke; t <= Info; t++ {
+		if bytes.Contains(line, []byte("\t:"+t.String()+"\t")) {
+			return true
+		}
+	}
+	return false
 }
 
 // operation reads what comes behind the process.
