@@ -48,18 +48,29 @@ func elleNames() map[graph.Level]string {
 // TestElle compares the levels with what Elle said of its own tests' histories and of random
 // ones, in $ORDEAL_CORPORA/elle.
 func TestElle(t *testing.T) {
+	compared := 0
+	if eachRecorded(t, "list-append", func(r recorded) {
+		compareElle(t, r)
+		compared++
+	}) && compared != 437 {
+		t.Errorf("compared %d histories, want 437", compared)
+	}
+}
+
+// eachRecorded calls f with Elle's histories of a workload, and reports whether there are any.
+func eachRecorded(t *testing.T, workload string, f func(recorded)) bool {
+	t.Helper()
 	root := os.Getenv("ORDEAL_CORPORA")
 	if root == "" {
-		return
+		return false
 	}
-	compared := 0
 	for _, name := range []string{"named", "random"} {
-		f, err := os.Open(filepath.Join(root, "elle", name+".jsonl.gz"))
+		file, err := os.Open(filepath.Join(root, "elle", name+".jsonl.gz"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
-		z, err := gzip.NewReader(f)
+		defer file.Close()
+		z, err := gzip.NewReader(file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,18 +81,15 @@ func TestElle(t *testing.T) {
 			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 				t.Fatal(err)
 			}
-			if r.Workload == "list-append" {
-				compareElle(t, r)
-				compared++
+			if r.Workload == workload {
+				f(r)
 			}
 		}
 		if err := lines.Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if compared != 437 {
-		t.Errorf("compared %d histories, want 437", compared)
-	}
+	return true
 }
 
 func compareElle(t *testing.T, r recorded) {

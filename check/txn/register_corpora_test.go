@@ -1,11 +1,6 @@
 package txn
 
 import (
-	"bufio"
-	"compress/gzip"
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,35 +13,9 @@ import (
 // TestElleRegisters compares the levels with brute force and with what Elle said of random
 // histories and those of its own tests, in $ORDEAL_CORPORA/elle.
 func TestElleRegisters(t *testing.T) {
-	root := os.Getenv("ORDEAL_CORPORA")
-	if root == "" {
-		return
-	}
 	seen := map[string]int{}
-	for _, name := range []string{"named", "random"} {
-		f, err := os.Open(filepath.Join(root, "elle", name+".jsonl.gz"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(z)
-		lines.Buffer(nil, 1<<24)
-		for lines.Scan() {
-			var r recorded
-			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-				t.Fatal(err)
-			}
-			if r.Workload == "rw-register" {
-				compareRegisters(t, r, seen)
-			}
-		}
-		if err := lines.Err(); err != nil {
-			t.Fatal(err)
-		}
+	if !eachRecorded(t, "rw-register", func(r recorded) { compareRegisters(t, r, seen) }) {
+		return
 	}
 	t.Log(seen)
 	if seen["histories"] != 1443 || seen["in an order that is given"] != 2 {
