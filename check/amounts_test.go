@@ -1,20 +1,20 @@
 package check
 
 import (
-	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // TestWrongReadsOfCounters: a counterexample is wrong by itself, and without any of the adds
 // that the read has to have it is not, or not on that side; the others would only have
 // made it less wrong.
 func TestWrongReadsOfCounters(t *testing.T) {
-	r := rand.New(rand.NewPCG(31, 32))
+	r := sweep.Rand(t, 31, 32)
 	shown, small := 0, 0
-	for range runs(t, 2000) {
+	for range sweep.Rounds(t, 2000) {
 		h := &history.History{}
 		for i := range 2 + r.IntN(10) {
 			op := history.Operation{Index: int64(i), Process: history.Process(i), Type: history.OK,

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // reversed looks at each read and each pair of writes.
@@ -48,9 +49,9 @@ func reversed(h *history.History) bool {
 
 // TestCommentsTwin compares with looking at all pairs.
 func TestCommentsTwin(t *testing.T) {
-	r := rand.New(rand.NewPCG(41, 42))
+	r := sweep.Rand(t, 41, 42)
 	count := map[Verdict]int{}
-	n := runs(t, 3000)
+	n := sweep.Rounds(t, 3000)
 	for range n {
 		h := &history.History{}
 		for i := range 3 + r.IntN(6) {

@@ -1,11 +1,11 @@
 package check
 
 import (
-	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // TestDirect: what is decided without items has the same verdict and the same counts
@@ -17,9 +17,9 @@ func TestDirect(t *testing.T) {
 }
 
 func testDirect(t *testing.T, tw twin) {
-	r := rand.New(rand.NewPCG(9, 9))
+	r := sweep.Rand(t, 9, 9)
 	decided, bad := 0, 0
-	for range runs(t, 10_000) {
+	for range sweep.Rounds(t, 10_000) {
 		h := tw.history(r)
 		for i := range h.Ops { // two keys, and values of any size
 			h.Ops[i].Key = history.Key([]string{"a", "b"}[r.IntN(8)/7])

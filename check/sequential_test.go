@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // registerHistory draws operations of a few processes on a register, whose values are
@@ -48,7 +49,7 @@ func shownBut(h *history.History, cx Counterexample, out int) *history.History {
 // taken out of it but what others saw, and its edges go around.
 func TestSequentialCounterexamples(t *testing.T) {
 	invalid := 0
-	for round := range runs(t, 2000) {
+	for round := range sweep.Rounds(t, 2000) {
 		h := registerHistory(rand.New(rand.NewPCG(uint64(round), 3)))
 		r := Sequential().Check(t.Context(), h)
 		if r.Verdict != Invalid {

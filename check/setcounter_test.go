@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // setTruth is what SetFull counts, by looking at every element and every read.
@@ -101,9 +102,9 @@ func (s *setTruth) element(x int64, ops []history.Operation, reads []*history.Op
 
 // TestSetFullTwin compares SetFull with the look at everything.
 func TestSetFullTwin(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 5))
+	r := sweep.Rand(t, 5, 5)
 	var sum setTruth
-	for range runs(t, 5_000) {
+	for range sweep.Rounds(t, 5_000) {
 		h := &history.History{}
 		at := history.Time(0)
 		for range 2 + r.IntN(8) {
@@ -154,7 +155,7 @@ func TestSetFullTwin(t *testing.T) {
 func TestCounterIsSound(t *testing.T) {
 	all := twins()
 	at := slices.IndexFunc(all, func(tw twin) bool { return tw.model == "counter" })
-	runTwin(t, rand.New(rand.NewPCG(6, 6)), all[at], runs(t, 5_000), func(
+	runTwin(t, rand.New(rand.NewPCG(6, 6)), all[at], sweep.Rounds(t, 5_000), func(
 		t *testing.T, r *rand.Rand, _ *linearizable, tw twin, h *history.History, _ bool,
 	) {
 		for i := range h.Ops { // take things away, too

@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // TestStalenessCounterexamples: what is shown breaks the claim by itself, and nothing
 // can be taken out of it but what others saw.
 func TestStalenessCounterexamples(t *testing.T) {
 	found := map[string]int{}
-	for round := range runs(t, 2000) {
-		r := rand.New(rand.NewPCG(uint64(round), 5))
+	for round := range sweep.Rounds(t, 2000) {
+		r := sweep.Rand(t, uint64(round), 5)
 		h := registerHistory(r)
 		for i := range h.Ops { // milliseconds, and some concurrency
 			op := &h.Ops[i]
@@ -62,7 +63,7 @@ func TestStalenessCounterexamples(t *testing.T) {
 // and what is not linearizable is stale.
 func TestWeakerThanLinearizable(t *testing.T) {
 	var fine, wrong, ordered int
-	for round := range runs(t, 2000) {
+	for round := range sweep.Rounds(t, 2000) {
 		h := registerHistory(rand.New(rand.NewPCG(uint64(round), 11)))
 		linearizable := Linearizable("register", Options{}).Check(t.Context(), h).Verdict
 		sequential := Sequential().Check(t.Context(), h).Verdict

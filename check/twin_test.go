@@ -3,7 +3,6 @@ package check
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 	"github.com/ordeal-dev/ordeal/models"
 )
 
@@ -385,18 +385,6 @@ func called(ops []history.Operation) []history.Operation {
 	return ops
 }
 
-// runs is how many random histories a model gets; the environment asks for more.
-func runs(t *testing.T, normal int) int {
-	if s := os.Getenv("CHECK_ROUNDS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("CHECK_ROUNDS: %v", err)
-		}
-		return n
-	}
-	return normal
-}
-
 // onTwin is run on a random history. The truth comes from brute force.
 type onTwin func(
 	t *testing.T, r *rand.Rand, l *linearizable, tw twin, h *history.History, truth bool,
@@ -461,7 +449,7 @@ func TestTwins(t *testing.T) {
 			}
 		}
 	})
-	eachTwin(t, runs(t, 3_000), func(
+	eachTwin(t, sweep.Rounds(t, 3_000), func(
 		t *testing.T, _ *rand.Rand, l *linearizable, _ twin, h *history.History, truth bool,
 	) {
 		objects, err := l.objects(h)
@@ -519,7 +507,7 @@ func idlePlanner(l *linearizable, engine string) *planner {
 // TestReductionIsSound takes random operations out of linearizable histories, by the
 // rules of the minimizer: they have to stay linearizable.
 func TestReductionIsSound(t *testing.T) {
-	eachTwin(t, runs(t, 3_000), func(
+	eachTwin(t, sweep.Rounds(t, 3_000), func(
 		t *testing.T, r *rand.Rand, l *linearizable, tw twin, h *history.History, truth bool,
 	) {
 		objects, err := l.objects(h)
@@ -562,7 +550,7 @@ func opsOf(items []item) []history.Operation {
 // brute force, and good without any one operation that may be taken out. The
 // culprit is the operation that made it bad when it returned.
 func TestCounterexamplesAreMinimal(t *testing.T) {
-	eachTwin(t, runs(t, 1_000), func(
+	eachTwin(t, sweep.Rounds(t, 1_000), func(
 		t *testing.T, _ *rand.Rand, l *linearizable, tw twin, h *history.History, truth bool,
 	) {
 		if truth {
@@ -595,7 +583,7 @@ func TestCounterexamplesAreMinimal(t *testing.T) {
 // after which no outcome of what was open then would have made it good, that of
 // operations included which failed later.
 func TestUntil(t *testing.T) {
-	eachTwin(t, runs(t, 1_000), func(
+	eachTwin(t, sweep.Rounds(t, 1_000), func(
 		t *testing.T, r *rand.Rand, l *linearizable, tw twin, h *history.History, _ bool,
 	) {
 		l = &linearizable{spec: l.spec, o: l.o}

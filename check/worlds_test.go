@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // fencedWorld is [token, value] as text, "" at first.
@@ -294,9 +295,9 @@ func TestCheckersAreSound(t *testing.T) {
 	} {
 		t.Run(c.model, func(t *testing.T) {
 			t.Parallel()
-			r := rand.New(rand.NewPCG(uint64(i), 77))
+			r := sweep.Rand(t, uint64(i), 77)
 			rejected, wrong := 0, 0
-			for range runs(t, 1000) {
+			for range sweep.Rounds(t, 1000) {
 				h := c.history(r)
 				truth := bruteForce(c.world, h.Ops)
 				res := c.checker.Check(t.Context(), h)

@@ -2,23 +2,11 @@ package graph
 
 import (
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
-)
 
-// rounds is how many random graphs a test looks at, $CHECK_ROUNDS for more.
-func rounds(t *testing.T, n int) int {
-	t.Helper()
-	if s := os.Getenv("CHECK_ROUNDS"); s != "" {
-		var err error
-		if n, err = strconv.Atoi(s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return n
-}
+	"github.com/ordeal-dev/ordeal/internal/sweep"
+)
 
 // random draws a graph of a few transactions in sessions, some of which crash.
 func random(r *rand.Rand, txns int) (*Graph, []Edge) {
@@ -122,8 +110,8 @@ func placeable(n int, edges []Edge, r rules) bool {
 // TestLevelsAreOrders: a level holds exactly if its events can be put in an order, which is
 // then returned, and stands up to verification.
 func TestLevelsAreOrders(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	holds, n := map[Level]int{}, rounds(t, 3000)
+	r := sweep.Rand(t, 1, 2)
+	holds, n := map[Level]int{}, sweep.Rounds(t, 3000)
 	for range n {
 		g, edges := random(r, 2+r.IntN(5))
 		report := g.Analyze(Options{})
@@ -155,9 +143,9 @@ func TestLevelsAreOrders(t *testing.T) {
 
 // TestVerifyRejects: an order with two events of a dependency exchanged is not accepted.
 func TestVerifyRejects(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
+	r := sweep.Rand(t, 3, 4)
 	rejected := 0
-	for range rounds(t, 500) {
+	for range sweep.Rounds(t, 500) {
 		g, edges := random(r, 4)
 		for _, l := range []Level{StrictSerializable, StrongSnapshotIsolation} {
 			order, ok := g.Order(l)
@@ -224,9 +212,9 @@ func simpleCycles(n int, edges []Edge) map[Class]int {
 // found, and none is shorter, unless there are graver ones, of which a longer walk may be
 // made up. Every level that is refuted is refuted by one of them.
 func TestShortestCycles(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 6))
+	r := sweep.Rand(t, 5, 6)
 	seen := map[Class]int{}
-	for range rounds(t, 3000) {
+	for range sweep.Rounds(t, 3000) {
 		g, edges := random(r, 2+r.IntN(4))
 		want := simpleCycles(g.n, edges)
 		report := g.Analyze(Options{Keep: 100})
@@ -294,9 +282,9 @@ func checkLevels(t *testing.T, report Report, want map[Class]int, edges []Edge) 
 // TestWithoutBudget: whatever the budget, the levels are the same, and every refuted one has a
 // cycle that breaks it.
 func TestWithoutBudget(t *testing.T) {
-	r := rand.New(rand.NewPCG(7, 8))
+	r := sweep.Rand(t, 7, 8)
 	reached, witnessed := 0, 0
-	for range rounds(t, 3000) {
+	for range sweep.Rounds(t, 3000) {
 		g, edges := random(r, 3+r.IntN(8))
 		full, poor := g.Analyze(Options{}), g.Analyze(Options{Budget: 1 + r.IntN(20)})
 		if full.Lattice != poor.Lattice {

@@ -2,12 +2,11 @@ package linear
 
 import (
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // engine is what the tests need to know of an engine for operations T, with a
@@ -88,7 +87,7 @@ func (e *engine[T, S]) test(t *testing.T, few int) {
 	var seen tally
 	kinds := map[Kind]int{}
 	long := []Kind{Circle, Occupied, Unstable} // may need more than four
-	for round := range rounds(t, few) {
+	for round := range sweep.Rounds(t, few) {
 		ops := e.draw(e.world(round))
 		got := e.run(ops)
 		if got.Answer == NotApplicable && e.partial {
@@ -131,7 +130,7 @@ func (e *engine[T, S]) test(t *testing.T, few int) {
 // may be, also without an answer.
 func (e *engine[T, S]) testExhaustively(t *testing.T, most int) {
 	n := 3
-	if rounds(t, 0) >= 100_000 {
+	if sweep.Rounds(t, 0) >= 100_000 {
 		n = most
 	}
 	var seen tally
@@ -181,7 +180,7 @@ func (e *engine[T, S]) eachMeaning(ops []T, spans []Span, i int, try func()) {
 // testLong wants histories without mistakes, too long for the twin, to be found
 // right, with a certificate.
 func (e *engine[T, S]) testLong(t *testing.T, few int) {
-	for round := range min(rounds(t, few), 5000) {
+	for round := range min(sweep.Rounds(t, few), 5000) {
 		rng := seeded(round)
 		w := longWorld(rng, 20+rng.IntN(200))
 		w.right = true
@@ -202,7 +201,7 @@ func (e *engine[T, S]) testLong(t *testing.T, few int) {
 // testChanges changes histories in ways that must not change the verdict, or only
 // from a violation to none.
 func (e *engine[T, S]) testChanges(t *testing.T, few int) {
-	for round := range rounds(t, few) {
+	for round := range sweep.Rounds(t, few) {
 		w := e.world(round)
 		ops := e.draw(w)
 		was := e.run(ops)
@@ -287,19 +286,6 @@ func (e *engine[T, S]) crashed(w *world, ops []T) bool {
 	}
 	e.crash(op)
 	return true
-}
-
-// rounds is how many random histories a test tries: CHECK_ROUNDS, or few.
-func rounds(t testing.TB, few int) int {
-	text := os.Getenv("CHECK_ROUNDS")
-	if text == "" {
-		return few
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("CHECK_ROUNDS: %v", err)
-	}
-	return n
 }
 
 // tally counts verdicts and insists that both kinds were seen often.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // randomRegister draws the history of a register; often one answer is wrong.
@@ -78,7 +79,7 @@ func withCulprits(ops []RegisterOp, c *Conflict) []RegisterOp {
 }
 
 func TestRegisterCulprits(t *testing.T) {
-	for round := range rounds(t, 3000) {
+	for round := range sweep.Rounds(t, 3000) {
 		ops := randomRegister(newWorld(seeded(round), 10))
 		got := Register(ops)
 		if got.Answer == Violation && registerEngine.legal(withCulprits(ops, got.Conflict)) {
@@ -91,7 +92,7 @@ func TestRegisterCulprits(t *testing.T) {
 // with which a violation is certain.
 func TestRegisterMonitor(t *testing.T) {
 	var seen tally
-	for round := range rounds(t, 3000) {
+	for round := range sweep.Rounds(t, 3000) {
 		ops := randomRegister(newWorld(seeded(round), 10))
 		end := monitorRegister(len(ops), registerEvents(ops))
 		want := Register(ops)
@@ -203,7 +204,7 @@ func TestRegisterPreconditions(t *testing.T) {
 // one that forgets and one that sorts, on histories that are too long for the twin.
 func TestRegisterAgainstCAS(t *testing.T) {
 	var seen tally
-	for round := range rounds(t, 500) {
+	for round := range sweep.Rounds(t, 500) {
 		rng := seeded(round)
 		w := longWorld(rng, 20+rng.IntN(300))
 		ops := randomRegister(w)

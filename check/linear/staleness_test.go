@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // The dumb twin tries all orders in which reads stand behind the writes of their values,
@@ -148,7 +149,7 @@ func earlier(ops []RegisterOp, t history.Time, only int) []Span {
 
 func TestStalenessTwin(t *testing.T) {
 	var fresh, stale, broken, loose, reads int
-	n := rounds(t, 3000)
+	n := sweep.Rounds(t, 3000)
 	for round := range n {
 		ops := drawStale(seeded(round))
 		spans := earlier(ops, 0, -1)
@@ -210,7 +211,7 @@ func TestStalenessTwin(t *testing.T) {
 // linearizable, also long ones.
 func TestStalenessMatchesRegister(t *testing.T) {
 	good, bad := 0, 0
-	for round := range rounds(t, 200) {
+	for round := range sweep.Rounds(t, 200) {
 		w := longWorld(seeded(round), 200)
 		ops := make([]RegisterOp, len(w.spans))
 		state := Nil

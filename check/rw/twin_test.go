@@ -1,27 +1,13 @@
 package rw
 
 import (
-	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/check/weak"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
-
-// rounds is how many random histories a test gets; the environment asks for more.
-func rounds(t *testing.T, normal int) int {
-	if s := os.Getenv("CHECK_ROUNDS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("CHECK_ROUNDS: %v", err)
-		}
-		return n
-	}
-	return normal
-}
 
 func indexOf(t *testing.T, txns []dumbTxn) *weak.Index {
 	t.Helper()
@@ -35,8 +21,8 @@ func indexOf(t *testing.T, txns []dumbTxn) *weak.Index {
 // TestTwin compares the levels with brute force over random histories, and looks at the
 // certificates and counterexamples.
 func TestTwin(t *testing.T) {
-	r := rand.New(rand.NewPCG(7, 2026))
-	n := rounds(t, 3000)
+	r := sweep.Rand(t, 7, 2026)
+	n := sweep.Rounds(t, 3000)
 	refuted, methods := map[graph.Level]int{}, map[Method]int{}
 	for range n {
 		txns := random(r, 6)
@@ -78,8 +64,8 @@ func TestTwin(t *testing.T) {
 
 // TestSearch has the search decide what the scheduler would mostly have found.
 func TestSearch(t *testing.T) {
-	r := rand.New(rand.NewPCG(8, 2026))
-	n := rounds(t, 3000)
+	r := sweep.Rand(t, 8, 2026)
+	n := sweep.Rounds(t, 3000)
 	bad, searched := map[demand]int{}, 0
 	for range n {
 		txns := random(r, 6)

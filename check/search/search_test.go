@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 	"github.com/ordeal-dev/ordeal/models"
 )
 
@@ -95,7 +96,7 @@ func TestWide(t *testing.T) {
 // first writes has to be found among all sums.
 func hard(t *testing.T) (*models.Spec, []Op) {
 	spec := lookup(t, "counter")
-	r := rand.New(rand.NewPCG(1, 1))
+	r := sweep.Rand(t, 1, 1)
 	var ops []history.Operation
 	for i := range 40 {
 		ops = append(ops, history.Operation{F: "add", In: history.Int(2 + 2*r.Int64N(1e9)),

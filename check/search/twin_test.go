@@ -4,13 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 	"github.com/ordeal-dev/ordeal/models"
 )
 
@@ -285,18 +284,6 @@ func (f family) end(
 	return parse()
 }
 
-// rounds is how many random histories a model gets; the environment asks for more.
-func rounds(t *testing.T, normal int) int {
-	if s := os.Getenv("CHECK_ROUNDS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("CHECK_ROUNDS: %v", err)
-		}
-		return n
-	}
-	return normal
-}
-
 func show(spec *models.Spec, ops []Op) string {
 	var b strings.Builder
 	for i, o := range ops {
@@ -317,7 +304,7 @@ func eachFamily(
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := rand.New(rand.NewPCG(uint64(i), 5))
+			r := sweep.Rand(t, uint64(i), 5)
 			bad := 0
 			for range n {
 				ops := fam.history(t, r, &spec, most)
@@ -360,7 +347,7 @@ func engines() map[string]func(*testing.T, *models.Spec, []Op) Result {
 // and compares the returns at which they got stuck.
 func TestTwins(t *testing.T) {
 	all := engines()
-	eachFamily(t, rounds(t, 2500), 9, func(t *testing.T, spec *models.Spec, ops []Op) bool {
+	eachFamily(t, sweep.Rounds(t, 2500), 9, func(t *testing.T, spec *models.Spec, ops []Op) bool {
 		truth := bruteForce(spec, ops)
 		want := Illegal
 		if truth {

@@ -7,15 +7,16 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // TestCertificates: where a level holds its order can be replayed, and where it does not
 // there is none.
 func TestCertificates(t *testing.T) {
-	r := rand.New(rand.NewPCG(15, 16))
+	r := sweep.Rand(t, 15, 16)
 	w := &world{r: r}
 	replayed := map[graph.Level]int{}
-	for range rounds(t, 800) {
+	for range sweep.Rounds(t, 800) {
 		h := w.history(2 + r.IntN(8))
 		report, err := ListAppend(t.Context(), h, Options{})
 		if err != nil {
@@ -149,11 +150,11 @@ func renamed(v history.Value) history.Value {
 // TestChanges: what cannot make a history worse does not, and what changes nothing changes
 // nothing.
 func TestChanges(t *testing.T) {
-	r := rand.New(rand.NewPCG(17, 18))
+	r := sweep.Rand(t, 17, 18)
 	w := &world{r: r}
 	list := changes()
 	made := make([]int, len(list))
-	for range rounds(t, 3000) {
+	for range sweep.Rounds(t, 3000) {
 		h := w.history(2 + r.IntN(6))
 		before, err := ListAppend(t.Context(), h, Options{})
 		if err != nil {

@@ -1,28 +1,14 @@
 package txn
 
 import (
-	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
-
-// rounds is how many random histories a test looks at, $CHECK_ROUNDS for more.
-func rounds(t *testing.T, n int) int {
-	t.Helper()
-	if s := os.Getenv("CHECK_ROUNDS"); s != "" {
-		var err error
-		if n, err = strconv.Atoi(s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return n
-}
 
 // dumb is a transaction as the twins see it.
 type dumb struct {
@@ -198,9 +184,9 @@ func truths() map[graph.Level]func([]dumb) bool {
 
 // TestLevelsAgainstBruteForce compares the levels with trying everything out.
 func TestLevelsAgainstBruteForce(t *testing.T) {
-	r := rand.New(rand.NewPCG(11, 12))
+	r := sweep.Rand(t, 11, 12)
 	w := &world{r: r}
-	n := rounds(t, 1500)
+	n := sweep.Rounds(t, 1500)
 	holds, undecided := map[graph.Level]int{}, 0
 	for range n {
 		h := w.history(2 + r.IntN(5))
@@ -256,10 +242,10 @@ func checkAnomalies(t *testing.T, h *history.History, r *Report) {
 // TestExamplesStandAlone: the operations of a cycle, with lists that have only their own
 // elements, are invalid by themselves, and without any of them they are not.
 func TestExamplesStandAlone(t *testing.T) {
-	r := rand.New(rand.NewPCG(13, 14))
+	r := sweep.Rand(t, 13, 14)
 	w := &world{r: r}
 	looked := 0
-	for range rounds(t, 1500) {
+	for range sweep.Rounds(t, 1500) {
 		h := w.history(3 + r.IntN(4))
 		report, err := ListAppend(t.Context(), h, Options{})
 		if err != nil {
@@ -304,10 +290,10 @@ func alone(t *testing.T, h *history.History, ops []int, hidden bool) map[Type]bo
 // TestNonsense: whatever was read, every level that is refuted has an anomaly that refutes it,
 // and what is refuted for sure stays refuted with another budget.
 func TestNonsense(t *testing.T) {
-	r := rand.New(rand.NewPCG(19, 20))
+	r := sweep.Rand(t, 19, 20)
 	w := &world{r: r}
 	seen := map[Type]bool{}
-	for range rounds(t, 2000) {
+	for range sweep.Rounds(t, 2000) {
 		h := w.history(2 + r.IntN(6))
 		for i := range h.Ops {
 			op := &h.Ops[i]

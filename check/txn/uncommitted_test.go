@@ -7,6 +7,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // uncommittedReads wants that every list that was read could have been there by itself,
@@ -198,8 +199,8 @@ func mixed(r *rand.Rand, lists [][]int64) (order []int64) {
 
 // TestReadUncommittedAgainstBruteForce: lists that contradict each other, or transactions.
 func TestReadUncommittedAgainstBruteForce(t *testing.T) {
-	r := rand.New(rand.NewPCG(21, 22))
-	n, torn := rounds(t, 3000), 0
+	r := sweep.Rand(t, 21, 22)
+	n, torn := sweep.Rounds(t, 3000), 0
 	var count [2][2]int // by whether lists contradict each other and whether the level holds
 	for range n {
 		h := scattered(r)

@@ -3,24 +3,12 @@ package weak
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-)
 
-// rounds is how many random histories a test gets; the environment asks for more.
-func rounds(t *testing.T, normal int) int {
-	if s := os.Getenv("CHECK_ROUNDS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("CHECK_ROUNDS: %v", err)
-		}
-		return n
-	}
-	return normal
-}
+	"github.com/ordeal-dev/ordeal/internal/sweep"
+)
 
 // random draws a history of a few transactions. First come the writes, then what the
 // reads see: something before them in the list, or, in a wild history, anything.
@@ -330,13 +318,13 @@ func show(h *History) string {
 
 // TestTwin compares every level with its definition, over random histories.
 func TestTwin(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 2026))
+	r := sweep.Rand(t, 5, 2026)
 	type name struct {
 		l        Level
 		sessions bool
 	}
 	bad := map[name]int{}
-	n := rounds(t, 4000)
+	n := sweep.Rounds(t, 4000)
 	for range n {
 		h := random(r)
 		x, err := NewIndex(h)
