@@ -81,8 +81,8 @@ type registers struct {
 	values map[string]int64
 	found  *findings
 	// whole asks for sessions in which every transaction comes before the next: one of
-	// unknown outcome ends its session, because whatever its process does next need not
-	// come after it.
+	// unknown outcome has one of its own, which follows what its process did before,
+	// because whatever that does next need not come after it.
 	whole bool
 }
 
@@ -90,6 +90,7 @@ type registers struct {
 func (g *registers) load(r *RegisterReport) error {
 	g.keys, g.values = make(map[history.Key]int32), make(map[string]int64)
 	sessions, next := make(map[history.Process]int32), int32(0)
+	last := make(map[int32]weak.Txn) // of each session that had an answer
 	for _, i := range g.places {
 		op := &g.ops[i]
 		s, known := sessions[op.Process]
@@ -98,10 +99,20 @@ func (g *registers) load(r *RegisterReport) error {
 			sessions[op.Process] = s
 			next++
 		}
-		if g.whole && op.Type == history.Info {
-			delete(sessions, op.Process)
+		alone := g.whole && op.Type == history.Info
+		of := s
+		if alone {
+			of = next
+			next++
 		}
-		if err := g.operation(op, s, r); err != nil {
+		err := g.operation(op, of, r)
+		if before, any := last[s]; any && alone && err == nil {
+			g.h.Follow(before)
+		}
+		if op.Type == history.OK {
+			last[s] = weak.Txn(g.h.Len() - 1)
+		}
+		if err != nil {
 			return fmt.Errorf("operation %d (process %d, f %q) does not fit rw-register: %w", op.Index,
 				op.Process, op.F, err)
 		}

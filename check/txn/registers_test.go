@@ -95,6 +95,23 @@ func TestUnknownOutcomeInASession(t *testing.T) {
 	if r.Broken > 0 {
 		t.Errorf("broken: %v", r.Anomalies)
 	}
+	// But it comes after what the process did before, and that stays before the rest.
+	for _, text := range []string{`
+		p0 0..1 ax1
+		p0 2..info ay2
+		p1 4..5 ry=2
+		p1 6..7 rx=`, `
+		p0 0..1 ax1
+		p0 2..info ay2
+		p0 4..5 rx=`} {
+		h := onRegisters(t, text)
+		if r, err = Sessions(t.Context(), h, weak.Causal, "causal", 1); err != nil {
+			t.Fatal(err)
+		}
+		if r.Broken != 1 {
+			t.Errorf("not broken:%s", text)
+		}
+	}
 }
 
 // TestResultOfAnotherCall: a completion that says that something else was written than the

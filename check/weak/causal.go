@@ -120,11 +120,7 @@ func (c *clocks) fill(order []node) {
 	}
 	for _, i := range order {
 		row, s := c.row(i), x.session[i]
-		if i > x.starts[s] {
-			copy(row, c.row(i-1))
-		} else {
-			copy(row, c.zero)
-		}
+		copy(row, c.row(x.before(i)))
 		for _, r := range x.reads[x.readAt[i]:x.readAt[i+1]] {
 			if r.from == initial {
 				continue

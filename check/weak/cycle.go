@@ -129,7 +129,7 @@ func (g graph) edge(from, to node) Edge {
 		e.Why, e.Key = ReadsFrom, key
 		return e
 	}
-	if g.sessions && from+1 == to && g.x.session[from] == g.x.session[to] {
+	if g.sessions && g.x.before(to) == from {
 		return e
 	}
 	var best *Edge

@@ -41,6 +41,7 @@ type History struct {
 	start    []int32
 	session  []int32
 	status   []Status
+	after    map[Txn]Txn
 	called   []int64
 	returned []int64
 	keys     int32
@@ -58,6 +59,16 @@ func (h *History) Begin(session int32, s Status) Txn {
 	h.status = append(h.status, s)
 	h.sessions = max(h.sessions, session+1)
 	return Txn(len(h.session) - 1)
+}
+
+// Follow says that the last transaction, the only one of its session, comes after another,
+// which nothing else of it follows: one of unknown outcome may have happened at any time
+// after what its client did before.
+func (h *History) Follow(t Txn) {
+	if h.after == nil {
+		h.after = make(map[Txn]Txn)
+	}
+	h.after[Txn(h.Len()-1)] = t
 }
 
 // Timed says when the last transaction was called and when it returned. Either all

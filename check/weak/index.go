@@ -28,6 +28,8 @@ type Index struct {
 	txn     []Txn
 	session []int32
 	starts  []node
+	// after are the predecessors of first nodes of sessions that have one.
+	after map[node]node
 	// reads of node i are reads[readAt[i]:readAt[i+1]], in its order; writes are the keys
 	// that it wrote, ascending.
 	reads   []external
@@ -249,6 +251,24 @@ func (b *builder) nodes() {
 		next[s]++
 		x.txn[i], x.session[i], b.nodeOf[t] = Txn(t), s, i
 	}
+	x.after = make(map[node]node)
+	for t, before := range h.after {
+		if b.took[t] && b.took[before] {
+			x.after[b.nodeOf[t]] = b.nodeOf[before]
+		}
+	}
+}
+
+// before returns the predecessor of a node in the order of sessions, initial if there is
+// none.
+func (x *Index) before(i node) node {
+	if i > x.starts[x.session[i]] {
+		return i - 1
+	}
+	if before, known := x.after[i]; known {
+		return before
+	}
+	return initial
 }
 
 // external collects what transactions read of others and what they wrote, and finds the

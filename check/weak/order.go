@@ -111,9 +111,11 @@ func (g graph) sort() (order []node, done []bool) {
 // blocked reports whether a node has to wait, and has it wait.
 func (w *walker) blocked(i node) bool {
 	x := w.x
-	if w.sessions && w.next[i] == 0 && i > x.starts[x.session[i]] && !w.done[i-1] {
-		w.wait(i, i-1)
-		return true
+	if w.sessions && w.next[i] == 0 {
+		if before := x.before(i); before != initial && !w.done[before] {
+			w.wait(i, before)
+			return true
+		}
 	}
 	reads := x.reads[x.readAt[i]:x.readAt[i+1]]
 	for at := int(w.next[i]); at < len(reads); at++ {
@@ -144,7 +146,7 @@ func (w *walker) wait(i, from node) {
 // into calls f with every predecessor of a node until f returns false.
 func (g graph) into(i node, f func(node) bool) {
 	x := g.x
-	if g.sessions && i > x.starts[x.session[i]] && !f(i-1) {
+	if before := x.before(i); g.sessions && before != initial && !f(before) {
 		return
 	}
 	for _, r := range x.reads[x.readAt[i]:x.readAt[i+1]] {

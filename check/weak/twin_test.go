@@ -16,13 +16,20 @@ func random(r *rand.Rand) *History {
 	h := &History{}
 	sessions, keys, steps := 1+r.IntN(4), int32(2+r.IntN(2)), 2+r.IntN(4)
 	wild, aborts := r.Float64(), r.IntN(3) == 0
-	value := int64(0)
+	value, alone := int64(0), int32(0)
 	for range 2 + r.IntN(5) {
 		status := Committed
 		if aborts && r.IntN(4) == 0 {
 			status = Aborted + Status(r.IntN(2))
 		}
-		h.Begin(int32(r.IntN(sessions)), status)
+		s := int32(r.IntN(sessions))
+		if before := lastOf(h, s); status == Crashed && before >= 0 {
+			alone++
+			h.Begin(int32(sessions)+alone, status)
+			h.Follow(before)
+		} else {
+			h.Begin(s, status)
+		}
 		for range 1 + r.IntN(steps) {
 			if r.IntN(2) == 0 {
 				value++
@@ -52,6 +59,16 @@ func random(r *rand.Rand) *History {
 		}
 	}
 	return h
+}
+
+// lastOf is the last transaction of a session that was committed, -1 if there is none.
+func lastOf(h *History, session int32) Txn {
+	for t := Txn(h.Len() - 1); t >= 0; t-- {
+		if s, status := h.Session(t); s == session && status == Committed {
+			return t
+		}
+	}
+	return -1
 }
 
 // dumb is the definitions, tried out.
@@ -221,6 +238,9 @@ func (d *dumb) anyOrder(l Level, sessions bool, order []int) bool {
 func (d *dumb) so(a, b int) bool {
 	s, _ := d.h.Session(d.txns[a])
 	z, _ := d.h.Session(d.txns[b])
+	if follows, known := d.h.after[d.txns[b]]; known && d.txns[a] <= follows {
+		z, _ = d.h.Session(follows)
+	}
 	return s == z && a < b
 }
 
@@ -387,6 +407,15 @@ func checkWitness(t *testing.T, x *Index, l Level, sessions bool, v *Violation) 
 			continue
 		}
 		part.Begin(s, status)
+		if follows, known := h.after[at]; known {
+			s, _ := h.Session(follows)
+			for i := len(keep) - 1; i >= 0; i-- {
+				if z, _ := h.Session(keep[i]); keep[i] <= follows && s == z {
+					part.Follow(Txn(i))
+					break
+				}
+			}
+		}
 		for _, op := range h.Of(at) {
 			if op.Write || op.Value == Unwritten || wroteBy(h, keep, op) {
 				part.add(op)
