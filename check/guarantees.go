@@ -112,6 +112,7 @@ func guarantees(ctx context.Context, h *history.History, o GuaranteesOptions) Re
 		measure("writes", d.Writes), measure("reads", d.Reads),
 		measure("reads that had to see something", d.Binding)}
 	r.Verdict, r.Reason = g.verdict(o.Claimed, claimed, mine, r.Counterexamples, &d)
+	r.Untested = r.Verdict == Unknown && claimed.Answer == session.Kept
 	return r
 }
 

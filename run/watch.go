@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
@@ -18,59 +17,33 @@ import (
 var errViolation = errors.New("a violation was found")
 
 const (
-	// watchEvery is the time between two looks at the history so far. Between them it has
-	// to grow by watchLeast events and by a quarter, so that all looks together cost a few
-	// times what the last one does.
-	watchEvery = 250 * time.Millisecond
-	watchLeast = 100
+	// watchEvery is the time between two looks at the history so far; a look that took
+	// longer than a part of it is followed by a rest of so many times as long, so that all
+	// looks together take no more than that part of one processor.
+	watchEvery = 100 * time.Millisecond
+	watchRest  = 50
 	// watchTime bounds one look. What takes longer is left to the judge at the end.
 	watchTime = 2 * time.Second
 )
 
-// watch judges the history while the test runs: its beginning, which a violation that
-// nothing can undo is one of as well. It decides when the test ends, never what the
-// verdict is; that is done in the end, from what is on the disk.
-type watch struct {
-	judge check.Checker
-
-	mu     sync.Mutex
-	events []history.Event
-}
-
-// follow takes an event of the recorder.
-func (w *watch) follow(e history.Event) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.events = append(w.events, e)
-}
-
-// run looks until the context ends or there is a violation, which it returns.
-func (w *watch) run(ctx context.Context) (why string, found bool) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for next := watchLeast; ; {
+// watch asks a monitor until the context ends or there is a violation, which it returns.
+// It decides when the test ends, never what the verdict is; that is done in the end, from
+// what is on the disk.
+func watch(ctx context.Context, m check.Monitor, now func() history.Time) (check.Early, bool) {
+	for rest := watchEvery; ; {
 		select {
 		case <-ctx.Done():
-			return "", false
-		case <-tick.C:
+			return check.Early{}, false
+		case <-time.After(rest):
 		}
-		w.mu.Lock()
-		events := w.events[:len(w.events):len(w.events)]
-		w.mu.Unlock()
-		if len(events) < next {
-			continue
-		}
-		next = len(events) + max(watchLeast, len(events)/4)
-		h, err := history.New(append([]history.Event(nil), events...)...)
-		if err != nil {
-			return "", false // the judge at the end will say what is wrong with it
-		}
+		begin := now()
 		limited, cancel := context.WithTimeout(ctx, watchTime)
-		r := w.judge.Check(limited, h)
+		found, bad := m.Look(limited, begin)
 		cancel()
-		if r.Verdict == check.Invalid {
-			return r.Reason, true
+		if bad {
+			return found, true
 		}
+		rest = max(watchEvery, watchRest*time.Duration(now()-begin))
 	}
 }
 
@@ -84,9 +57,9 @@ func (c *conductor) stopOnViolation(
 	opts.Check = CheckLimits{
 		Time: watchTime, Memory: c.cfg.CheckMemory, Engine: c.cfg.Engine,
 	}.options()
-	judge := c.workload.Early(opts)
+	monitor := c.workload.Early(opts)
 	switch outside := nemesis.Outside(steps, c.sys.Faults()); {
-	case judge == nil:
+	case monitor == nil:
 		c.progress.say("the workload %s is judged at the end only: it will not stop early",
 			c.workload.Name)
 		return func() {}
@@ -95,20 +68,21 @@ func (c *conductor) stopOnViolation(
 			"violation, and the test will not stop early")
 		return func() {}
 	}
-	w := &watch{judge: judge}
-	c.recorder.Follow(w.follow)
+	c.recorder.Follow(monitor.Observe)
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	crash.Go(func() {
 		defer close(done)
-		why, found := w.run(ctx)
-		if !found {
+		found, bad := watch(ctx, monitor, c.recorder.Now)
+		if !bad {
 			return
 		}
-		c.progress.say("violation at %s: %s", seconds(c.recorder.Now()), why)
+		c.progress.say("violation at %s, certain since the event %d at %s: %s",
+			seconds(c.recorder.Now()), found.Event, seconds(found.At), found.Why)
 		c.mu.Lock()
-		c.test.Stopped = fmt.Sprintf("at %s, by a violation", seconds(c.recorder.Now()))
-		c.found(live.Violation, "%s", why)
+		c.test.Stopped = fmt.Sprintf("at %s, by a violation at %s", seconds(c.recorder.Now()),
+			seconds(found.At))
+		c.found(live.Violation, "%s", found.Why)
 		c.mu.Unlock()
 		end(errViolation)
 	})

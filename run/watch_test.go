@@ -14,20 +14,17 @@ import (
 // still open, then a read of what was never written.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &watch{judge: check.Linearizable("register", check.Options{})}
+		m := check.MonitorRegisters()
 		now := history.Time(0)
 		tell := func(process history.Process, typ history.Type, f history.F, v history.Value) {
 			now++
-			w.follow(history.Event{Time: now, Process: process, Type: typ, F: f, Value: v})
+			m.Observe(history.Event{Time: now, Process: process, Type: typ, F: f, Value: v})
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan string, 1)
 		go func() {
-			why, found := w.run(ctx)
-			if !found {
-				why = ""
-			}
-			ended <- why
+			found, _ := watch(ctx, m, func() history.Time { return 0 })
+			ended <- found.Why
 		}()
 		write := func(n int64) {
 			tell(1, history.Invoke, "write", history.Int(n))

@@ -109,7 +109,8 @@ func cachedWorkload() Workload {
 			"that answers after its lease, or was not invalidated, by linearizability per key.",
 		object: "register", fs: []history.F{Read, Write}, read: Read,
 		mutates: []history.F{Write}, prefix: "k", keys: 8, opsPerKey: 150,
-		newKey: func() Generator { return &cachedKey{} },
+		newKey:  func() Generator { return &cachedKey{} },
+		monitor: func(Options) check.Monitor { return check.MonitorRegisters() },
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Linearizable("register", o.Check)}
 		},

@@ -14,6 +14,12 @@ func setWorkload() Workload {
 		read: Read, mutates: []history.F{Add}, prefix: "s", keys: 4, opsPerKey: 500,
 		unbounded: true,
 		newKey:    func() Generator { return &setKey{} },
+		monitor: func(o Options) check.Monitor {
+			if o.Promise.Eventual {
+				return nil // what is missing may still come
+			}
+			return check.Recheck(check.SetFull(check.SetFullOptions{Linearizable: true}))
+		},
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.SetFull(check.SetFullOptions{Linearizable: !o.Promise.Eventual})}
 		},

@@ -148,6 +148,21 @@ func hurries(s *store, n int64, op history.Event) (history.Value, error) {
 // operation does happens when it is called, and it returns a few milliseconds later.
 func perform(t *testing.T, w Workload, o Options, c conduct) *history.History {
 	t.Helper()
+	return joined(t, performed(t, w, o, c))
+}
+
+func joined(t *testing.T, events []history.Event) *history.History {
+	t.Helper()
+	h, err := history.New(events...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// performed is perform, event by event.
+func performed(t *testing.T, w Workload, o Options, c conduct) []history.Event {
+	t.Helper()
 	s := newStore()
 	n := int64(0)
 	out, err := Simulate(Simulation{
@@ -172,11 +187,10 @@ func perform(t *testing.T, w Workload, o Options, c conduct) *history.History {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := history.New(out.Events...)
-	if err != nil {
-		t.Fatal(err)
+	for i := range out.Events {
+		out.Events[i].Index = int64(i)
 	}
-	return h
+	return out.Events
 }
 
 // TestTransactionsJudge runs the workloads of transactions against systems that keep
@@ -262,54 +276,60 @@ func judge(t *testing.T, name string, p Promise, c conduct, want check.Verdict) 
 		Settle: 20 * time.Millisecond,
 	}
 	o.Check.Explain = 100 * time.Millisecond
-	h := perform(t, w, o, c)
+	events := performed(t, w, o, c)
+	h := joined(t, events)
 	if r := w.Checker(o).Check(t.Context(), h); r.Verdict != want {
 		t.Errorf("%d operations: %v, want %v: %s", len(h.Ops), r.Verdict, want, r.Reason)
 	}
-	early(t, h, w.Early(o), want)
+	if w.Early(o) != nil {
+		early(t, events, func() check.Monitor { return w.Early(o) }, want)
+	}
 }
 
-// early looks at beginnings of a history: what the early judge finds there stays found,
-// and is a violation in the end.
-func early(t *testing.T, h *history.History, judge check.Checker, want check.Verdict) {
+// early tells a monitor of a history as it happened. What it finds is a violation in the
+// end; before the event that it names nothing is found, and after it always the same.
+func early(
+	t *testing.T, events []history.Event, monitor func() check.Monitor, want check.Verdict,
+) {
 	t.Helper()
-	if judge == nil {
+	look := func(events []history.Event, every int) (check.Early, bool) {
+		m := monitor()
+		for i, e := range events {
+			now := e.Time
+			if i == len(events)-1 {
+				now += 1e10 // nothing comes for a while
+			}
+			if m.Observe(e); i%every == every-1 || now > e.Time {
+				if found, bad := m.Look(t.Context(), now); bad {
+					return found, true
+				}
+			}
+		}
+		return check.Early{}, false
+	}
+	found, bad := look(events, 150)
+	if !bad {
 		return
 	}
-	const cuts = 7
-	var found history.Time
-	for i := range cuts {
-		at := h.End() / cuts * history.Time(i+1)
-		invalid := judge.Check(t.Context(), beginning(h, at)).Verdict == check.Invalid
-		switch {
-		case invalid && want != check.Invalid:
-			t.Errorf("invalid until %d, and %v in the end", at, want)
-		case !invalid && found > 0:
-			t.Errorf("invalid until %d, and no longer until %d", found, at)
-		case invalid && found == 0:
-			found = at
-		}
+	if want != check.Invalid {
+		t.Errorf("found %+v, and %v in the end", found, want)
+		return
 	}
-}
-
-// beginning is the history as it was at a time: what had not returned may have happened.
-func beginning(h *history.History, at history.Time) *history.History {
-	b := *h
-	b.Ops, b.Nemesis = nil, nil
-	for _, op := range h.Ops {
-		if op.Call > at {
+	var own []history.Event // of the key, up to the event
+	after := 0
+	for _, e := range events {
+		if found.Key != "" && e.Key != found.Key {
 			continue
 		}
-		if op.Ended > at {
-			op.Type, op.Return, op.Ended = history.Info, history.Never, history.Never
-			op.Out = history.Nil()
-		}
-		b.Ops = append(b.Ops, op)
-	}
-	for _, e := range h.Nemesis {
-		if e.Time <= at {
-			b.Nemesis = append(b.Nemesis, e)
+		if own = append(own, e); e.Index <= found.Event {
+			after = len(own)
 		}
 	}
-	return &b
+	for _, n := range []int{after - 1, after, after + 1, (after + len(own)) / 2, len(own)} {
+		again, bad := look(own[:min(n, len(own))], len(own))
+		if bad != (n >= after) || bad && again.Event != found.Event {
+			t.Errorf("found %+v, but in the first %d events, of which it is the last of %d, %t %+v", found,
+				n, after, bad, again)
+		}
+	}
 }

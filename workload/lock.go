@@ -53,7 +53,7 @@ func uniqueIDsWorkload() Workload {
 			return Func(func(Context) Op { return Op{F: Generate, Key: "ids"} })
 		},
 		readAll: func(Options) Generator { return Nothing() },
-		lasting: 2,
+		monitor: func(Options) check.Monitor { return check.MonitorIDs() },
 		judge: func(Options) []check.Checker {
 			return []check.Checker{check.UniqueIDs(), check.IncreasingIDs()}
 		},

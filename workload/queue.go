@@ -17,6 +17,9 @@ func queueWorkload() Workload {
 		readAll: func(o Options) Generator {
 			return Drain("q", Dequeue, o.FinalKeys)
 		},
+		monitor: func(o Options) check.Monitor {
+			return check.Recheck(check.Linearizable("queue", o.Check))
+		},
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.TotalQueue(), check.Linearizable("queue", o.Check)}
 		},

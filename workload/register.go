@@ -13,7 +13,7 @@ func registerWorkload() Workload {
 		object: "register", fs: []history.F{Read, Write},
 		read: Read, mutates: []history.F{Write}, prefix: "r", keys: 10, opsPerKey: 120,
 		newKey:  func() Generator { return &registerKey{} },
-		lasting: 1,
+		monitor: func(Options) check.Monitor { return check.MonitorRegisters() },
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Linearizable("register", o.Check)}
 		},

@@ -15,14 +15,12 @@ func sessionWorkload() Workload {
 			"claimed, what others wrote or read before, and last writes that never spread.",
 		object: "session", fs: []history.F{Read, Write}, read: Read,
 		mutates: []history.F{Write}, prefix: "w", keys: 10, opsPerKey: 60, unbounded: true,
-		lasting: 1,
+		monitor: func(o Options) check.Monitor { return check.RecheckWhole(guarantees(o)) },
 		judge: func(o Options) []check.Checker {
 			// The final reads come a little later than what they are to show.
 			o = o.withDefaults(10, 60)
 			return []check.Checker{
-				check.SessionGuarantees(check.GuaranteesOptions{
-					Claimed: o.Promise.Sessions, Unordered: o.Promise.Unordered, Rising: true,
-				}),
+				guarantees(o),
 				check.Spread(check.SpreadOptions{Grace: o.Settle * 5 / 6}),
 			}
 		},
@@ -32,6 +30,12 @@ func sessionWorkload() Workload {
 		return &sessions{prefix: prefix, writes: o.OpsPerKey}
 	}
 	return s.workload()
+}
+
+func guarantees(o Options) check.Checker {
+	return check.SessionGuarantees(check.GuaranteesOptions{
+		Claimed: o.Promise.Sessions, Unordered: o.Promise.Unordered, Rising: true,
+	})
 }
 
 // sessions gives each thread a key to write, and everybody all keys to read. A key is
@@ -91,6 +95,12 @@ func logWorkload() Workload {
 		object: "log", fs: []history.F{Append, Read}, read: Read, mutates: []history.F{Append},
 		prefix: "log", keys: 4, opsPerKey: 400, unbounded: true,
 		newKey: func() Generator { return &logKey{} },
+		monitor: func(o Options) check.Monitor {
+			if o.Promise.Unordered || o.Promise.Stale {
+				return nil // what is missing may still come
+			}
+			return check.Recheck(check.Log(check.LogOptions{}))
+		},
 		judge: func(o Options) []check.Checker {
 			o = o.withDefaults(4, 400)
 			return []check.Checker{check.Log(check.LogOptions{

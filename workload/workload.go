@@ -50,10 +50,9 @@ type Workload struct {
 	// Checker returns the judge of the history: the promise itself, statistics,
 	// availability, the floors, and whether every key was read at the end.
 	Checker func(Options) check.Checker
-	// Early returns the part of the judge that can be asked while the test runs: what it
-	// finds in the beginning of a history no later operation can undo. It returns nil if
-	// there is none.
-	Early func(Options) check.Checker
+	// Early returns what looks for violations while the test runs, those that no later
+	// operation can undo. It returns nil if there are none for certain.
+	Early func(Options) check.Monitor
 	// Floors are the least numbers of successful operations that make a run
 	// worth a verdict.
 	Floors func(Options) []check.Floor
@@ -108,8 +107,13 @@ type spec struct {
 	readAll func(Options) Generator
 	judge   func(Options) []check.Checker
 	// lasting is how many of the judge's checkers, from the first, find only what no later
-	// operation can undo.
+	// operation can undo, each key by itself. What was read before anybody was asked to
+	// write it counts as that: levels below real time would allow that somebody writes it
+	// later, but nobody could have known.
 	lasting int
+	// monitor looks for violations instead of these checkers, if it is not nil. It may
+	// return nil, if under this promise nothing is certain before the end.
+	monitor func(Options) check.Monitor
 	// floors are the least numbers in each phase of a run of a minute or more, by
 	// the names of the key generators: Read and Txn for transactions.
 	floors map[history.F]int
@@ -120,11 +124,14 @@ func (s spec) workload() Workload {
 		Name: s.name, Doc: s.doc, Object: s.object, Fs: s.fs,
 		Generator: s.generator, Final: s.final, Floors: s.atLeast,
 	}
-	w.Early = func(o Options) check.Checker {
-		if s.lasting == 0 {
+	w.Early = func(o Options) check.Monitor {
+		switch {
+		case s.monitor != nil:
+			return s.monitor(o)
+		case s.lasting == 0:
 			return nil
 		}
-		return check.Compose(s.name, s.judge(o)[:s.lasting]...)
+		return check.Recheck(check.Compose(s.name, s.judge(o)[:s.lasting]...))
 	}
 	w.Checker = func(o Options) check.Checker {
 		parts := append(s.judge(o), check.Stats(),

@@ -1,0 +1,214 @@
+package check
+
+import (
+	"context"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+
+	"github.com/ordeal-dev/ordeal/history"
+)
+
+// happening makes events of a few processes on one or two registers, or with ids, that
+// behave well or, with luck, badly.
+type happening struct {
+	r       *rand.Rand
+	events  []history.Event
+	now     history.Time
+	held    map[history.Key]int64
+	past    map[history.Key][]int64
+	pending map[history.Process]history.Event
+	next    int64
+	ids     bool
+	// bad is how often something goes wrong.
+	bad float64
+}
+
+func happen(r *rand.Rand, n, processes, keys int, ids bool, bad float64) []history.Event {
+	h := &happening{r: r, held: map[history.Key]int64{}, past: map[history.Key][]int64{},
+		pending: map[history.Process]history.Event{}, next: 1, ids: ids, bad: bad}
+	names := make([]history.Process, processes)
+	for i := range names {
+		names[i] = history.Process(i)
+	}
+	for len(h.events) < n {
+		at := r.IntN(processes)
+		p := names[at]
+		if e, open := h.pending[p]; open {
+			if h.complete(p, e) == history.Info {
+				names[at] = p + history.Process(processes)
+			}
+			continue
+		}
+		h.call(p, history.Key(rune('a'+r.IntN(keys))))
+	}
+	return h.events
+}
+
+func (h *happening) tell(e history.Event) {
+	h.now += history.Time(h.r.IntN(2)) // some things happen at the same time
+	if n := len(h.events); n > 0 && e.Type == history.Invoke && h.events[n-1].Type != history.Invoke {
+		h.now++ // and then calls come first
+	}
+	e.Time, e.Index = h.now, int64(len(h.events))
+	h.events = append(h.events, e)
+}
+
+func (h *happening) call(p history.Process, k history.Key) {
+	e := history.Event{Process: p, Type: history.Invoke, F: "read", Key: k}
+	switch {
+	case h.ids:
+		e.F, e.Key = "generate", ""
+	case h.r.IntN(2) == 0:
+		e.F, e.Value = "write", history.Int(h.next)
+		h.next++
+	}
+	h.tell(e)
+	h.pending[p] = e
+}
+
+// complete lets an operation take effect, when it returns, and answers it.
+func (h *happening) complete(p history.Process, e history.Event) history.Type {
+	delete(h.pending, p)
+	wrong := h.r.Float64() < h.bad
+	e.Type = history.OK
+	n, _ := e.Value.AsInt()
+	switch {
+	case h.ids:
+		if e.Value = history.Int(h.next); wrong {
+			e.Value = history.Int(h.next - int64(h.r.IntN(4)))
+		}
+		h.next += int64(1 + h.r.IntN(2))
+	case e.F == "write" && !wrong:
+		h.held[e.Key] = n
+		h.past[e.Key] = append(h.past[e.Key], n)
+	case e.F == "read":
+		v := h.held[e.Key]
+		if past := h.past[e.Key]; wrong && len(past) > 0 {
+			v = past[h.r.IntN(len(past))]
+		} else if wrong {
+			v = h.next - 1
+		}
+		if e.Value = history.Int(v); v == 0 {
+			e.Value = history.Nil()
+		}
+	}
+	switch h.r.IntN(12) {
+	case 0:
+		e.Type, e.Error, e.Value = history.Info, "timeout", history.Nil()
+	case 1:
+		if wrong || e.F != "write" || h.held[e.Key] != n {
+			e.Type, e.Error, e.Value = history.Fail, "no", history.Nil()
+		}
+	}
+	h.tell(e)
+	return e.Type
+}
+
+// firstWrong is the twin: it asks about every beginning.
+func firstWrong(t *testing.T, events []history.Event, judge Checker) int {
+	t.Helper()
+	for n := 1; n <= len(events); n++ {
+		h, err := history.New(append([]history.Event(nil), events[:n]...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if judge.Check(t.Context(), h).Verdict == Invalid {
+			return n - 1
+		}
+	}
+	return -1
+}
+
+// TestMonitorsFindTheFirstEvent compares monitors with a checker that is asked about
+// every beginning of a history.
+func TestMonitorsFindTheFirstEvent(t *testing.T) {
+	search := Linearizable("register", Options{Engine: engineDepth, Certify: -1,
+		Counterexamples: -1})
+	for _, c := range []struct {
+		name    string
+		ids     bool
+		monitor func() Monitor
+		judge   Checker
+	}{
+		{"registers", false, MonitorRegisters, search},
+		{"registers, again and again", false, func() Monitor {
+			return RecheckWhole(Linearizable("register", Options{Certify: -1, Counterexamples: -1}))
+		}, search},
+		{"ids", true, MonitorIDs, Compose("ids", UniqueIDs(), IncreasingIDs())},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(7, uint64(len(c.name))))
+			total := runs(t, 300)
+			bad := 0
+			for range total {
+				events := happen(r, 4+r.IntN(28), 1+r.IntN(4), 1+r.IntN(2), c.ids, 0.25*r.Float64())
+				want := firstWrong(t, events, c.judge)
+				m := c.monitor()
+				for _, e := range events {
+					m.Observe(e)
+				}
+				got, found := m.Look(t.Context(), 1<<40)
+				if found != (want >= 0) || found && got.Event != int64(want) {
+					t.Fatalf("found %t %+v, want event %d of %+v", found, got, want, events)
+				}
+				if found {
+					bad++
+				}
+			}
+			if bad < total/10 || bad > total*9/10 {
+				t.Errorf("%d of %d are bad", bad, total)
+			}
+		})
+	}
+}
+
+// TestMonitorsForget demands that what monitors remember does not grow with the history:
+// a few registers and ids for a while, and then a key after the other.
+func TestMonitorsForget(t *testing.T) {
+	const n = 150_000
+	heap := func() int64 {
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return int64(s.HeapAlloc)
+	}
+	for name, m := range map[string]Monitor{
+		"registers": MonitorRegisters(), "ids": MonitorIDs(),
+		"again": Recheck(CheckerFunc(func(context.Context, *history.History) Result {
+			return Result{}
+		})),
+	} {
+		h := &happening{r: rand.New(rand.NewPCG(1, 1)), held: map[history.Key]int64{},
+			past: map[history.Key][]int64{}, pending: map[history.Process]history.Event{}, next: 1,
+			ids: name == "ids"}
+		names := []history.Process{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}
+		before := heap()
+		for i := range n {
+			p := names[i%10]
+			k := history.Key(rune('a' + i/2000))
+			if e, open := h.pending[p]; open {
+				h.complete(p, e)
+			} else {
+				h.call(p, k)
+			}
+			e := h.events[len(h.events)-1]
+			h.events = append(h.events[:0], e)
+			clear(h.past)
+			if h.now += 1e8; e.Type == history.Info {
+				names[i%10] += 10
+			}
+			m.Observe(e)
+			if i%1000 == 0 {
+				if found, bad := m.Look(t.Context(), e.Time); bad {
+					t.Fatalf("%s: %+v", name, found)
+				}
+			}
+		}
+		if grown := heap() - before; grown > 2<<20 {
+			t.Errorf("%s: %d bytes more after %d events", name, grown, n)
+		}
+		runtime.KeepAlive(m)
+	}
+}
