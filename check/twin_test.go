@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -190,6 +191,33 @@ func queueWorld(anywhere bool) world {
 	}
 }
 
+// stackWorld takes from the end.
+func stackWorld(state string, op *history.Operation) []string {
+	list := elementsOf(state)
+	slices.Reverse(list)
+	turned := *op
+	if op.F == "push" {
+		return []string{strings.TrimSpace(state + " " + op.In.String())}
+	}
+	turned.F = "dequeue"
+	next := queueWorld(false)(strings.Join(list, " "), &turned)
+	for i := range next {
+		list := elementsOf(next[i])
+		slices.Reverse(list)
+		next[i] = strings.Join(list, " ")
+	}
+	return next
+}
+
+// priorityWorld takes the smallest number.
+func priorityWorld(state string, op *history.Operation) []string {
+	list := elementsOf(state)
+	slices.SortFunc(list, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	})
+	return queueWorld(false)(strings.Join(list, " "), op)
+}
+
 func multiWorld(state string, op *history.Operation) []string {
 	m := map[string]string{}
 	for _, e := range elementsOf(state) {
@@ -253,7 +281,7 @@ func twins() []twin {
 		return func(r *rand.Rand, unique int64) (history.F, history.Value) {
 			f := pick(r, fs...)
 			switch f {
-			case "read", "dequeue", "acquire", "release":
+			case "read", "dequeue", "pop", "acquire", "release":
 				return f, history.Value{}
 			case "cas":
 				return f, history.List(drawAny(r), drawValue(r, unique))
@@ -289,6 +317,8 @@ func twins() []twin {
 		{"list", listWorld, call("append", "append", "read"), list, 0, false},
 		{"queue", queueWorld(false), call("enqueue", "enqueue", "dequeue"), scalar, 0.2, false},
 		{"unordered-queue", queueWorld(true), call("enqueue", "enqueue", "dequeue"), scalar, 0.2, false},
+		{"priority-queue", priorityWorld, call("enqueue", "enqueue", "dequeue"), scalar, 0.2, false},
+		{"stack", stackWorld, call("push", "push", "pop"), scalar, 0.2, false},
 		{"counter", counterWorld, call("add", "read"), number, 0, false},
 		{"mutex", mutexWorld, call("acquire", "release"), scalar, 0, false},
 		{"mutex", mutexWorld, call("acquire", "release"), scalar, 0, true},

@@ -3,6 +3,7 @@ package models
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ordeal-dev/ordeal/history"
 )
@@ -19,8 +20,7 @@ type QueueOut struct {
 	Element Scalar
 }
 
-// QueueState are the elements: in order for a Queue, sorted for an
-// UnorderedQueue.
+// QueueState are the elements: in order for a Queue and a Stack, sorted for the others.
 type QueueState []Scalar
 
 // Queue is a first-in first-out queue, empty at first. A dequeue that returns nil
@@ -29,7 +29,7 @@ func Queue() Model[QueueState, QueueIn, QueueOut] {
 	return Model[QueueState, QueueIn, QueueOut]{
 		Name:  "queue",
 		Doc:   "a FIFO queue: enqueue x, dequeue -> x (nil or refused: empty)",
-		Fs:    []history.F{"enqueue", "dequeue"},
+		Fs:    []history.F{enqueue, dequeue},
 		Init:  func() QueueState { return nil },
 		Parse: parseQueue,
 		Apply: applyQueue,
@@ -42,6 +42,68 @@ func Queue() Model[QueueState, QueueIn, QueueOut] {
 		},
 		Describe:      describeQueue,
 		DescribeState: func(s QueueState) string { return showList(s) },
+	}
+}
+
+// PriorityQueue is a Queue whose dequeue returns the smallest element that it holds:
+// numbers by size, texts by their bytes.
+func PriorityQueue() Model[QueueState, QueueIn, QueueOut] {
+	m := Queue()
+	m.Name = "priority-queue"
+	m.Doc = "a priority queue: enqueue x, dequeue -> the smallest x (nil or refused: empty)"
+	m.Apply = func(s QueueState, in QueueIn, out QueueOut) (QueueState, bool) {
+		if in.Dequeue {
+			return applyQueue(s, in, out)
+		}
+		return applyUnordered(s, in, out) // it keeps them sorted
+	}
+	return m
+}
+
+// Stack is a last-in first-out stack, empty at first. A pop that returns nil found it
+// empty.
+func Stack() Model[QueueState, QueueIn, QueueOut] {
+	m := Queue()
+	m.Name, m.Doc = "stack", "a stack: push x, pop -> x (nil or refused: empty)"
+	m.Fs = []history.F{push, pop}
+	m.Parse = func(op history.Operation) (Op[QueueIn, QueueOut], error) {
+		switch op.F {
+		case push:
+			op.F = enqueue
+		case pop:
+			op.F = dequeue
+		default:
+			return Op[QueueIn, QueueOut]{}, unknownF([]history.F{push, pop})
+		}
+		return parseQueue(op)
+	}
+	m.Apply = applyStack
+	m.Describe = func(in QueueIn, out QueueOut) string {
+		return strings.NewReplacer("enqueue(", "push(", "dequeue(", "pop(").Replace(
+			describeQueue(in, out))
+	}
+	return m
+}
+
+const (
+	enqueue history.F = "enqueue"
+	dequeue history.F = "dequeue"
+	push    history.F = "push"
+	pop     history.F = "pop"
+)
+
+// applyStack is applyQueue at the other end.
+func applyStack(s QueueState, in QueueIn, out QueueOut) (QueueState, bool) {
+	last := len(s) - 1
+	switch {
+	case !in.Dequeue:
+		return append(slices.Clip(s), in.Element), true
+	case last < 0:
+		return s, out.outcome == unknown || out.Element.IsNil()
+	case out.outcome == unknown || s[last] == out.Element:
+		return s[:last], true
+	default:
+		return s, false
 	}
 }
 
@@ -62,7 +124,7 @@ func UnorderedQueue() Model[QueueState, QueueIn, QueueOut] {
 func parseQueue(op history.Operation) (p Op[QueueIn, QueueOut], err error) {
 	p.Out.outcome = outcomeOf(op)
 	switch op.F {
-	case "enqueue":
+	case enqueue:
 		if p.In.Element, err = NewScalar(op.In); err != nil {
 			return p, fmt.Errorf("value: %w", err)
 		}
@@ -75,10 +137,10 @@ func parseQueue(op history.Operation) (p Op[QueueIn, QueueOut], err error) {
 			p.Facts = Facts{Ignored: true, Makes: []Token{t}}
 		}
 		return p, nil
-	case "dequeue":
+	case dequeue:
 		p.In.Dequeue = true
 	default:
-		return p, unknownF([]history.F{"enqueue", "dequeue"})
+		return p, unknownF([]history.F{enqueue, dequeue})
 	}
 	switch {
 	case op.Type == history.Fail && !hasCode(op, CodeEmpty):

@@ -29,6 +29,8 @@ func All() []Spec {
 		Set().Spec(),
 		Queue().Spec(),
 		UnorderedQueue().Spec(),
+		PriorityQueue().Spec(),
+		Stack().Spec(),
 		Counter().Spec(),
 		Mutex().Spec(),
 		List().Spec(),

@@ -28,6 +28,7 @@ func hints() []hint {
 		{[]history.F{"add", "remove", "contains", "read"}, readsLists, "--model set"},
 		{[]history.F{"add", "read"}, nil, "--checker counter, or --model counter"},
 		{[]history.F{"enqueue", "dequeue", "drain"}, nil, "--checker total-queue, or --model queue"},
+		{[]history.F{"push", "pop"}, nil, "--model stack"},
 		{[]history.F{"transfer", "read"}, nil, "--checker bank"},
 		{[]history.F{"generate"}, nil, "--checker unique-ids"},
 		{[]history.F{"propose", "ask"}, nil, "--checker decide"},

@@ -97,7 +97,7 @@ func families() []family {
 		return func(r *rand.Rand) (history.F, history.Value) {
 			f := fs[r.IntN(len(fs))]
 			switch f {
-			case "read", "dequeue", "acquire", "release", "get":
+			case "read", "dequeue", "pop", "acquire", "release", "get":
 				return f, history.Value{}
 			case "cas":
 				return f, history.Pair(int64(r.IntN(n)), int64(r.IntN(n)))
@@ -130,6 +130,8 @@ func families() []family {
 		{"set", draw(4, "add", "remove", "read", "contains"), elements, ""},
 		{"queue", draw(3, "enqueue", "enqueue", "dequeue"), scalars(3), "dequeue"},
 		{"unordered-queue", draw(3, "enqueue", "enqueue", "dequeue"), scalars(3), "dequeue"},
+		{"priority-queue", draw(3, "enqueue", "enqueue", "dequeue"), scalars(3), "dequeue"},
+		{"stack", draw(3, "push", "push", "pop"), scalars(3), "pop"},
 		{"mutex", draw(1, "acquire", "release"), scalars(0), ""},
 		{"counter", draw(3, "add", "read"),
 			func(*history.Operation) []history.Value { return ints(8)[1:] }, ""},
