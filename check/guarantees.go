@@ -74,7 +74,7 @@ func guarantees(ctx context.Context, h *history.History, o GuaranteesOptions) Re
 	}
 	d := GuaranteesDetails{Claimed: o.Claimed.String(), Sessions: len(g.sessions),
 		Keys: len(g.keys), Writes: g.writes, Reads: g.reads}
-	claimed := session.Decide(&g.h, o.Claimed)
+	claimed := session.Decide(ctx, &g.h, o.Claimed)
 	d.Binding = claimed.Binding
 	var undecided, mine []string
 	var minimal []session.Guarantees // broken ones of the claim
@@ -84,7 +84,7 @@ func guarantees(ctx context.Context, h *history.History, o GuaranteesOptions) Re
 		}
 		got := claimed
 		if one != o.Claimed && (claimed.Answer != session.Kept || one&^o.Claimed != 0) {
-			got = session.Decide(&g.h, one)
+			got = session.Decide(ctx, &g.h, one)
 		}
 		switch got.Answer {
 		case session.Kept:
@@ -98,14 +98,14 @@ func guarantees(ctx context.Context, h *history.History, o GuaranteesOptions) Re
 				func(less session.Guarantees) bool { return less&^one == 0 }) {
 				minimal = append(minimal, one)
 				mine = append(mine, one.String())
-				r.Counterexamples = append(r.Counterexamples, g.counterexample(one, got.Conflict))
+				r.Counterexamples = append(r.Counterexamples, g.counterexample(ctx, one, got.Conflict))
 			}
 		}
 	}
 	if claimed.Answer == session.Violation && len(mine) == 0 {
 		// It is a set without a name, or nothing that depends on guarantees.
 		mine = []string{d.Claimed}
-		r.Counterexamples = append(r.Counterexamples, g.counterexample(o.Claimed, claimed.Conflict))
+		r.Counterexamples = append(r.Counterexamples, g.counterexample(ctx, o.Claimed, claimed.Conflict))
 	}
 	r.Details = d
 	r.Power = []Measure{measure("sessions", d.Sessions), measure("keys", d.Keys),

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,9 +13,9 @@ import (
 // counterexample reduces a violation to operations from which none can be taken out, if
 // there are not too many to try, and tells it.
 func (g *guaranteed) counterexample(
-	claimed session.Guarantees, c *session.Conflict,
+	ctx context.Context, claimed session.Guarantees, c *session.Conflict,
 ) Counterexample {
-	part, c, minimal := session.Reduce(&g.h, claimed, c)
+	part, c, minimal := session.Reduce(ctx, &g.h, claimed, c)
 	cx := Counterexample{Minimal: minimal}
 	culprit := c.Read
 	if key := g.h.Ops[part[0]].Key; !slices.ContainsFunc(part, func(i int) bool {

@@ -1,6 +1,10 @@
 package session
 
-import "slices"
+import (
+	"context"
+	"fmt"
+	"slices"
+)
 
 const (
 	// maxClocks bounds the numbers in vector clocks, 4 bytes each.
@@ -30,12 +34,16 @@ type decider struct {
 	clocks  clocks
 	stamp   []int32 // by write: the last read, plus one, that returned it
 	work    int
+	ctx     context.Context
+	reads   int // that were judged
 	binding int
 }
 
-// Decide decides whether a history keeps the guarantees.
-func Decide(h *History, g Guarantees) Result {
+// Decide decides whether a history keeps the guarantees. What is not decided when ctx ends
+// is left so.
+func Decide(ctx context.Context, h *History, g Guarantees) Result {
 	d := newDecider(h, g)
+	d.ctx = ctx
 	if why := d.makers(); why != "" {
 		return Result{Answer: Undecided, Why: why}
 	}
@@ -52,6 +60,10 @@ func Decide(h *History, g Guarantees) Result {
 	}
 	if c := d.clocks.run(d); c != nil {
 		return Result{Answer: Violation, Conflict: c}
+	}
+	if ctx.Err() != nil {
+		return Result{Answer: Undecided,
+			Why: fmt.Sprintf("stopped before the end: %v", context.Cause(ctx))}
 	}
 	if d.work > maxWork || len(d.graph.edges) > maxEdges {
 		return Result{Answer: Undecided, Why: "reads returned too much to look at all of it"}
@@ -321,7 +333,7 @@ func (s *sight) into(session int32) (reads, writes int32) {
 
 // read judges a read that sees this far.
 func (d *decider) read(i int32, far *sight) *Conflict {
-	if d.silent(i) || d.work > maxWork || len(d.graph.edges) > maxEdges {
+	if d.silent(i) || d.enough() {
 		return nil
 	}
 	list := d.returned[i]
@@ -350,6 +362,15 @@ func (d *decider) read(i int32, far *sight) *Conflict {
 		}
 	}
 	return nil
+}
+
+// enough reports whether nothing will come of looking at more.
+func (d *decider) enough() bool {
+	const now = 256 // and then
+	if d.reads++; d.reads%now == 0 && d.ctx.Err() != nil {
+		d.work = maxWork + 1
+	}
+	return d.work > maxWork || len(d.graph.edges) > maxEdges
 }
 
 // bind counts a read that has to see something of its key because it sees this far.

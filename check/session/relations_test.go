@@ -1,8 +1,11 @@
 package session
 
 import (
+	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/check/weak"
@@ -87,7 +90,7 @@ func TestCausalIsThatOfTransactions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := Decide(h, Causal)
+		got := Decide(t.Context(), h, Causal)
 		count[got.Answer]++
 		if (got.Answer == Kept) != (v == nil) {
 			t.Fatalf("%v, but by transactions %+v: %+v", got.Answer, v, h)
@@ -109,7 +112,7 @@ func TestRelations(t *testing.T) {
 		h.Ordered = r.IntN(2) == 0
 		var answers [Causal + 1]Answer
 		for g := range Causal + 1 {
-			answers[g] = Decide(h, g).Answer
+			answers[g] = Decide(t.Context(), h, g).Answer
 			for less := range g {
 				if g.has(less) && answers[less] == Violation && answers[g] != Violation {
 					t.Fatalf("%v is %v, but %v is not: %+v", g, answers[g], less, h)
@@ -139,7 +142,7 @@ func TestRelations(t *testing.T) {
 			other.Ops = slices.Clone(h.Ops)
 			change(&other)
 			for g := range Causal + 1 {
-				if got := Decide(&other, g).Answer; got != answers[g] {
+				if got := Decide(t.Context(), &other, g).Answer; got != answers[g] {
 					t.Fatalf("%s: %v is %v, was %v: %+v", name, g, got, answers[g], h)
 				}
 			}
@@ -186,7 +189,7 @@ func TestMutations(t *testing.T) {
 			if slices.ContainsFunc(c.broken, g.has) {
 				want = Violation
 			}
-			if got := Decide(h, g); got.Answer != want {
+			if got := Decide(t.Context(), h, g); got.Answer != want {
 				t.Errorf("%s: %v is %v, want %v", c.name, g, got.Answer, want)
 			}
 		}
@@ -223,10 +226,21 @@ func BenchmarkDecide(b *testing.B) {
 		b.Run(g.String(), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if got := Decide(h, g); got.Answer != Kept {
+				if got := Decide(b.Context(), h, g); got.Answer != Kept {
 					b.Fatal(got)
 				}
 			}
 		})
+	}
+}
+
+// TestStops decides nothing when there is no time.
+func TestStops(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("enough"))
+	h := spread(rand.New(rand.NewPCG(1, 1)), 2000, false, false)
+	if got := Decide(ctx, h, ReadYourWrites); got.Answer != Undecided ||
+		!strings.Contains(got.Why, "enough") {
+		t.Errorf("%+v", got)
 	}
 }

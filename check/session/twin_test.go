@@ -277,7 +277,7 @@ func TestTwin(t *testing.T) {
 				total := rounds(600)
 				for range total {
 					h := draw(r, collections)
-					got := Decide(h, g)
+					got := Decide(t.Context(), h, g)
 					count[got.Answer]++
 					if want := bruteForce(h, g); got.Answer == Undecided ||
 						(got.Answer == Kept) != want {
@@ -301,7 +301,7 @@ func TestTwin(t *testing.T) {
 // operations it is none.
 func convict(t *testing.T, h *History, g Guarantees, c *Conflict) {
 	t.Helper()
-	left, reduced, minimal := Reduce(h, g, c)
+	left, reduced, minimal := Reduce(t.Context(), h, g, c)
 	if !minimal {
 		t.Fatalf("not reduced: %+v of %+v", left, h)
 	}
