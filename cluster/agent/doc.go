@@ -31,6 +31,8 @@
 //	checker agent file restore  --record R --from DIR
 //	checker agent disk fill     --record R --dir D [--leave BYTES] [--most BYTES]
 //	checker agent cpu limit     --record R (--marker M | --pid P,…) --percent 10
+//	checker agent clock bend    --record R (--marker M | --pid P,…)
+//	                            [--offset 1h] [--gain 0.05] [--period 200ms]
 //	checker agent injury        --record R                what it has done so far
 //	checker agent undo          --record R                any of these
 //	checker agent process find  --marker M [--environment]
@@ -111,6 +113,13 @@
 // has made its own in the meantime (the file was replaced, the byte written anew, the
 // system went on from the restored files) and says so. Nobody should write to files
 // while they are damaged or put back: the controller stops the node before.
+//
+// The clock of a process is bent in its memory: clock bend can be called again with
+// another setting, and with none makes it true. It reaches the time of day that is asked for
+// through the vDSO (Go, libc, the JVM), in the processes found then and in children that
+// they fork later. Not reached are programs started later, also by those processes; raw
+// system calls; 32-bit programs; and what the kernel tells the time of: files, and waits until
+// a time of day, which are as long as the true clock says. Durations are not affected.
 //
 // A volume with more free space than --most (1 GiB) is not filled: it is likely the
 // machine's own. Processes are found by a marker at the end of a word of their command

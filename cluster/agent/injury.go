@@ -45,13 +45,38 @@ type Undone struct {
 
 func aside(path string) string { return path + ".aside" }
 
+// adjustable is an injury of which a part can be set anew, by the same command.
+type adjustable interface {
+	// identity is the injury without that part.
+	identity() any
+	// adjust keeps that part while the rest is read from the record.
+	adjust(read func() error) error
+}
+
+// askedFor is what tells a repeated call from another injury.
+func askedFor(in injury) ([]byte, error) {
+	if a, ok := in.(adjustable); ok {
+		return json.Marshal(a.identity())
+	}
+	return json.Marshal(in)
+}
+
+// recall reads what was recorded of an injury that is asked for again.
+func recall(old record, in injury) error {
+	read := func() error { return json.Unmarshal(old.Injury, in) }
+	if a, ok := in.(adjustable); ok {
+		return a.adjust(read)
+	}
+	return read()
+}
+
 // inflict writes the record of an injury and does it. With a record of the same one
 // it finishes that. In is then as it was recorded.
 func inflict(path string, in injury) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("%w: record %q is not an absolute path", ErrUsage, path)
 	}
-	asked, err := json.Marshal(in)
+	asked, err := askedFor(in)
 	if err != nil {
 		return err
 	}
@@ -69,7 +94,7 @@ func inflict(path string, in injury) error {
 	case old.Kind != in.kind() || !bytes.Equal(old.Asked, asked):
 		return fmt.Errorf("%s is the record of something else: %s %s", path, old.Kind, old.Asked)
 	default:
-		if err := json.Unmarshal(old.Injury, in); err != nil {
+		if err := recall(old, in); err != nil {
 			return fmt.Errorf("read %s: %w", path, err)
 		}
 	}
@@ -126,7 +151,9 @@ func Undo(path string) (Undone, error) {
 	}
 	u := Undone{Found: true, Kind: r.Kind}
 	var in injury
-	for _, known := range []injury{&flipBit{}, &truncate{}, &restore{}, &fillDisk{}, &limitCPU{}} {
+	for _, known := range []injury{
+		&flipBit{}, &truncate{}, &restore{}, &fillDisk{}, &limitCPU{}, &skew{},
+	} {
 		if known.kind() == r.Kind {
 			in = known
 		}

@@ -22,7 +22,10 @@ func inflicting(use, short string, out io.Writer, add func(*cobra.Command) injur
 	in := add(cmd)
 	path := recordFlag(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
-		if x, ok := in.(*limitCPU); ok {
+		switch x := in.(type) {
+		case *limitCPU:
+			x.Name = *path
+		case *skew:
 			x.Name = *path
 		}
 		if err := inflict(*path, in); err != nil {
@@ -36,9 +39,11 @@ func inflicting(use, short string, out io.Writer, add func(*cobra.Command) injur
 // InjuryStatus is what is known of an injury now.
 type InjuryStatus struct {
 	Kind string `json:"kind"`
-	// CPU is that of a CPU limit, Volume that of a filled volume; nil otherwise.
+	// CPU is that of a CPU limit, Volume that of a filled volume, Skew that of bent clocks;
+	// nil otherwise.
 	CPU    *CPUStatus    `json:"cpu,omitempty"`
 	Volume *VolumeStatus `json:"volume,omitempty"`
+	Skew   *SkewStatus   `json:"skew,omitempty"`
 }
 
 // VolumeStatus is what is known of a volume that was filled.
@@ -71,6 +76,13 @@ func statusOf(path string) (InjuryStatus, error) {
 			var v VolumeStatus
 			v, err = x.status()
 			s.Volume = &v
+		}
+	case (*skew)(nil).kind():
+		var x skew
+		if err = json.Unmarshal(r.Injury, &x); err == nil {
+			var k SkewStatus
+			k, err = x.status()
+			s.Skew = &k
 		}
 	}
 	if err != nil {
