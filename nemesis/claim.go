@@ -31,6 +31,8 @@ func broadFamilyOf(s Step) []string {
 			return []string{"drift"}
 		}
 		return []string{"clock"}
+	case "wall-jump", "wall-drift", "wall-strobe": // durations stay true
+		return []string{"drift"}
 	case "disk-slow", "disk-error", "disk-full", "disk-torn", "volume-full":
 		return []string{"disk"}
 	case "disk-wipe":

@@ -223,6 +223,7 @@ func (c *fakeCluster) Start(ctx context.Context, n Node) error {
 			c.nextPID++
 			*s = ProcessState{PID: c.nextPID}
 			c.clocks[n].restart(time.Now())
+			c.hosts[n].started = time.Now()
 			c.disks[n].start++
 		}
 	})

@@ -11,7 +11,9 @@ import (
 type fakeHost struct {
 	injuries map[Handle]Injury
 	kept     map[Handle]time.Time
-	refuses  bool // the node does not start on a damaged file
+	started  time.Time // the process
+	since    time.Time // the last injury
+	refuses  bool      // the node does not start on a damaged file
 }
 
 func (c *fakeCluster) Injure(
@@ -24,7 +26,7 @@ func (c *fakeCluster) Injure(
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	runs := c.procs[n].PID != 0
-	if i.Kind == InjuryCPU != runs && i.Kind != InjuryFull {
+	if needs := i.Kind == InjuryCPU || i.Kind == InjurySkew; needs != runs && i.Kind != InjuryFull {
 		return Injured{}, fmt.Errorf("the process runs: %t", runs)
 	}
 	if c.toothless {
@@ -45,6 +47,7 @@ func (c *fakeCluster) Injure(
 		}
 	}
 	host.injuries[h] = i
+	host.since = time.Now()
 	return got, nil
 }
 
@@ -63,11 +66,28 @@ func (c *fakeCluster) Injured(_ context.Context, n Node, h Handle) (Injured, err
 	switch i, ok := c.hosts[n].injuries[h]; {
 	case !ok:
 		return Injured{}, errors.New("no such injury")
+	case i.Kind == InjurySkew:
+		return Injured{Facts: c.hosts[n].skewed(i)}, nil
 	case i.Kind == InjuryCPU:
 		return Injured{Facts: map[string]int64{"throttled": c.traffic / 10}}, nil
 	default:
 		return Injured{Facts: map[string]int64{"taken": 1 << 20, "free": i.Bytes}}, nil
 	}
+}
+
+// skewed is what a bent clock of a process shows: one that was started since shows none.
+func (h *fakeHost) skewed(i Injury) map[string]int64 {
+	since := time.Since(h.since)
+	if h.started.After(h.since) {
+		return map[string]int64{"true": 1}
+	}
+	facts := map[string]int64{"bent": 1, "since ms": since.Milliseconds()}
+	ahead := i.Offset + time.Duration(i.Gain*float64(since))
+	facts["ahead ms"] = ahead.Milliseconds()
+	if i.Period > 0 {
+		facts["jumps"] = 4
+	}
+	return facts
 }
 
 func (c *fakeCluster) Mend(ctx context.Context, n Node, h Handle) (string, error) {
@@ -84,7 +104,7 @@ func (c *fakeCluster) Mend(ctx context.Context, n Node, h Handle) (string, error
 // has accepted is none.
 func (h *fakeHost) injured() error {
 	for _, i := range h.injuries {
-		if i.Kind == InjuryCPU || i.Kind == InjuryFull || h.refuses {
+		if i.Kind == InjuryCPU || i.Kind == InjuryFull || i.Kind == InjurySkew || h.refuses {
 			return fmt.Errorf("%s is left", i.Kind)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Hosts is what faults need that are done to a node's host: to its files, its volume, its
@@ -12,7 +13,7 @@ import (
 type Hosts interface {
 	// Injure does an injury, at most one for each handle on a node. Called again with the
 	// same injury it finishes what was begun. The process of the node has to be down for
-	// injuries of files, and has to run for one of its CPU time.
+	// injuries of files, and has to run for one of its CPU time or its clock.
 	Injure(ctx context.Context, node Node, h Handle, i Injury) (Injured, error)
 	// Injured looks at what an injury has done since.
 	Injured(ctx context.Context, node Node, h Handle) (Injured, error)
@@ -50,6 +51,10 @@ type Injury struct {
 	Percent int
 	Place   float64
 	Bytes   int64
+	// Offset, Gain and Period are those of InjurySkew.
+	Offset time.Duration
+	Gain   float64
+	Period time.Duration
 }
 
 // named is the path for a sentence.
@@ -65,7 +70,8 @@ type Injured struct {
 	// Where says in words what was hit: "byte 17 of /var/lib/db/log".
 	Where string
 	// Facts are numbers by name. Of a CPU: "periods", "throttled". Of a volume: "taken",
-	// "free" in bytes. Of a restored copy: "changed" files. Of a cut: "cut" bytes.
+	// "free" in bytes. Of clocks: "bent" and "true" processes, "ahead ms", "since ms" it was
+	// set, "jumps". Of a restored copy: "changed" files. Of a cut: "cut" bytes.
 	Facts map[string]int64
 }
 

@@ -23,6 +23,7 @@ const (
 	PowerDisks     Power = "disks"     // trouble
 	PowerFiles     Power = "files"     // damage those of any system, fill its volume
 	PowerCPU       Power = "cpu"       // limit
+	PowerSkew      Power = "skew"      // bend the clock of any process
 )
 
 // Lacks says which powers a cluster does not have, and why, in a sentence that ends

@@ -577,7 +577,8 @@ func sortOf(kind string) string {
 		return "pause"
 	case "restart-storm", "rolling-restart":
 		return "cycle"
-	case "clock-jump", "clock-drift", "clock-strobe", "clock-freeze":
+	case "clock-jump", "clock-drift", "clock-strobe", "clock-freeze",
+		"wall-jump", "wall-drift", "wall-strobe":
 		return "clock"
 	case "disk-slow", "disk-error", "disk-full", "disk-torn", "bit-flip", "disk-wipe",
 		"volume-full", "file-flip", "file-truncate", "rollback":

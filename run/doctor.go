@@ -35,17 +35,22 @@ func Doctor(ctx context.Context, cfg Config, program string) (_ doctor.Report, e
 	if err := w.check(cfg); err != nil {
 		return doctor.Report{}, fmt.Errorf("cluster %s: %w", w.name, err)
 	}
-	var content []byte
+	var programs doctor.Programs
 	if program != "" {
-		if content, err = os.ReadFile(program); err != nil {
+		if programs.Target, err = os.ReadFile(program); err != nil {
 			return doctor.Report{}, fmt.Errorf("program of the nodes: %w", err)
+		}
+	}
+	if lacksAgent(cfg) == nil {
+		if programs.Agent, err = agentProgram(); err != nil {
+			return doctor.Report{}, err
 		}
 	}
 	to, err := w.reach(ctx, cfg)
 	if err != nil {
 		return doctor.Report{}, err
 	}
-	r, err := doctor.Examine(ctx, to.shell, to.hosts, content)
+	r, err := doctor.Examine(ctx, to.shell, to.hosts, programs)
 	return r, errors.Join(err, to.close(ctx))
 }
 

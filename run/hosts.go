@@ -228,7 +228,21 @@ func lacksAgent(Config) nemesis.Lacks {
 		"else is this program, built for Linux: run the checker on a Linux machine"
 	return nemesis.Lacks{
 		nemesis.PowerPackets: why, nemesis.PowerFiles: why, nemesis.PowerCPU: why,
+		nemesis.PowerSkew: why,
 	}
+}
+
+// agentProgram is this very program.
+func agentProgram() ([]byte, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("program of the agents: %w", err)
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		return nil, fmt.Errorf("program of the agents: %w", err)
+	}
+	return program, nil
 }
 
 // remoteConfig is what all clusters on hosts have in common.
@@ -256,12 +270,8 @@ func (l launch) remoteConfig() (remote.Config, error) {
 		Grace: l.deployment.StopWithin, ClientPort: l.deployment.Port, PeerPort: l.deployment.PeerPort,
 	}
 	if lacksAgent(l.cfg) == nil {
-		self, err := os.Executable()
-		if err != nil {
-			return c, fmt.Errorf("program of the agents: %w", err)
-		}
-		if c.Agent, err = os.ReadFile(self); err != nil {
-			return c, fmt.Errorf("program of the agents: %w", err)
+		if c.Agent, err = agentProgram(); err != nil {
+			return c, err
 		}
 	}
 	if port := uint16(l.cfg.BasePort); port != 0 {

@@ -57,13 +57,20 @@ func (p *clusterProxy) Mend(
 func noInjuries(Config) nemesis.Lacks {
 	const why = "what is done to hosts is done by the agent on them: " +
 		"use --cluster netns, compose or ssh"
-	return nemesis.Lacks{nemesis.PowerFiles: why, nemesis.PowerCPU: why}
+	return nemesis.Lacks{nemesis.PowerFiles: why, nemesis.PowerCPU: why, nemesis.PowerSkew: why}
 }
 
 // tryHosts tries on the hosts what some of the steps need and not every host allows, so
 // that a test which cannot be done is refused before it begins.
 func (c Config) tryHosts(ctx context.Context, steps []nemesis.Step) error {
-	if !slices.ContainsFunc(steps, func(s nemesis.Step) bool { return s.Needs(nemesis.PowerCPU) }) {
+	var trials []trial
+	for _, t := range hostTrials() {
+		needs := func(s nemesis.Step) bool { return s.Needs(t.power) }
+		if slices.ContainsFunc(steps, needs) {
+			trials = append(trials, t)
+		}
+	}
+	if len(trials) == 0 {
 		return nil
 	}
 	w, err := wayNamed(c.Cluster)
@@ -74,9 +81,28 @@ func (c Config) tryHosts(ctx context.Context, steps []nemesis.Step) error {
 	if err != nil {
 		return err
 	}
-	err = doctor.Try(ctx, to.shell, to.hosts, doctor.ControlGroups)
-	if err != nil {
-		err = fmt.Errorf("the CPU time of processes cannot be limited: %w", err)
+	program, err := agentProgram()
+	for _, t := range trials {
+		if err != nil {
+			break
+		}
+		programs := doctor.Programs{Agent: program}
+		if err = doctor.Try(ctx, to.shell, to.hosts, programs, t.mechanism); err != nil {
+			err = fmt.Errorf("%s: %w", t.failed, err)
+		}
 	}
 	return errors.Join(err, to.close(ctx))
+}
+
+// trial is what is tried before a test begins, if it needs a power.
+type trial struct {
+	power             nemesis.Power
+	mechanism, failed string
+}
+
+func hostTrials() []trial {
+	return []trial{
+		{nemesis.PowerCPU, doctor.ControlGroups, "the CPU time of processes cannot be limited"},
+		{nemesis.PowerSkew, doctor.ProcessClocks, "the clocks of processes cannot be bent"},
+	}
 }

@@ -39,7 +39,7 @@ func lacksQueue(c Config) nemesis.Lacks {
 	return nemesis.Lacks{
 		nemesis.PowerPackets: why,
 		// There is no agent then.
-		nemesis.PowerFiles: why, nemesis.PowerCPU: why,
+		nemesis.PowerFiles: why, nemesis.PowerCPU: why, nemesis.PowerSkew: why,
 	}
 }
 

@@ -27,6 +27,8 @@ type Mechanism struct {
 	Needed bool
 	// Package is the Debian package that brings it, if one does.
 	Package string
+	// brings is the file, of those of Programs, that the trial takes on the node.
+	brings string
 	// script tries it, with the name of what it may make as $1: it says what it has seen
 	// and exits with 0, or says what is wrong. It cleans up after itself.
 	script string
@@ -70,11 +72,10 @@ const (
 	sweepTime = 20 * time.Second
 )
 
-// Examine tries every mechanism on every node, all nodes at the same time. Program is
-// that of the nodes of the reference cluster; nil is not tried. An error says that
-// something may be left behind; the report is whole all the same.
+// Examine tries every mechanism on every node, all nodes at the same time. An error says
+// that something may be left behind; the report is whole all the same.
 func Examine(
-	ctx context.Context, sh remote.Shell, hosts []remote.Host, program []byte,
+	ctx context.Context, sh remote.Shell, hosts []remote.Host, programs Programs,
 ) (Report, error) {
 	// A name as no other doctor's.
 	name := "ORDEAL-DOC-" + posix.NewLeash(0).ID
@@ -88,7 +89,7 @@ func Examine(
 	for at, h := range hosts {
 		r.Nodes = append(r.Nodes, h.Node)
 		wg.Go(crash.Guard(func() {
-			p := patient{sh: sh, host: h, hosts: hosts, name: name, program: program}
+			p := patient{sh: sh, host: h, hosts: hosts, name: name, programs: programs}
 			reached := true
 			for i, m := range trials {
 				f := Finding{Node: h.Node, Detail: notReached}
@@ -110,7 +111,9 @@ func Examine(
 }
 
 // Try tries one mechanism on all nodes, and says on which it does not work, and why.
-func Try(ctx context.Context, sh remote.Shell, hosts []remote.Host, mechanism string) error {
+func Try(
+	ctx context.Context, sh remote.Shell, hosts []remote.Host, programs Programs, mechanism string,
+) error {
 	i := slices.IndexFunc(mechanisms(), func(m Mechanism) bool { return m.Name == mechanism })
 	if i < 0 {
 		return fmt.Errorf("doctor: there is no mechanism %q", mechanism)
@@ -120,7 +123,7 @@ func Try(ctx context.Context, sh remote.Shell, hosts []remote.Host, mechanism st
 	var wg sync.WaitGroup
 	for at, h := range hosts {
 		wg.Go(crash.Guard(func() {
-			p := patient{sh: sh, host: h, hosts: hosts, name: name}
+			p := patient{sh: sh, host: h, hosts: hosts, name: name, programs: programs}
 			if f := p.try(ctx, mechanisms()[i]); !f.OK {
 				errs[at] = fmt.Errorf("node %s: %s", h.Node, f.Detail)
 			}
@@ -133,28 +136,54 @@ func Try(ctx context.Context, sh remote.Shell, hosts []remote.Host, mechanism st
 
 // patient is a node that is examined.
 type patient struct {
-	sh      remote.Shell
-	host    remote.Host
-	hosts   []remote.Host
-	name    string
-	program []byte
+	sh       remote.Shell
+	host     remote.Host
+	hosts    []remote.Host
+	name     string
+	programs Programs
+	// brought are the files that are there.
+	brought map[string]bool
+}
+
+// Programs are brought to the nodes to be tried there; what needs one that is nil does not
+// work. Target is that of the nodes of the reference cluster, Agent this program.
+type Programs struct {
+	Target, Agent []byte
+}
+
+const (
+	targetFile = "target"
+	agentFile  = "checker"
+)
+
+// bring uploads a program, once.
+func (p *patient) bring(ctx context.Context, name string) error {
+	content := map[string][]byte{targetFile: p.programs.Target, agentFile: p.programs.Agent}[name]
+	if name == "" || p.brought[name] {
+		return nil
+	}
+	if content == nil {
+		return errors.New("the program was not found on this machine")
+	}
+	file := remote.File{Path: p.directory() + "/" + name, Content: content, Mode: 0o755}
+	if err := p.sh.Upload(ctx, p.host.Node, file); err != nil {
+		return err
+	}
+	if p.brought == nil {
+		p.brought = map[string]bool{}
+	}
+	p.brought[name] = true
+	return nil
 }
 
 // try tries one mechanism.
-func (p patient) try(ctx context.Context, m Mechanism) Finding {
+func (p *patient) try(ctx context.Context, m Mechanism) Finding {
 	ctx, cancel := context.WithTimeout(ctx, trialTime)
 	defer cancel()
 	f := Finding{Node: p.host.Node}
-	if m.Name == programName {
-		if p.program == nil {
-			f.Detail = "the program was not found on this machine"
-			return f
-		}
-		file := remote.File{Path: p.directory() + "/target", Content: p.program, Mode: 0o755}
-		if err := p.sh.Upload(ctx, p.host.Node, file); err != nil {
-			f.Detail = err.Error()
-			return f
-		}
+	if err := p.bring(ctx, m.brings); err != nil {
+		f.Detail = err.Error()
+		return f
 	}
 	argv := []string{"sh", "-c", preamble + m.script, "doctor", p.name, p.directory()}
 	for _, h := range p.hosts {

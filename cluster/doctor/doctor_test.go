@@ -47,7 +47,7 @@ func hospital() *shelltest.Fake {
 }
 
 func TestTable(t *testing.T) {
-	r, err := Examine(t.Context(), hospital(), hosts(), []byte("program"))
+	r, err := Examine(t.Context(), hospital(), hosts(), Programs{Target: []byte("program"), Agent: []byte("agent")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,12 +68,12 @@ func TestTable(t *testing.T) {
 	if err != nil || got.String() != string(want) {
 		t.Errorf("got:\n%s\nwant:\n%s, %v", got.String(), want, err)
 	}
-	healthy, err := Examine(t.Context(), hospital(), hosts()[:1], []byte("program"))
+	healthy, err := Examine(t.Context(), hospital(), hosts()[:1], Programs{Target: []byte("program"), Agent: []byte("agent")})
 	if err != nil || !healthy.OK() {
 		t.Errorf("a healthy node is not: %v", err)
 	}
 	// What is not needed does not make a node unfit.
-	none, err := Examine(t.Context(), hospital(), hosts()[:1], nil)
+	none, err := Examine(t.Context(), hospital(), hosts()[:1], Programs{})
 	if err != nil || !none.OK() {
 		t.Errorf("without a program: %v", err)
 	}
@@ -89,7 +89,7 @@ func TestSweep(t *testing.T) {
 		}
 		return remote.Result{}, nil
 	})
-	if _, err := Examine(ctx, sh, hosts()[:1], nil); err != nil {
+	if _, err := Examine(ctx, sh, hosts()[:1], Programs{}); err != nil {
 		t.Fatal(err)
 	}
 	calls := sh.Calls()
@@ -102,7 +102,7 @@ func TestSweep(t *testing.T) {
 		}
 		return remote.Result{}, nil
 	})
-	_, err := Examine(t.Context(), broken, hosts()[:1], nil)
+	_, err := Examine(t.Context(), broken, hosts()[:1], Programs{})
 	if err == nil || !strings.Contains(err.Error(), "may be left") {
 		t.Errorf("a sweep that fails: %v", err)
 	}

@@ -5,8 +5,8 @@ import "slices"
 // ControlGroups is the trial of limits of CPU time.
 const ControlGroups = "cgroup"
 
-// programName is the trial for which a program is brought to the node.
-const programName = "program"
+// ProcessClocks is the trial of bending the clock of any process.
+const ProcessClocks = "process clock"
 
 // preamble has what several trials use. $1 is the name of chains, $2 a directory; both
 // are not there yet. What follows are the other nodes, name=address.
@@ -69,8 +69,9 @@ echo "as root on $(uname -sr)"`,
 echo all there`,
 		},
 		{
-			Name: programName, Without: "another system only", script: `"$d/target" version`,
-			For: "the reference cluster; its clocks and disks need nothing of the host",
+			Name: "program", Without: "another system only", script: `"$d/target" version`,
+			brings: targetFile,
+			For:    "the reference cluster; its clocks and disks need nothing of the host",
 		},
 		{
 			Name: "disk space", For: "data and logs", Without: "nodes stop when the disk is full",
@@ -167,6 +168,18 @@ bash -c 'exec 3>/dev/udp/127.0.0.1/9' && echo "there"`,
 a=$(date +%s); b=$(faketime -f +1h date +%s) || exit 1; n=$((b-a))
 [ $n -ge 3590 ] && [ $n -le 3610 ] || bad "an hour came out as $n s"
 echo "a program was an hour ahead"`,
+		},
+		{
+			Name: ProcessClocks, For: "the time of day of any program", brings: agentFile,
+			Without: "clocks of the reference cluster only",
+			script: `sleep 60 & p=$!
+trap 'kill -9 $p 2>/dev/null' EXIT
+a() { "$d/checker" agent "$@" --record "$d/clock"; }
+a clock bend --pid $p --offset 1h >/dev/null || exit 1
+s=$(a injury) || exit 1; a undo >/dev/null || exit 1
+s=${s#*'"ahead":'}; s=${s%%,*}; s=$((s / 1000000))
+[ $s -ge 3599900 ] && [ $s -le 3600100 ] || bad "an hour came out as $s ms"
+echo "a process was an hour ahead"`,
 		},
 		{
 			Name: ControlGroups, For: "limits of CPU time", Without: "no faults of the CPU",

@@ -227,6 +227,7 @@ func (s stage) injuries(t *testing.T) {
 	ctx, n := t.Context(), s.nodes[0]
 	for _, i := range []nemesis.Injury{
 		{Kind: nemesis.InjuryCPU, Percent: 5},
+		{Kind: nemesis.InjurySkew, Offset: -90 * time.Second, Gain: 0.05, Period: time.Second},
 		{Kind: nemesis.InjuryFull, Path: "."},
 		{Kind: nemesis.InjuryFlip, Path: "wal/log-*", Place: 0.25},
 		{Kind: nemesis.InjuryCut, Path: "/srv/db/it's here", Bytes: 100},

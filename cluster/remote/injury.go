@@ -62,6 +62,11 @@ func (m *member) injuryWords(h nemesis.Handle, i nemesis.Injury) ([]string, erro
 		return []string{"file", "snapshot", "--path", m.place(i.Path), "--to", m.kept(h)}, nil
 	case nemesis.InjuryRestore:
 		return []string{"file", "restore", "--from", m.kept(h)}, nil
+	case nemesis.InjurySkew:
+		return []string{
+			"clock", "bend", "--marker", m.spec.DataDir, "--offset", i.Offset.String(),
+			"--gain", strconv.FormatFloat(i.Gain, 'g', -1, 64), "--period", i.Period.String(),
+		}, nil
 	default:
 		return nil, fmt.Errorf("there is no injury %q", i.Kind)
 	}
@@ -108,6 +113,7 @@ func parseInjured(kind nemesis.InjuryKind, out string) (nemesis.Injured, error) 
 		Path, Group                         string
 		At, Size, Left, Took, Free, Changed int64
 		Paths                               []string
+		Bent                                []any
 	}
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		return nemesis.Injured{}, fmt.Errorf("the agent said %q: %w", shorten(out), err)
@@ -126,6 +132,8 @@ func parseInjured(kind nemesis.InjuryKind, out string) (nemesis.Injured, error) 
 	case nemesis.InjuryRestore:
 		known.Facts["changed"] = r.Changed
 		known.Where = strings.Join(r.Paths, " ")
+	case nemesis.InjurySkew:
+		known.Where = fmt.Sprintf("%d processes", len(r.Bent))
 	case nemesis.InjuryKeep:
 		known.Where = strings.Join(r.Paths, " ")
 	}
@@ -156,10 +164,19 @@ func (c *Cluster) Injured(
 		case s.Volume != nil:
 			known.Where = s.Volume.Path
 			known.Facts["taken"], known.Facts["free"] = s.Volume.Took, s.Volume.Free
+		case s.Skew != nil:
+			known.Facts = skewFacts(s.Skew)
 		}
 		return nil
 	})
 	return known, err
+}
+
+func skewFacts(s *agent.SkewStatus) map[string]int64 {
+	return map[string]int64{
+		"bent": int64(len(s.Bent)), "true": int64(len(s.True)), "jumps": s.Jumps,
+		"ahead ms": s.Ahead.Milliseconds(), "since ms": s.Since.Milliseconds(),
+	}
 }
 
 // Mend implements nemesis.Hosts.
