@@ -33,6 +33,8 @@
 //	checker agent cpu limit     --record R (--marker M | --pid P,…) --percent 10
 //	checker agent clock bend    --record R (--marker M | --pid P,…)
 //	                            [--offset 1h] [--gain 0.05] [--period 200ms]
+//	checker agent volume power  --record R --dir D [--marker M | --pid P,…] [--power on|off]
+//	                            [--filesystem ext4|xfs] [--size BYTES]
 //	checker agent injury        --record R                what it has done so far
 //	checker agent undo          --record R                any of these
 //	checker agent process find  --marker M [--environment]
@@ -120,6 +122,12 @@
 // they fork later. Not reached are programs started later, also by those processes; raw
 // system calls; 32-bit programs; and what the kernel tells the time of: files, and waits until
 // a time of day, which are as long as the true clock says. Durations are not affected.
+//
+// Volume power moves a directory to a volume of its own (a file, a loop device, ext4 or xfs);
+// nobody may use it meanwhile. With --power off the processes are stopped and the kernel
+// shuts the filesystem down, its journal too: what was not synced is lost, as when power
+// fails. Once they are killed, --power on mounts it anew. Undo puts the data back where it
+// was; the processes have to be down.
 //
 // A volume with more free space than --most (1 GiB) is not filled: it is likely the
 // machine's own. Processes are found by a marker at the end of a word of their command

@@ -152,7 +152,7 @@ func Undo(path string) (Undone, error) {
 	u := Undone{Found: true, Kind: r.Kind}
 	var in injury
 	for _, known := range []injury{
-		&flipBit{}, &truncate{}, &restore{}, &fillDisk{}, &limitCPU{}, &skew{},
+		&flipBit{}, &truncate{}, &restore{}, &fillDisk{}, &limitCPU{}, &skew{}, &volume{},
 	} {
 		if known.kind() == r.Kind {
 			in = known

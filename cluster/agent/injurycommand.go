@@ -44,6 +44,8 @@ type InjuryStatus struct {
 	CPU    *CPUStatus    `json:"cpu,omitempty"`
 	Volume *VolumeStatus `json:"volume,omitempty"`
 	Skew   *SkewStatus   `json:"skew,omitempty"`
+	// Power is that of a volume of its own.
+	Power *PowerStatus `json:"power,omitempty"`
 }
 
 // VolumeStatus is what is known of a volume that was filled.
@@ -83,6 +85,11 @@ func statusOf(path string) (InjuryStatus, error) {
 			var k SkewStatus
 			k, err = x.status()
 			s.Skew = &k
+		}
+	case (*volume)(nil).kind():
+		var x volume
+		if err = json.Unmarshal(r.Injury, &x); err == nil {
+			s.Power = &x.PowerStatus
 		}
 	}
 	if err != nil {

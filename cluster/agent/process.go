@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -163,4 +164,62 @@ func carries(line, marker string) bool {
 		}
 		line = rest
 	}
+}
+
+// family returns the processes that carry a marker, if there is one, and those with the
+// pids, and all that descend from them, parents first. Commands of ours that ask for the
+// same are left out.
+func (p procFS) family(marker string, pids []int) ([]Process, error) {
+	var found []Process
+	if marker != "" {
+		var err error
+		if found, err = p.find(marker, false); err != nil {
+			return nil, err
+		}
+	}
+	for _, pid := range pids {
+		one, err := p.look(pid)
+		if errors.Is(err, errNoProcess) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, one)
+	}
+	found = slices.DeleteFunc(found, func(x Process) bool {
+		return x.State == "Z" || strings.Contains(x.Command, "--marker ")
+	})
+	all, err := p.all()
+	if err != nil {
+		return nil, err
+	}
+	for i := 0; i < len(found); i++ {
+		for _, x := range all {
+			is := func(f Process) bool { return f.PID == x.PID }
+			if x.Parent == found[i].PID && x.State != "Z" && !slices.ContainsFunc(found, is) {
+				found = append(found, x)
+			}
+		}
+	}
+	return found, nil
+}
+
+// all returns the processes that can be looked at.
+func (p procFS) all() ([]Process, error) {
+	entries, err := os.ReadDir(string(p))
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	var all []Process
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if one, err := p.look(pid); err == nil {
+			all = append(all, one)
+		}
+	}
+	return all, nil
 }

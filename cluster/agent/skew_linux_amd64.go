@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -68,60 +67,8 @@ func (x *skew) sameTime(pid int) error {
 	return nil
 }
 
-// targets returns the processes that are meant and all that descend from them, parents
-// first.
-func (x *skew) targets() ([]Process, error) {
-	var found []Process
-	if x.Marker != "" {
-		var err error
-		if found, err = x.Proc.find(x.Marker, false); err != nil {
-			return nil, err
-		}
-	}
-	for _, pid := range x.PIDs {
-		p, err := x.Proc.look(pid)
-		if errors.Is(err, errNoProcess) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, p)
-	}
-	found = slices.DeleteFunc(found, func(p Process) bool { return p.State == "Z" })
-	all, err := x.Proc.all()
-	if err != nil {
-		return nil, err
-	}
-	for i := 0; i < len(found); i++ {
-		for _, p := range all {
-			has := func(f Process) bool { return f.PID == p.PID }
-			if p.Parent == found[i].PID && p.State != "Z" && !slices.ContainsFunc(found, has) {
-				found = append(found, p)
-			}
-		}
-	}
-	return found, nil
-}
-
-// all returns the processes that can be looked at.
-func (p procFS) all() ([]Process, error) {
-	entries, err := os.ReadDir(string(p))
-	if err != nil {
-		return nil, fmt.Errorf("list processes: %w", err)
-	}
-	var all []Process
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		if one, err := p.look(pid); err == nil {
-			all = append(all, one)
-		}
-	}
-	return all, nil
-}
+// targets returns the processes that are meant, parents first.
+func (x *skew) targets() ([]Process, error) { return x.Proc.family(x.Marker, x.PIDs) }
 
 // apply bends the processes until none is left that is not as it is to be. A zero setting
 // makes them true.
