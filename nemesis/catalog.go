@@ -5,7 +5,7 @@ import "slices"
 // Kinds returns the catalog of faults.
 func Kinds() []Kind {
 	return slices.Concat(partitionKinds(), messageKinds(), processKinds(), compositeKinds(),
-		clockKinds(), diskKinds(), wipeKinds(), hostKinds(), skewKinds(), adminKinds())
+		clockKinds(), diskKinds(), wipeKinds(), hostKinds(), skewKinds(), powerKinds(), adminKinds())
 }
 
 const (

@@ -33,6 +33,8 @@ func broadFamilyOf(s Step) []string {
 		return []string{"clock"}
 	case "wall-jump", "wall-drift", "wall-strobe": // durations stay true
 		return []string{"drift"}
+	case "power-loss":
+		return []string{"power"}
 	case "disk-slow", "disk-error", "disk-full", "disk-torn", "volume-full":
 		return []string{"disk"}
 	case "disk-wipe":

@@ -13,6 +13,7 @@ type fakeHost struct {
 	kept     map[Handle]time.Time
 	started  time.Time // the process
 	since    time.Time // the last injury
+	failed   bool      // its power
 	refuses  bool      // the node does not start on a damaged file
 }
 
@@ -26,7 +27,8 @@ func (c *fakeCluster) Injure(
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	runs := c.procs[n].PID != 0
-	if needs := i.Kind == InjuryCPU || i.Kind == InjurySkew; needs != runs && i.Kind != InjuryFull {
+	needs := i.Kind == InjuryCPU || i.Kind == InjurySkew || i.Off
+	if needs != runs && i.Kind != InjuryFull {
 		return Injured{}, fmt.Errorf("the process runs: %t", runs)
 	}
 	if c.toothless {
@@ -40,6 +42,9 @@ func (c *fakeCluster) Injure(
 		return got, nil
 	case InjuryRestore:
 		got.Facts["changed"] = time.Since(host.kept[h]).Milliseconds()
+	case InjuryPower:
+		host.failed = i.Off
+		got.Facts = map[string]int64{"moved": 1, "kept": 1, "lost": 1, "failures": 1}
 	case InjuryFull:
 		got.Facts["taken"], got.Facts["free"] = 1<<20, i.Bytes
 		if c.traffic > 0 {
@@ -66,6 +71,12 @@ func (c *fakeCluster) Injured(_ context.Context, n Node, h Handle) (Injured, err
 	switch i, ok := c.hosts[n].injuries[h]; {
 	case !ok:
 		return Injured{}, errors.New("no such injury")
+	case i.Kind == InjuryPower:
+		facts := map[string]int64{"moved": 1}
+		if c.hosts[n].failed {
+			facts["failed"] = 1
+		}
+		return Injured{Facts: facts}, nil
 	case i.Kind == InjurySkew:
 		return Injured{Facts: c.hosts[n].skewed(i)}, nil
 	case i.Kind == InjuryCPU:
@@ -104,7 +115,7 @@ func (c *fakeCluster) Mend(ctx context.Context, n Node, h Handle) (string, error
 // has accepted is none.
 func (h *fakeHost) injured() error {
 	for _, i := range h.injuries {
-		if i.Kind == InjuryCPU || i.Kind == InjuryFull || i.Kind == InjurySkew || h.refuses {
+		if i.Kind == InjuryCPU || i.Kind == InjuryFull || i.Kind == InjurySkew || h.refuses || h.failed {
 			return fmt.Errorf("%s is left", i.Kind)
 		}
 	}

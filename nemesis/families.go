@@ -10,7 +10,7 @@ import (
 // families returns what users can choose. Those with a weight are part of "all".
 func families() []family {
 	return slices.Concat(broadFamilies(), clockFamilies(), diskFamilies(), wipeFamilies(),
-		hostFamilies(), skewFamilies(), adminFamilies(), narrowFamilies())
+		hostFamilies(), skewFamilies(), powerFamilies(), adminFamilies(), narrowFamilies())
 }
 
 func broadFamilies() []family {

@@ -51,6 +51,9 @@ type Injury struct {
 	Percent int
 	Place   float64
 	Bytes   int64
+	// Filesystem and Off are those of InjuryPower.
+	Filesystem string
+	Off        bool
 	// Offset, Gain and Period are those of InjurySkew.
 	Offset time.Duration
 	Gain   float64
@@ -71,7 +74,9 @@ type Injured struct {
 	Where string
 	// Facts are numbers by name. Of a CPU: "periods", "throttled". Of a volume: "taken",
 	// "free" in bytes. Of clocks: "bent" and "true" processes, "ahead ms", "since ms" it was
-	// set, "jumps". Of a restored copy: "changed" files. Of a cut: "cut" bytes.
+	// set, "jumps". Of a volume of its own, 0 or 1: "moved", "failed", "kept", "lost"; and
+	// "failures", "before", "after". Of a restored copy: "changed" files. Of a cut: "cut"
+	// bytes.
 	Facts map[string]int64
 }
 

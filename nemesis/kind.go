@@ -38,6 +38,8 @@ const (
 	UnitPercent  Unit = "percent" // whole, from 1 to 100
 	UnitBytes    Unit = "bytes"
 	UnitPath     Unit = "path" // of a file on a node
+	// UnitFilesystem is ext4 or xfs.
+	UnitFilesystem Unit = "filesystem"
 )
 
 // Param is a parameter of a kind of fault.
@@ -72,6 +74,8 @@ func (p Param) check(text string) error {
 		ok = err == nil && n >= 1 && n <= 100
 	case UnitPath:
 		ok = text != "" && !strings.ContainsAny(text, "\x00\n")
+	case UnitFilesystem:
+		ok = slices.Contains([]string{"ext4", "xfs"}, text)
 	case UnitClock:
 		ok = slices.Contains([]string{"wall", "monotonic", "both"}, text)
 	}

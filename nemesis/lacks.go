@@ -23,6 +23,7 @@ const (
 	PowerDisks     Power = "disks"     // trouble
 	PowerFiles     Power = "files"     // damage those of any system, fill its volume
 	PowerCPU       Power = "cpu"       // limit
+	PowerVolumes   Power = "volumes"   // mount some, whose power can fail
 	PowerSkew      Power = "skew"      // bend the clock of any process
 )
 

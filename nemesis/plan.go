@@ -581,7 +581,7 @@ func sortOf(kind string) string {
 		"wall-jump", "wall-drift", "wall-strobe":
 		return "clock"
 	case "disk-slow", "disk-error", "disk-full", "disk-torn", "bit-flip", "disk-wipe",
-		"volume-full", "file-flip", "file-truncate", "rollback":
+		"volume-full", "power-loss", "file-flip", "file-truncate", "rollback":
 		return "disk"
 	case "transfer", "move", "remove-member":
 		return "admin"

@@ -228,7 +228,7 @@ func lacksAgent(Config) nemesis.Lacks {
 		"else is this program, built for Linux: run the checker on a Linux machine"
 	return nemesis.Lacks{
 		nemesis.PowerPackets: why, nemesis.PowerFiles: why, nemesis.PowerCPU: why,
-		nemesis.PowerSkew: why,
+		nemesis.PowerSkew: why, nemesis.PowerVolumes: why,
 	}
 }
 

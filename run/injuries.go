@@ -57,7 +57,8 @@ func (p *clusterProxy) Mend(
 func noInjuries(Config) nemesis.Lacks {
 	const why = "what is done to hosts is done by the agent on them: " +
 		"use --cluster netns, compose or ssh"
-	return nemesis.Lacks{nemesis.PowerFiles: why, nemesis.PowerCPU: why, nemesis.PowerSkew: why}
+	return nemesis.Lacks{nemesis.PowerFiles: why, nemesis.PowerCPU: why, nemesis.PowerSkew: why,
+		nemesis.PowerVolumes: why}
 }
 
 // tryHosts tries on the hosts what some of the steps need and not every host allows, so
@@ -103,6 +104,7 @@ type trial struct {
 func hostTrials() []trial {
 	return []trial{
 		{nemesis.PowerCPU, doctor.ControlGroups, "the CPU time of processes cannot be limited"},
+		{nemesis.PowerVolumes, doctor.PowerLoss, "data cannot be put on a volume of its own"},
 		{nemesis.PowerSkew, doctor.ProcessClocks, "the clocks of processes cannot be bent"},
 	}
 }

@@ -40,6 +40,7 @@ func lacksQueue(c Config) nemesis.Lacks {
 		nemesis.PowerPackets: why,
 		// There is no agent then.
 		nemesis.PowerFiles: why, nemesis.PowerCPU: why, nemesis.PowerSkew: why,
+		nemesis.PowerVolumes: why,
 	}
 }
 

@@ -38,7 +38,8 @@ type frozen struct {
 }
 
 func ptrace(request, tid int, data uintptr) error {
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_PTRACE, uintptr(request), uintptr(tid), 0, data, 0, 0)
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_PTRACE, uintptr(request), uintptr(tid), 0, data,
+		0, 0)
 	if errno != 0 {
 		return errno
 	}

@@ -151,7 +151,8 @@ func TestSkew(t *testing.T) {
 				}
 			}
 			testDrift(t, x, set)
-			if status := set(SkewSetting{Offset: 10 * time.Second, Period: 20 * time.Millisecond}); status.Jumps < 3 {
+			strobe := SkewSetting{Offset: 10 * time.Second, Period: 20 * time.Millisecond}
+			if status := set(strobe); status.Jumps < 3 {
 				t.Errorf("%d jumps", status.Jumps)
 			}
 			if set(SkewSetting{}); !bytes.Equal(vdsoOf(t, pid), before) {

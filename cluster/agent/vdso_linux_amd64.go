@@ -33,8 +33,8 @@ type bend struct {
 	// Page is the address of the vDSO.
 	Page uint64
 	// Base is when it was set, by the monotonic clock, in nanoseconds. Offset is added to
-	// the time; Gain, too, for each nanosecond since Base, in units of 2⁻³². If Period is not 0, Offset
-	// comes and goes, each time for that long.
+	// the time; Gain, too, for each nanosecond since Base, in units of 2⁻³². If Period is not
+	// 0, Offset comes and goes, each time for that long.
 	Base, Offset, Gain, Period int64
 	// Patches are the functions; unused ones are zero.
 	Patches [3]patch

@@ -46,8 +46,11 @@ func hospital() *shelltest.Fake {
 	})
 }
 
+// both are programs to be brought to the nodes.
+func both() Programs { return Programs{Target: []byte("program"), Agent: []byte("agent")} }
+
 func TestTable(t *testing.T) {
-	r, err := Examine(t.Context(), hospital(), hosts(), Programs{Target: []byte("program"), Agent: []byte("agent")})
+	r, err := Examine(t.Context(), hospital(), hosts(), both())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +71,7 @@ func TestTable(t *testing.T) {
 	if err != nil || got.String() != string(want) {
 		t.Errorf("got:\n%s\nwant:\n%s, %v", got.String(), want, err)
 	}
-	healthy, err := Examine(t.Context(), hospital(), hosts()[:1], Programs{Target: []byte("program"), Agent: []byte("agent")})
+	healthy, err := Examine(t.Context(), hospital(), hosts()[:1], both())
 	if err != nil || !healthy.OK() {
 		t.Errorf("a healthy node is not: %v", err)
 	}

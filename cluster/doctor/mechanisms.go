@@ -8,6 +8,9 @@ const ControlGroups = "cgroup"
 // ProcessClocks is the trial of bending the clock of any process.
 const ProcessClocks = "process clock"
 
+// PowerLoss is the trial of a volume whose power fails.
+const PowerLoss = "power loss"
+
 // preamble has what several trials use. $1 is the name of chains, $2 a directory; both
 // are not there yet. What follows are the other nodes, name=address.
 const preamble = `c=$1; d=$2; shift 2
@@ -45,6 +48,7 @@ for at in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
     kill -9 $(cat "$g/cgroup.procs") 2>/dev/null; sleep 0.02
   done
 done
+[ ! -e "$2/power.json" ] || "$2/checker" agent undo --record "$2/power.json" >/dev/null || exit 1
 rm -rf "$2"
 all() { iptables -w 5 -S; iptables -w 5 -t mangle -S; ip6tables -w 5 -S; }
 ! all 2>/dev/null | grep -F -- "$1"`
@@ -180,6 +184,18 @@ s=$(a injury) || exit 1; a undo >/dev/null || exit 1
 s=${s#*'"ahead":'}; s=${s%%,*}; s=$((s / 1000000))
 [ $s -ge 3599900 ] && [ $s -le 3600100 ] || bad "an hour came out as $s ms"
 echo "a process was an hour ahead"`,
+		},
+		{
+			Name: PowerLoss, For: "loss of what was not synced, of any system", brings: agentFile,
+			Without: "no loss of power", Package: "e2fsprogs, mount",
+			script: `mkdir -p "$d/power" && echo kept >"$d/power/file" || exit 1
+a() { "$d/checker" agent "$@" --record "$d/power.json"; }
+v() { a volume power --dir "$d/power" --power "$1"; }
+trap 'a undo >/dev/null' EXIT
+v on >/dev/null && v off >/dev/null && s=$(v on) || exit 1
+case "$s" in *'"kept":true,"lost":true'*) ;; *) bad "not what was to be lost was lost: $s" ;; esac
+[ -e "$d/power/file" ] || bad "what was synced is gone"
+echo "of two files the synced one was left"`,
 		},
 		{
 			Name: ControlGroups, For: "limits of CPU time", Without: "no faults of the CPU",

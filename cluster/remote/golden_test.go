@@ -228,6 +228,8 @@ func (s stage) injuries(t *testing.T) {
 	for _, i := range []nemesis.Injury{
 		{Kind: nemesis.InjuryCPU, Percent: 5},
 		{Kind: nemesis.InjurySkew, Offset: -90 * time.Second, Gain: 0.05, Period: time.Second},
+		{Kind: nemesis.InjuryPower, Path: ".", Filesystem: "ext4"},
+		{Kind: nemesis.InjuryPower, Path: ".", Filesystem: "ext4", Off: true},
 		{Kind: nemesis.InjuryFull, Path: "."},
 		{Kind: nemesis.InjuryFlip, Path: "wal/log-*", Place: 0.25},
 		{Kind: nemesis.InjuryCut, Path: "/srv/db/it's here", Bytes: 100},

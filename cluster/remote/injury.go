@@ -67,6 +67,12 @@ func (m *member) injuryWords(h nemesis.Handle, i nemesis.Injury) ([]string, erro
 			"clock", "bend", "--marker", m.spec.DataDir, "--offset", i.Offset.String(),
 			"--gain", strconv.FormatFloat(i.Gain, 'g', -1, 64), "--period", i.Period.String(),
 		}, nil
+	case nemesis.InjuryPower:
+		power := map[bool]agent.VolumePower{false: agent.PowerOn, true: agent.PowerOff}[i.Off]
+		return []string{
+			"volume", "power", "--dir", m.place(i.Path), "--marker", m.spec.DataDir,
+			"--filesystem", i.Filesystem, "--power", string(power),
+		}, nil
 	default:
 		return nil, fmt.Errorf("there is no injury %q", i.Kind)
 	}
@@ -114,6 +120,8 @@ func parseInjured(kind nemesis.InjuryKind, out string) (nemesis.Injured, error) 
 		At, Size, Left, Took, Free, Changed int64
 		Paths                               []string
 		Bent                                []any
+		Image                               string
+		agent.PowerStatus
 	}
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		return nemesis.Injured{}, fmt.Errorf("the agent said %q: %w", shorten(out), err)
@@ -134,6 +142,8 @@ func parseInjured(kind nemesis.InjuryKind, out string) (nemesis.Injured, error) 
 		known.Where = strings.Join(r.Paths, " ")
 	case nemesis.InjurySkew:
 		known.Where = fmt.Sprintf("%d processes", len(r.Bent))
+	case nemesis.InjuryPower:
+		known.Where, known.Facts = r.Image, powerFacts(r.PowerStatus)
 	case nemesis.InjuryKeep:
 		known.Where = strings.Join(r.Paths, " ")
 	}
@@ -166,6 +176,8 @@ func (c *Cluster) Injured(
 			known.Facts["taken"], known.Facts["free"] = s.Volume.Took, s.Volume.Free
 		case s.Skew != nil:
 			known.Facts = skewFacts(s.Skew)
+		case s.Power != nil:
+			known.Facts = powerFacts(*s.Power)
 		}
 		return nil
 	})
@@ -176,6 +188,14 @@ func skewFacts(s *agent.SkewStatus) map[string]int64 {
 	return map[string]int64{
 		"bent": int64(len(s.Bent)), "true": int64(len(s.True)), "jumps": s.Jumps,
 		"ahead ms": s.Ahead.Milliseconds(), "since ms": s.Since.Milliseconds(),
+	}
+}
+
+func powerFacts(s agent.PowerStatus) map[string]int64 {
+	number := map[bool]int64{true: 1}
+	return map[string]int64{
+		"moved": number[s.Moved], "failed": number[s.Failed], "kept": number[s.Kept],
+		"lost": number[s.Lost], "failures": int64(s.Failures), "before": s.Before, "after": s.After,
 	}
 }
 
