@@ -26,7 +26,9 @@ type fakeCluster struct {
 	toothless bool
 	// failing makes the command with this text fail that many times.
 	failing map[string]int
-	leader  Node
+	// silent says when nobody answers to a question for counters.
+	silent func(now time.Duration) bool
+	leader Node
 
 	mu       sync.Mutex
 	log      []string
@@ -152,7 +154,11 @@ func (c *fakeCluster) worst(l Link) Rule {
 }
 
 // Counters sends the traffic since the last look and counts.
-func (c *fakeCluster) Counters(context.Context) (map[Link]Counters, error) {
+func (c *fakeCluster) Counters(ctx context.Context) (map[Link]Counters, error) {
+	if c.silent != nil && c.silent(time.Duration(c.Now())) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range append(peerLinks(c.nodes), clientLinks(c.nodes)...) {

@@ -376,13 +376,17 @@ func (r *Runner) execute(ctx context.Context, f *running) {
 // heal looks once more at what the fault does and takes it back, on a context
 // that the end of the test does not cancel.
 func (r *Runner) heal(ctx context.Context, f *running, failed, interrupted bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.env.HealTimeout)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	entry := Entry{Type: EntryHealing, Fault: f.step.ID, Interrupted: interrupted}
 	if !failed {
-		evidence, err := f.fault.Observe(ctx)
+		// A node that does not answer must not take the time that is for healing.
+		looking, stop := context.WithTimeout(ctx, r.env.HealTimeout/4)
+		evidence, err := f.fault.Observe(looking)
+		stop()
 		entry.Evidence, entry.Error = &evidence, text(err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, r.env.HealTimeout)
+	defer cancel()
 	r.append(entry)
 	r.event("stop", history.Invoke, f, entry.Evidence, nil)
 	wait := healAgain

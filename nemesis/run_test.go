@@ -287,6 +287,24 @@ func TestHealFails(t *testing.T) {
 	})
 }
 
+// TestSilent looks at a fault whose nodes do not answer: it is healed at once afterwards,
+// with all the time that healing has.
+func TestSilent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		b.silent = func(now time.Duration) bool { return now > 2*time.Second }
+		s := b.run(t, t.Context(), Step{
+			Fault: "partition", Nodes: []Node{"n1"}, At: time.Second, For: 2 * time.Second,
+		})
+		f := s.Faults[0]
+		if lasted := time.Duration(f.End - f.Start); !f.Healed || f.HealError != "" ||
+			lasted > 13*time.Second {
+			t.Errorf("it lasted %v: %+v", lasted, f)
+		}
+		wantUnknown(t, s, "context deadline exceeded")
+	})
+}
+
 // TestNoEvidence runs every kind of fault on a cluster that takes all commands
 // and does nothing.
 func TestNoEvidence(t *testing.T) {
