@@ -360,10 +360,11 @@ func (c *Cluster) closeMember(ctx context.Context, m *member) error {
 	if m.wall.chain != "" {
 		errs = append(errs, c.discard(ctx, m, razeScript(m.wall.chain), m.chains()))
 	}
-	_, mended := c.script(ctx, m, mendScript(m.dir))
-	errs = append(errs, mended)
-	if stopped == nil && quiet == nil && mended == nil {
+	if stopped == nil && quiet == nil {
 		// Nobody works in it any more.
+		if _, err := c.script(ctx, m, mendScript(m.dir)); err != nil {
+			return errors.Join(append(errs, fmt.Errorf("take back what was done to it: %w", err))...)
+		}
 		errs = append(errs, c.discard(ctx, m, removeScript(m.dir), m.directory()))
 	}
 	return errors.Join(errs...)
