@@ -105,6 +105,13 @@ func (d declared) Open(
 	if d.HTTP != nil {
 		return d.HTTP.Open(endpoints, object), nil
 	}
+	if d.SQL != nil {
+		s, err := d.SQL.Open(endpoints[0], object)
+		if err != nil {
+			return nil, err // not a Client that is a nil pointer
+		}
+		return s, nil
+	}
 	s, err := d.Driver.Open(ctx, endpoints, object)
 	if err != nil {
 		return nil, err // not a Client that is a nil pointer

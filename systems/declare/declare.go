@@ -26,6 +26,7 @@ import (
 	"github.com/ordeal-dev/ordeal/systems/expand"
 	"github.com/ordeal-dev/ordeal/systems/httpclient"
 	"github.com/ordeal-dev/ordeal/systems/operation"
+	"github.com/ordeal-dev/ordeal/systems/sqlclient"
 	"github.com/ordeal-dev/ordeal/workload"
 )
 
@@ -81,6 +82,7 @@ type client struct {
 	Line   int                `yaml:",line"`
 	HTTP   *httpclient.Config `yaml:"http"`
 	Driver *driverConfig      `yaml:"driver"`
+	SQL    *sqlclient.Config  `yaml:"sql"`
 }
 
 type driverConfig struct {
@@ -113,9 +115,10 @@ type Declaration struct {
 	Status *httpclient.Asker
 	Orders map[string]*httpclient.Asker
 	Claim  Claim
-	// HTTP or Driver is the client.
+	// One of HTTP, Driver and SQL is the client.
 	HTTP   *httpclient.Client
 	Driver *driver.Program
+	SQL    *sqlclient.Client
 }
 
 // Claim is what the system promises.
@@ -309,8 +312,20 @@ func lineOfOrders(admin map[string]httpclient.Question) int {
 }
 
 func (l *loader) client(d *Declaration, c client) {
-	if (c.HTTP == nil) == (c.Driver == nil) {
-		l.bad(c.Line, "client: want http or driver, one of the two")
+	n := 0
+	for _, there := range []bool{c.HTTP != nil, c.Driver != nil, c.SQL != nil} {
+		if there {
+			n++
+		}
+	}
+	if n != 1 {
+		l.bad(c.Line, "client: want http, driver or sql, one of them")
+		return
+	}
+	if c.SQL != nil {
+		s, problems := sqlclient.Compile(*c.SQL)
+		l.problems = append(l.problems, problems...)
+		d.SQL = s
 		return
 	}
 	if c.HTTP != nil {
@@ -376,6 +391,9 @@ func (d *Declaration) Supports(object string, fs []history.F) error {
 		return fmt.Errorf("clients know no object %s", object)
 	}
 	for _, f := range fs {
+		if d.SQL != nil && !d.SQL.Has(object, f) {
+			return fmt.Errorf("the SQL client has no %s of a %s", f, o.Name)
+		}
 		if d.HTTP != nil && !d.HTTP.Has(object, f) {
 			return fmt.Errorf("the client has no %s of a %s: describe it in client.http.objects.%s.%s",
 				f, o.Name, o.Name, f)

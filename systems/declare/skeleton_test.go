@@ -29,7 +29,7 @@ func TestSkeleton(t *testing.T) {
 	// A key in a comment has no space after the #. Of http and driver there is one.
 	key := regexp.MustCompile(`(?m)^( *)#([a-z_-]+:| +[a-z_]+:)`)
 	all := key.ReplaceAllString(text, "$1$2")
-	for _, other := range []string{"driver: {", "set-full: ", "list-append: "} {
+	for _, other := range []string{"driver: {", "sql: {", "set-full: ", "list-append: "} {
 		all = strings.ReplaceAll(all, " "+other, " #"+other)
 	}
 	if d, err = Load(path, []byte(all)); err != nil {
