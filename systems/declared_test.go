@@ -190,7 +190,7 @@ func TestTether(t *testing.T) {
 name: mykv
 process: {pid_file: "{{ .Data }}/pid"}
 start: |
-  setsid sh -c 'echo $$ >pid; exec sleep 100' &
+  setsid sh -c 'sleep 0.3; echo $$ >pid; exec sleep 100' &
 `)
 	sp := spec(t)
 	sp.Tethered = true
@@ -214,6 +214,31 @@ start: |
 	}
 	_ = cmd.Wait()
 	n.await("the end of the daemon", func() bool { return !alive(pid) })
+}
+
+// TestDaemon: a node lives as long as its daemon, which may be slow to begin.
+func TestDaemon(t *testing.T) {
+	needSetsid(t)
+	s := declaration(t, `
+name: mykv
+process: {pid_file: "{{ .Data }}/pid"}
+start: |
+  setsid sh -c 'sleep 0.3; echo $$ >pid; exec sleep 100' &
+`)
+	n := startNode(t, s, spec(t))
+	pid, err := strconv.Atoi(n.file("pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-n.gone:
+		t.Error("the node ended before its daemon")
+	case <-time.After(300 * time.Millisecond): // longer than it looks for it
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-n.gone
 }
 
 // TestOthers: what is not in the node's group is found: children in sessions of their own,

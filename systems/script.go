@@ -80,6 +80,11 @@ func nodeScript(d *declare.Declaration, spec NodeSpec) (string, error) {
 		stop = "sh -c " + expand.Quote(fill(d.Stop)) + " 3<&-"
 	}
 	fmt.Fprintf(&b, "trap %s TERM\n", expand.Quote(stop))
+	if daemon(d) {
+		// A start command that goes into the background ends before the daemon has begun.
+		b.WriteString("n=0\nuntil [ -n \"$(others)\" ] || [ \"$n\" -ge 100 ]; do\n" +
+			"  n=$((n+1)); sleep 0.05 & wait $!\ndone\n")
+	}
 	if spec.ReadyFile != "" {
 		b.WriteString(readyScript(node, spec))
 	}
@@ -87,11 +92,15 @@ func nodeScript(d *declare.Declaration, spec NodeSpec) (string, error) {
 	return b.String(), firstError
 }
 
+// daemon reports whether the declaration says how processes are found that are not those
+// of the start command.
+func daemon(d *declare.Declaration) bool { return d.PIDFile != "" || d.Pattern != "" }
+
 // waitScript waits until the system's process has ended: the one that was started, and
 // whatever it left behind, if the declaration says how that is found.
 func waitScript(d *declare.Declaration) string {
 	s := "s=0\nwhile kill -0 \"$c\" 2>/dev/null; do wait \"$c\"; s=$?; done\n"
-	if d.PIDFile != "" || d.Pattern != "" {
+	if daemon(d) {
 		s += "while [ -n \"$(others)\" ]; do sleep 0.1 & wait $!; done\n"
 	}
 	return s + "exit \"$s\"\n"
@@ -104,9 +113,8 @@ func readyScript(n expand.Node, spec NodeSpec) string {
 	served := expand.Quote(path.Join(path.Dir(spec.DataDir), "served"))
 	file := expand.Quote(spec.ReadyFile)
 	report := expand.Quote(fmt.Sprintf(`{"http":%q,"peer":%q}`, spec.Bind, spec.PeerBind))
-	return fmt.Sprintf(`i=0
-until [ -e %s ] || grep -qs ':%04X 0*:0000 0A' /proc/net/tcp /proc/net/tcp6; do
-  kill -0 "$c" 2>/dev/null || break
+	return fmt.Sprintf(`until [ -e %s ] || grep -qs ':%04X 0*:0000 0A' /proc/net/tcp /proc/net/tcp6; do
+  kill -0 "$c" 2>/dev/null || [ -n "$(others)" ] || break
   sleep 0.05 & wait $!
 done
 if kill -0 "$c" 2>/dev/null || [ -n "$(others)" ]; then
