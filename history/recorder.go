@@ -112,6 +112,24 @@ func Create(path string, h Header) (*Recorder, error) {
 	return r, nil
 }
 
+// CreateVirtual starts a history file of a test in virtual time, which clock tells. The
+// recorder does nothing by itself: the file gets what was recorded by Flush and by Close,
+// and depends on nothing but the events and their times. The header tells no time of day.
+func CreateVirtual(path string, h Header, clock func() Time) (*Recorder, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("create history: %w", err)
+	}
+	r := &Recorder{path: path, file: f, clock: clock, stop: make(chan struct{})}
+	if err := r.begin(h); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return r, nil
+}
+
+// Flush writes all events that are older than now; those of now may not be complete.
+func (r *Recorder) Flush() { r.merge() }
+
 // syncDir makes a new name in the directory durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
@@ -125,18 +143,24 @@ func syncDir(dir string) error {
 func newRecorder(path string, file sink, h Header) (*Recorder, error) {
 	r := &Recorder{path: path, file: file, start: time.Now(), stop: make(chan struct{})}
 	r.clock = func() Time { return Time(time.Since(r.start)) }
-	h.Format, h.Started = Format, r.start.UTC()
+	h.Started = r.start.UTC()
+	return r, r.begin(h)
+}
+
+// begin writes the header.
+func (r *Recorder) begin(h Header) error {
+	h.Format = Format
 	line, err := h.AppendJSON(nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := file.Write(append(line, '\n')); err != nil {
-		return nil, fmt.Errorf("write history %s: %w", path, err)
+	if _, err := r.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write history %s: %w", r.path, err)
 	}
-	if err := file.Sync(); err != nil {
-		return nil, fmt.Errorf("sync history %s: %w", path, err)
+	if err := r.file.Sync(); err != nil {
+		return fmt.Errorf("sync history %s: %w", r.path, err)
 	}
-	return r, nil
+	return nil
 }
 
 // run starts the merger and the syncer. They are two, so that a slow disk delays

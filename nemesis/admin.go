@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // AdminF is something that an operator can tell a system to do.
@@ -152,10 +154,10 @@ func (f *adminFault) order(
 	f.mu.Lock()
 	f.answered++
 	f.mu.Unlock()
-	limited, cancel := context.WithTimeout(ctx, adminShows)
+	limited, cancel := vtime.WithTimeout(ctx, adminShows)
 	defer cancel()
 	for !done(f.admin.Views(limited)) {
-		if !sleep(limited, adminPoll) {
+		if !vtime.Sleep(limited, adminPoll) {
 			return f.failed(o, errors.New("answered with ok, and nobody shows it"))
 		}
 	}
@@ -269,11 +271,11 @@ func (f *ordersFault) move(views map[Node]View, among []Node) (
 
 // Inject gives orders until one is done, and goes on in the background.
 func (f *ordersFault) Inject(ctx context.Context) (Evidence, error) {
-	limited, cancel := context.WithTimeout(ctx, adminShows)
+	limited, cancel := vtime.WithTimeout(ctx, adminShows)
 	defer cancel()
 	for {
 		f.once(limited)
-		if f.evidence().Bit || !sleep(limited, adminPoll) {
+		if f.evidence().Bit || !vtime.Sleep(limited, adminPoll) {
 			break
 		}
 	}
@@ -295,7 +297,7 @@ func (f *ordersFault) once(ctx context.Context) {
 
 // again gives orders until ctx ends.
 func (f *ordersFault) again(ctx context.Context) error {
-	for sleep(ctx, f.every/2+time.Duration(f.rng.Int64N(int64(f.every)+1))) {
+	for vtime.Sleep(ctx, f.every/2+time.Duration(f.rng.Int64N(int64(f.every)+1))) {
 		f.once(ctx)
 	}
 	return nil
@@ -363,7 +365,7 @@ func (f *removeFault) until(ctx context.Context, o AdminOrder, want bool) bool {
 		has, known := f.member(v, o.Node)
 		return known && has == want
 	}
-	limited, cancel := context.WithTimeout(ctx, 2*adminShows)
+	limited, cancel := vtime.WithTimeout(ctx, 2*adminShows)
 	defer cancel()
 	for {
 		if f.order(limited, o, done) == nil {
@@ -373,7 +375,7 @@ func (f *removeFault) until(ctx context.Context, o AdminOrder, want bool) bool {
 			f.saw(o)
 			return true
 		}
-		if !sleep(limited, adminPoll) {
+		if !vtime.Sleep(limited, adminPoll) {
 			return false
 		}
 	}

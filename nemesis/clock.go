@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // Clocks is what a fault of clocks needs of a cluster.
@@ -243,7 +245,7 @@ func (f *clockFault) Inject(ctx context.Context) (Evidence, error) {
 		return e, errNothingToDo{"every clock is in the hands of another fault, or its node is"}
 	}
 	f.forget()
-	err := together(taken, func(n Node) error {
+	err := together(ctx, taken, func(n Node) error {
 		if r, err := f.clocks.ReadClock(ctx, n); err == nil {
 			f.trace(n, func(t *clockTrace) { t.before, t.known = r, true })
 		}
@@ -255,11 +257,11 @@ func (f *clockFault) Inject(ctx context.Context) (Evidence, error) {
 	if f.every > 0 {
 		f.loop.start(ctx, f.strobe)
 	}
-	limited, cancel := context.WithTimeout(ctx, clockShows)
+	limited, cancel := vtime.WithTimeout(ctx, clockShows)
 	defer cancel()
 	for {
 		f.measure(ctx)
-		if e := f.evidence(); e.Bit || !sleep(limited, clockPoll) {
+		if e := f.evidence(); e.Bit || !vtime.Sleep(limited, clockPoll) {
 			return e, nil
 		}
 	}
@@ -292,7 +294,7 @@ func (f *clockFault) trace(n Node, fn func(*clockTrace)) {
 // measure reads all clocks once. Those of nodes that do not answer, perhaps because
 // another fault has them, are left out.
 func (f *clockFault) measure(ctx context.Context) {
-	_ = together(f.taken, func(n Node) error {
+	_ = together(ctx, f.taken, func(n Node) error {
 		r, err := f.clocks.ReadClock(ctx, n)
 		if err != nil {
 			return err
@@ -313,11 +315,11 @@ func (f *clockFault) measure(ctx context.Context) {
 func (f *clockFault) strobe(ctx context.Context) error {
 	for away := true; ; away = !away {
 		half := f.every/2 + time.Duration(f.rng.Int64N(int64(f.every)+1))
-		if !sleep(ctx, half) {
+		if !vtime.Sleep(ctx, half) {
 			return nil
 		}
 		f.measure(ctx)
-		err := together(f.taken, func(n Node) error {
+		err := together(ctx, f.taken, func(n Node) error {
 			var s ClockSetting
 			if !away {
 				s = f.settings[n]
@@ -420,7 +422,7 @@ func (f *clockFault) Observe(ctx context.Context) (Evidence, error) {
 // Heal makes the clocks true again and watches them until they are.
 func (f *clockFault) Heal(ctx context.Context) (Evidence, error) {
 	loopErr := f.loop.stop()
-	err := together(f.taken, func(n Node) error {
+	err := together(ctx, f.taken, func(n Node) error {
 		return f.clocks.SetClock(ctx, n, ClockSetting{})
 	})
 	if err != nil {
@@ -429,7 +431,7 @@ func (f *clockFault) Heal(ctx context.Context) (Evidence, error) {
 	f.forget()
 	var mu sync.Mutex
 	var left []Node
-	err = together(f.taken, func(n Node) error {
+	err = together(ctx, f.taken, func(n Node) error {
 		ok, err := f.awaitTrue(ctx, n)
 		mu.Lock()
 		defer mu.Unlock()
@@ -463,7 +465,7 @@ func (f *clockFault) Heal(ctx context.Context) (Evidence, error) {
 
 // awaitTrue watches a clock; false says that another fault has its node.
 func (f *clockFault) awaitTrue(ctx context.Context, n Node) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, clockHeals)
+	ctx, cancel := vtime.WithTimeout(ctx, clockHeals)
 	defer cancel()
 	for {
 		r, err := f.clocks.ReadClock(ctx, n)
@@ -479,7 +481,7 @@ func (f *clockFault) awaitTrue(ctx context.Context, n Node) (bool, error) {
 			return true, nil
 		case err != nil && !f.world.idle(f.id, n):
 			return false, nil
-		case sleep(ctx, clockPoll):
+		case vtime.Sleep(ctx, clockPoll):
 		case err != nil:
 			return false, fmt.Errorf("read the clock of %s: %w", n, err)
 		default:
@@ -499,7 +501,7 @@ func verifyClocks(ctx context.Context, w *world, clocks Clocks, nodes []Node) er
 		f.settings[n] = ClockSetting{Wall: bent, Monotonic: bent}
 	}
 	f.forget()
-	return together(nodes, func(n Node) error {
+	return together(ctx, nodes, func(n Node) error {
 		if ok, err := f.awaitTrue(ctx, n); err != nil || ok {
 			return err
 		}

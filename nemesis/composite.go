@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // killSeqFault kills a node and then the one that takes over from it.
@@ -35,7 +37,7 @@ func buildKillSeq(j job) (prepared, error) {
 // Inject kills the first and waits for the successor in the background.
 func (f *killSeqFault) Inject(ctx context.Context) (Evidence, error) {
 	f.world.claimAll(f.id, f.hit, false)
-	err := together(f.hit, func(n Node) error { return f.kill(ctx, n) })
+	err := together(ctx, f.hit, func(n Node) error { return f.kill(ctx, n) })
 	if err != nil {
 		return Evidence{}, err
 	}
@@ -67,7 +69,7 @@ func (f *killSeqFault) follow(ctx context.Context) error {
 // heir waits until one of rest leads; when the gap is over it is any of them.
 // False means that the fault ended first.
 func (f *killSeqFault) heir(ctx context.Context, rest []Node) (Node, bool) {
-	gap, cancel := context.WithTimeout(ctx, f.gap)
+	gap, cancel := vtime.WithTimeout(ctx, f.gap)
 	defer cancel()
 	for f.primaries != nil {
 		known, err := f.primaries(gap)
@@ -76,12 +78,12 @@ func (f *killSeqFault) heir(ctx context.Context, rest []Node) (Node, bool) {
 				return n, ctx.Err() == nil
 			}
 		}
-		if !sleep(gap, 50*time.Millisecond) {
+		if !vtime.Sleep(gap, 50*time.Millisecond) {
 			break
 		}
 	}
 	if f.primaries == nil {
-		sleep(gap, f.gap)
+		vtime.Sleep(gap, f.gap)
 	}
 	return rest[f.rng.IntN(len(rest))], ctx.Err() == nil
 }
@@ -144,11 +146,11 @@ func (f *isolateKillFault) Inject(ctx context.Context) (Evidence, error) {
 		return e, err
 	}
 	f.loop.start(ctx, func(ctx context.Context) error {
-		if !sleep(ctx, f.after) {
+		if !vtime.Sleep(ctx, f.after) {
 			return nil
 		}
 		f.world.claimAll(f.id, f.hit, false)
-		err := together(f.hit, func(n Node) error { return f.kill(ctx, n) })
+		err := together(ctx, f.hit, func(n Node) error { return f.kill(ctx, n) })
 		if err != nil && ctx.Err() == nil {
 			return err
 		}

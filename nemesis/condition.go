@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // Condition is something that a step waits for, as a person writes it:
@@ -156,7 +158,7 @@ func (r *Runner) now(ctx context.Context) moment {
 
 // primariesNow asks who leads; who does not answer does not.
 func (r *Runner) primariesNow(ctx context.Context) []Node {
-	ctx, cancel := context.WithTimeout(ctx, primariesFor)
+	ctx, cancel := vtime.WithTimeout(ctx, primariesFor)
 	defer cancel()
 	known, err := r.env.Primaries(ctx)
 	if err != nil {
@@ -193,7 +195,7 @@ func (r *Runner) await(ctx context.Context, all Conditions, since moment) string
 				since = next
 				break
 			}
-			if !sleep(ctx, conditionPoll) {
+			if !vtime.Sleep(ctx, conditionPoll) {
 				return fmt.Sprintf("%q did not come", c)
 			}
 		}
@@ -216,7 +218,7 @@ func (r *Runner) awaitWhen(ctx context.Context, s Step) string {
 		return ""
 	}
 	limit := cmp.Or(s.Within, conditionFor)
-	limited, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := vtime.WithTimeout(ctx, limit)
 	defer cancel()
 	missing := r.await(limited, s.When, r.now(ctx))
 	if missing != "" && ctx.Err() == nil {
@@ -229,9 +231,9 @@ func (r *Runner) awaitWhen(ctx context.Context, s Step) string {
 // whether ctx was still alive at the end.
 func (r *Runner) lasts(ctx context.Context, f *running) bool {
 	if len(f.until) == 0 {
-		return sleep(ctx, f.hold)
+		return vtime.Sleep(ctx, f.hold)
 	}
-	limited, cancel := context.WithTimeout(ctx, f.hold)
+	limited, cancel := vtime.WithTimeout(ctx, f.hold)
 	defer cancel()
 	if missing := r.await(limited, f.until, f.since); missing != "" {
 		r.env.Logger.Info("fault ends with its time", "id", f.step.ID, "missing", missing)

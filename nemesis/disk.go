@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // Disks is what a fault of disks needs of a cluster.
@@ -102,7 +104,7 @@ func (f *diskFault) take() error {
 
 // set troubles all disks that were seized.
 func (f *diskFault) set(ctx context.Context, s DiskSetting) error {
-	return together(f.taken, func(n Node) error { return f.disks.SetDisk(ctx, n, s) })
+	return together(ctx, f.taken, func(n Node) error { return f.disks.SetDisk(ctx, n, s) })
 }
 
 // growth is what a setting shows in.
@@ -115,7 +117,7 @@ func (s DiskSetting) growth(c DiskCounts) int64 {
 
 // measure reads the counters once; who does not answer is left out.
 func (f *diskFault) measure(ctx context.Context, first bool) {
-	_ = together(f.taken, func(n Node) error {
+	_ = together(ctx, f.taken, func(n Node) error {
 		c, err := f.disks.DiskCounts(ctx, n)
 		if err != nil {
 			return err
@@ -151,11 +153,11 @@ func (f *diskFault) showing() (yes, no []Node) {
 
 // awaitShowing measures until all nodes show the setting, or for a while.
 func (f *diskFault) awaitShowing(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, diskShows)
+	ctx, cancel := vtime.WithTimeout(ctx, diskShows)
 	defer cancel()
 	for {
 		f.measure(ctx, false)
-		if _, no := f.showing(); len(no) == 0 || !sleep(ctx, diskPoll) {
+		if _, no := f.showing(); len(no) == 0 || !vtime.Sleep(ctx, diskPoll) {
 			return
 		}
 	}
@@ -192,7 +194,7 @@ func (f *diskFault) left() string {
 
 // whole says which node lacks something, or is not there to be asked.
 func (f *diskFault) whole(ctx context.Context, nodes []Node) error {
-	return together(nodes, func(n Node) error {
+	return together(ctx, nodes, func(n Node) error {
 		whole, err := f.disks.Whole(ctx, n)
 		if err == nil && !whole {
 			err = fmt.Errorf("%s has not got back what it lost", n)
@@ -205,7 +207,7 @@ func (f *diskFault) whole(ctx context.Context, nodes []Node) error {
 func (f *diskFault) awaitWhole(ctx context.Context) error {
 	for {
 		lacking := f.whole(ctx, f.taken)
-		if lacking == nil || !sleep(ctx, diskPoll) {
+		if lacking == nil || !vtime.Sleep(ctx, diskPoll) {
 			return lacking
 		}
 	}
@@ -247,7 +249,7 @@ func (f slowDisk) Inject(ctx context.Context) (Evidence, error) {
 	}
 	f.awaitShowing(ctx)
 	f.count.start(ctx, func(ctx context.Context) error {
-		for sleep(ctx, countEvery) {
+		for vtime.Sleep(ctx, countEvery) {
 			f.measure(ctx, false)
 		}
 		return nil
@@ -268,7 +270,7 @@ func (f slowDisk) Heal(ctx context.Context) (Evidence, error) {
 	if err := f.set(ctx, DiskSetting{}); err != nil {
 		return Evidence{Why: err.Error()}, err
 	}
-	err := together(f.taken, func(n Node) error {
+	err := together(ctx, f.taken, func(n Node) error {
 		for last := int64(-1); ; {
 			c, err := f.disks.DiskCounts(ctx, n)
 			switch {
@@ -279,7 +281,7 @@ func (f slowDisk) Heal(ctx context.Context) (Evidence, error) {
 			case err == nil:
 				last = c.DelayedSyncs
 			}
-			if !sleep(ctx, diskSettles) {
+			if !vtime.Sleep(ctx, diskSettles) {
 				return errors.Join(fmt.Errorf("syncs of %s are still delayed", n), err)
 			}
 		}
@@ -314,7 +316,7 @@ func (f tornDisk) Inject(ctx context.Context) (Evidence, error) {
 		return Evidence{}, err
 	}
 	f.awaitShowing(ctx)
-	err := together(f.taken, func(n Node) error { return f.kill(ctx, n) })
+	err := together(ctx, f.taken, func(n Node) error { return f.kill(ctx, n) })
 	if err = errors.Join(err, f.set(ctx, DiskSetting{})); err != nil {
 		return Evidence{}, err
 	}
@@ -346,5 +348,5 @@ func (f tornDisk) Heal(ctx context.Context) (Evidence, error) {
 
 // startTaken starts what was taken down.
 func (f *diskFault) startTaken(ctx context.Context) (Evidence, error) {
-	return f.verified(together(f.taken, func(n Node) error { return f.start(ctx, n) }))
+	return f.verified(together(ctx, f.taken, func(n Node) error { return f.start(ctx, n) }))
 }

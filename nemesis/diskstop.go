@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 func diskKinds() []Kind {
@@ -92,7 +94,7 @@ func (f stopDisk) Inject(ctx context.Context) (Evidence, error) {
 	if err := f.take(); err != nil {
 		return Evidence{Why: "no disk was free"}, err
 	}
-	err := together(f.taken, func(n Node) error {
+	err := together(ctx, f.taken, func(n Node) error {
 		s, err := f.world.processes.State(ctx, n)
 		f.look(n, func(g *sighting) { g.before = s.PID })
 		return err
@@ -105,10 +107,10 @@ func (f stopDisk) Inject(ctx context.Context) (Evidence, error) {
 	if err := f.set(ctx, f.setting); err != nil {
 		return Evidence{}, err
 	}
-	limited, cancel := context.WithTimeout(ctx, diskShows)
+	limited, cancel := vtime.WithTimeout(ctx, diskShows)
 	defer cancel()
 	for {
-		if e, all := f.ended(); all || !sleep(limited, diskPoll) {
+		if e, all := f.ended(); all || !vtime.Sleep(limited, diskPoll) {
 			return e, nil
 		}
 	}
@@ -163,7 +165,7 @@ func (f stopDisk) Heal(ctx context.Context) (Evidence, error) {
 		return Evidence{Why: err.Error()}, err
 	}
 	// A node that runs yet may still stop until it has noticed.
-	sleep(ctx, diskSettles)
+	vtime.Sleep(ctx, diskSettles)
 	return f.startTaken(ctx)
 }
 
@@ -210,7 +212,7 @@ func (f *flipFault) Inject(ctx context.Context) (Evidence, error) {
 	for _, n := range f.taken {
 		places[n] = f.rng.Float64()
 	}
-	err := together(f.taken, func(n Node) error {
+	err := together(ctx, f.taken, func(n Node) error {
 		if err := f.kill(ctx, n); err != nil {
 			return err
 		}
@@ -274,7 +276,7 @@ func (f *flipFault) Observe(context.Context) (Evidence, error) { return f.eviden
 
 // Heal puts the bits back where nodes refused them, and starts the nodes.
 func (f *flipFault) Heal(ctx context.Context) (Evidence, error) {
-	err := together(f.taken, func(n Node) error {
+	err := together(ctx, f.taken, func(n Node) error {
 		s, err := f.world.processes.State(ctx, n)
 		if err != nil || s.PID != 0 {
 			return err // what a running node has made of its log is its own
@@ -284,7 +286,7 @@ func (f *flipFault) Heal(ctx context.Context) (Evidence, error) {
 	if err != nil {
 		return Evidence{Why: err.Error()}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := vtime.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	e, err := f.startTaken(ctx)
 	if err == nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // fakeCluster is a cluster in memory that writes down every command. Run it in a
@@ -73,7 +74,7 @@ func (c *fakeCluster) Now() history.Time { return history.Time(time.Since(c.star
 // command logs a command, lets it take time, and fails if it was told to.
 func (c *fakeCluster) command(ctx context.Context, took time.Duration, text string) error {
 	c.note(text)
-	if !sleep(ctx, took) {
+	if !vtime.Sleep(ctx, took) {
 		return fmt.Errorf("%s: %w", text, ctx.Err())
 	}
 	c.mu.Lock()

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // Hosts is what faults need that are done to a node's host: to its files, its volume, its
@@ -133,7 +135,7 @@ func (f *hostFault) injure(ctx context.Context, n Node, i Injury) error {
 
 // look again at what the injuries have done; who does not answer stays as it was.
 func (f *hostFault) lookAgain(ctx context.Context) {
-	_ = together(f.taken, func(n Node) error {
+	_ = together(ctx, f.taken, func(n Node) error {
 		got, err := f.hosts.Injured(ctx, n, f.handle)
 		if err == nil {
 			f.look(n, func(*sighting) { f.what[n] = got })
@@ -177,7 +179,7 @@ func (f *hostFault) leftOut() string {
 // mend takes back all injuries, and says what was left as it is.
 func (f *hostFault) mend(ctx context.Context) (string, error) {
 	left := map[Node]string{}
-	err := together(f.taken, func(n Node) error {
+	err := together(ctx, f.taken, func(n Node) error {
 		why, err := f.hosts.Mend(ctx, n, f.handle)
 		if err != nil {
 			return fmt.Errorf("mend %s: %w", n, err)
@@ -214,16 +216,16 @@ func (f cpuFault) Inject(ctx context.Context) (Evidence, error) {
 		return Evidence{Why: "no host was free"}, err
 	}
 	f.world.slowDown(f.id)
-	err := together(f.taken, func(n Node) error { return f.injure(ctx, n, f.injury) })
+	err := together(ctx, f.taken, func(n Node) error { return f.injure(ctx, n, f.injury) })
 	if err != nil {
 		return Evidence{}, err
 	}
-	limited, cancel := context.WithTimeout(ctx, diskShows)
+	limited, cancel := vtime.WithTimeout(ctx, diskShows)
 	defer cancel()
 	for {
 		f.lookAgain(ctx)
 		waits := func(n Node) bool { return f.fact(n, throttled) == 0 }
-		if !slices.ContainsFunc(f.taken, waits) || !sleep(limited, clockPoll) {
+		if !slices.ContainsFunc(f.taken, waits) || !vtime.Sleep(limited, clockPoll) {
 			return f.evidence(), nil
 		}
 	}
@@ -280,7 +282,7 @@ func (f volumeFault) Inject(ctx context.Context) (Evidence, error) {
 	if err := f.take(); err != nil {
 		return Evidence{Why: "no host was free"}, err
 	}
-	err := together(f.taken, func(n Node) error {
+	err := together(ctx, f.taken, func(n Node) error {
 		s, err := f.world.processes.State(ctx, n)
 		f.look(n, func(g *sighting) { g.before = s.PID })
 		return err
@@ -290,7 +292,7 @@ func (f volumeFault) Inject(ctx context.Context) (Evidence, error) {
 	}
 	f.world.holdDown(f.id, f.taken)
 	f.world.expect(f.id, f.taken, true)
-	err = together(f.taken, func(n Node) error { return f.injure(ctx, n, f.injury) })
+	err = together(ctx, f.taken, func(n Node) error { return f.injure(ctx, n, f.injury) })
 	return f.evidence(), err
 }
 
@@ -326,5 +328,5 @@ func (f volumeFault) Heal(ctx context.Context) (Evidence, error) {
 
 // startTaken starts the nodes of the hosts that were taken.
 func (f *hostFault) startTaken(ctx context.Context) (Evidence, error) {
-	return f.verified(together(f.taken, func(n Node) error { return f.start(ctx, n) }))
+	return f.verified(together(ctx, f.taken, func(n Node) error { return f.start(ctx, n) }))
 }

@@ -7,6 +7,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // InjurySkew bends the time of day that the node's processes tell, by the code with which
@@ -67,16 +69,16 @@ func (f *skewFault) Inject(ctx context.Context) (Evidence, error) {
 	for _, n := range f.taken {
 		f.seen[n] = &skewSeen{}
 	}
-	err := together(f.taken, func(n Node) error { return f.injure(ctx, n, f.injury) })
+	err := together(ctx, f.taken, func(n Node) error { return f.injure(ctx, n, f.injury) })
 	if err != nil {
 		return Evidence{}, err
 	}
 	f.loop.start(ctx, f.again)
-	limited, cancel := context.WithTimeout(ctx, clockShows)
+	limited, cancel := vtime.WithTimeout(ctx, clockShows)
 	defer cancel()
 	for {
 		f.measure(ctx)
-		if e := f.evidence(); e.Bit || !sleep(limited, clockPoll) {
+		if e := f.evidence(); e.Bit || !vtime.Sleep(limited, clockPoll) {
 			return e, nil
 		}
 	}
@@ -85,8 +87,8 @@ func (f *skewFault) Inject(ctx context.Context) (Evidence, error) {
 // again bends what was started since, until ctx ends. A node that is down has nothing to
 // be bent.
 func (f *skewFault) again(ctx context.Context) error {
-	for sleep(ctx, skewAgain) {
-		_ = together(f.taken, func(n Node) error {
+	for vtime.Sleep(ctx, skewAgain) {
+		_ = together(ctx, f.taken, func(n Node) error {
 			got, err := f.hosts.Injured(ctx, n, f.handle)
 			if err != nil || got.Facts["true"] == 0 {
 				return err
@@ -101,7 +103,7 @@ func (f *skewFault) again(ctx context.Context) error {
 
 // measure looks at all nodes once.
 func (f *skewFault) measure(ctx context.Context) {
-	_ = together(f.taken, func(n Node) error {
+	_ = together(ctx, f.taken, func(n Node) error {
 		got, err := f.hosts.Injured(ctx, n, f.handle)
 		if err != nil || got.Facts["bent"] == 0 {
 			return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // fileFault damages a file of nodes while they are down, and starts them with it.
@@ -37,7 +39,7 @@ func (f *fileFault) Inject(ctx context.Context) (Evidence, error) {
 	if err := f.takeFiles(); err != nil {
 		return Evidence{Why: err.Error()}, err
 	}
-	err := together(f.taken, func(n Node) error {
+	err := together(ctx, f.taken, func(n Node) error {
 		if err := f.kill(ctx, n); err != nil {
 			return err
 		}
@@ -162,7 +164,7 @@ func (f *rollbackFault) Inject(ctx context.Context) (Evidence, error) {
 		return Evidence{}, err
 	}
 	f.loop.start(ctx, func(ctx context.Context) error {
-		if !sleep(ctx, f.age) {
+		if !vtime.Sleep(ctx, f.age) {
 			return nil
 		}
 		back := f.injury
@@ -177,7 +179,7 @@ func (f *rollbackFault) Inject(ctx context.Context) (Evidence, error) {
 
 // swap does something to the files of all nodes while they are down.
 func (f *rollbackFault) swap(ctx context.Context, i Injury) error {
-	return together(f.taken, func(n Node) error {
+	return together(ctx, f.taken, func(n Node) error {
 		if err := f.kill(ctx, n); err != nil {
 			return err
 		}

@@ -67,7 +67,7 @@ func (f powerFault) Inject(ctx context.Context) (Evidence, error) {
 		return Evidence{Why: "no host was free"}, err
 	}
 	f.world.claimAll(f.id, f.taken, false)
-	err := together(f.taken, func(n Node) error {
+	err := together(ctx, f.taken, func(n Node) error {
 		if got, err := f.hosts.Injured(ctx, n, f.handle); err == nil && got.Facts["moved"] == 1 {
 			return nil
 		}
@@ -89,7 +89,7 @@ func (f powerFault) Inject(ctx context.Context) (Evidence, error) {
 func (f powerFault) Observe(ctx context.Context) (Evidence, error) {
 	off := f.injury
 	off.Off = true
-	err := together(f.taken, func(n Node) error { return f.injure(ctx, n, off) })
+	err := together(ctx, f.taken, func(n Node) error { return f.injure(ctx, n, off) })
 	if err != nil {
 		return Evidence{Why: err.Error()}, err
 	}
@@ -101,7 +101,7 @@ func (f powerFault) Observe(ctx context.Context) (Evidence, error) {
 
 // comeBack kills the nodes whose power has failed, and mounts their volumes.
 func (f powerFault) comeBack(ctx context.Context) error {
-	return together(f.taken, func(n Node) error {
+	return together(ctx, f.taken, func(n Node) error {
 		got, err := f.hosts.Injured(ctx, n, f.handle)
 		if err != nil {
 			return err

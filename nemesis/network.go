@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ordeal-dev/ordeal/internal/crash"
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 const (
@@ -257,7 +257,7 @@ func (f *netFault) probeCut(ctx context.Context) (Evidence, error) {
 func (f *netFault) flap(ctx context.Context) error {
 	for cut := true; ; cut = !cut {
 		half := f.period/2 + time.Duration(f.rng.Int64N(int64(f.period)+1))
-		if !sleep(ctx, half) {
+		if !vtime.Sleep(ctx, half) {
 			return nil
 		}
 		var err error
@@ -381,7 +381,7 @@ func (f *netFault) Heal(ctx context.Context) (Evidence, error) {
 func probeUntilClean(ctx context.Context, network Network, testable func() []Link) (
 	Evidence, error,
 ) {
-	ctx, cancel := context.WithTimeout(ctx, probeFor)
+	ctx, cancel := vtime.WithTimeout(ctx, probeFor)
 	defer cancel()
 	for {
 		links := testable()
@@ -411,7 +411,7 @@ func probeUntilClean(ctx context.Context, network Network, testable func() []Lin
 			return e, nil
 		}
 		e.Why = fmt.Sprintf("no probe gets over %v", Grudge(dead))
-		if !sleep(ctx, probeAgain) {
+		if !vtime.Sleep(ctx, probeAgain) {
 			if err == nil {
 				err = errors.New(e.Why)
 			}
@@ -439,28 +439,28 @@ func (c Counters) minus(o Counters) Counters {
 // plus returns the sum.
 func (c Counters) plus(o Counters) Counters { return c.minus(Counters{}.minus(o)) }
 
-// background runs one goroutine of a fault between Inject and Heal.
+// background runs one part of a fault beside the rest, between Inject and Heal.
 type background struct {
 	cancel context.CancelFunc
-	done   chan error
+	world  context.Context // that of the start, which nothing ends
+	task   *vtime.Task
 	err    error
 }
 
 // start runs fn on a context that outlives ctx, until stop.
 func (b *background) start(ctx context.Context, fn func(context.Context) error) {
-	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
-	b.done = done
-	crash.Go(func() { done <- fn(ctx) })
+	b.world = vtime.WithoutCancel(ctx)
+	ctx, b.cancel = vtime.WithCancel(b.world)
+	b.task = vtime.Start(ctx, func() error { return fn(ctx) })
 }
 
-// stop ends the goroutine, waits for it, and returns its error. It may be called
-// any number of times, also without start.
+// stop ends it, waits for it, and returns its error. It may be called any number of
+// times, also without start.
 func (b *background) stop() error {
-	if b.done != nil {
+	if b.task != nil {
 		b.cancel()
-		b.err = <-b.done
-		b.done = nil
+		b.err = b.task.Wait(b.world)
+		b.task = nil
 	}
 	return b.err
 }

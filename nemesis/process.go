@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ordeal-dev/ordeal/internal/crash"
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // processFault is what all faults of processes share: whom they hit, and what was
@@ -62,14 +62,8 @@ func (f *processFault) look(n Node, fn func(*sighting)) {
 }
 
 // together does something to all nodes at the same time.
-func together(nodes []Node, do func(Node) error) error {
-	errs := make([]error, len(nodes))
-	var wg sync.WaitGroup
-	for i, n := range nodes {
-		wg.Go(crash.Guard(func() { errs[i] = do(n) }))
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+func together(ctx context.Context, nodes []Node, do func(Node) error) error {
+	return vtime.Together(ctx, len(nodes), func(i int) error { return do(nodes[i]) })
 }
 
 // kill takes a node down and notes what was seen.
@@ -117,12 +111,12 @@ func (f *processFault) start(ctx context.Context, n Node) error {
 // others down.
 func (f *processFault) startAll(ctx context.Context, stagger time.Duration) (Evidence, error) {
 	if stagger == 0 {
-		return f.verified(together(f.hit, func(n Node) error { return f.start(ctx, n) }))
+		return f.verified(together(ctx, f.hit, func(n Node) error { return f.start(ctx, n) }))
 	}
 	var errs []error
 	for i, n := range shuffled(f.hit, f.rng) {
 		if i > 0 {
-			sleep(ctx, time.Duration(f.rng.Int64N(int64(stagger)+1)))
+			vtime.Sleep(ctx, time.Duration(f.rng.Int64N(int64(stagger)+1)))
 		}
 		errs = append(errs, f.start(ctx, n))
 	}
@@ -208,7 +202,7 @@ func buildKill(j job) (prepared, error) {
 // Inject kills all targets at the same time.
 func (f killFault) Inject(ctx context.Context) (Evidence, error) {
 	f.world.claimAll(f.id, f.hit, false)
-	err := together(f.hit, func(n Node) error { return f.kill(ctx, n) })
+	err := together(ctx, f.hit, func(n Node) error { return f.kill(ctx, n) })
 	if err != nil {
 		return Evidence{}, err
 	}
@@ -236,7 +230,7 @@ func buildPause(j job) (prepared, error) {
 // Inject stops all targets; those that another fault kills are left out.
 func (f pauseFault) Inject(ctx context.Context) (Evidence, error) {
 	f.world.claimAll(f.id, f.world.free(f.id, f.hit), true)
-	err := together(f.hit, func(n Node) error {
+	err := together(ctx, f.hit, func(n Node) error {
 		_, err := f.world.pause(ctx, f.id, n)
 		if errors.Is(err, errDown) {
 			return nil
@@ -255,7 +249,7 @@ func (f pauseFault) Inject(ctx context.Context) (Evidence, error) {
 
 // Observe looks whether the processes are still stopped.
 func (f pauseFault) Observe(ctx context.Context) (Evidence, error) {
-	err := together(f.hit, func(n Node) error {
+	err := together(ctx, f.hit, func(n Node) error {
 		if !f.world.active(f.id, n) {
 			return nil
 		}
@@ -303,7 +297,7 @@ func (f pauseFault) stopped() (Evidence, error) {
 
 // Heal continues the processes.
 func (f pauseFault) Heal(ctx context.Context) (Evidence, error) {
-	return f.verified(together(f.hit, func(n Node) error {
+	return f.verified(together(ctx, f.hit, func(n Node) error {
 		f.mu.Lock()
 		touched := f.seen[n] != nil && f.seen[n].fresh
 		f.mu.Unlock()
@@ -364,7 +358,7 @@ func (f *cycleFault) cycle(ctx context.Context, order []Node) error {
 	n := order[0]
 	for turn := 1; ; turn++ {
 		down := time.Duration(f.rng.Int64N(int64(f.every) + 1))
-		if !sleep(ctx, down) {
+		if !vtime.Sleep(ctx, down) {
 			return nil
 		}
 		if err := f.start(ctx, n); err != nil {
@@ -374,7 +368,7 @@ func (f *cycleFault) cycle(ctx context.Context, order []Node) error {
 		if !f.rolling {
 			up = time.Duration(f.rng.Int64N(int64(f.every) + 1))
 		}
-		if !sleep(ctx, up) || f.rolling && turn == len(order) {
+		if !vtime.Sleep(ctx, up) || f.rolling && turn == len(order) {
 			return nil
 		}
 		n = order[turn%len(order)]
@@ -410,7 +404,7 @@ func (f *cycleFault) Heal(ctx context.Context) (Evidence, error) {
 		defer f.mu.Unlock()
 		return f.seen[n] == nil && !f.world.active(f.id, n)
 	})
-	e, err := f.verified(together(touched, func(n Node) error { return f.start(ctx, n) }))
+	e, err := f.verified(together(ctx, touched, func(n Node) error { return f.start(ctx, n) }))
 	if err == nil && loopErr != nil {
 		e.Why += "; in the meantime: " + loopErr.Error()
 	}

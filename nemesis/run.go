@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
-	"github.com/ordeal-dev/ordeal/internal/crash"
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // EventLog is where the nemesis writes what it does; a *history.Log is one.
@@ -197,14 +197,14 @@ func (r *Runner) Run(ctx context.Context) (Summary, error) {
 	if len(r.steps) > 0 {
 		r.verify(ctx, EntryBaseline)
 	}
-	var wg sync.WaitGroup
+	steps := vtime.NewGroup(ctx)
 	for _, s := range r.steps {
-		wg.Go(crash.Guard(func() { r.step(ctx, start, s) }))
+		steps.Add(func() { r.step(ctx, start, s) })
 	}
-	wg.Wait()
+	steps.Wait()
 	if len(r.steps) > 0 {
 		r.healLate(ctx)
-		r.verify(context.WithoutCancel(ctx), EntryFinal)
+		r.verify(vtime.WithoutCancel(ctx), EntryFinal)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -229,7 +229,7 @@ func (r *Runner) append(e Entry) bool {
 // step waits for the step's time, finds out who is hit, and does it.
 func (r *Runner) step(ctx context.Context, start history.Time, s Step) {
 	at := time.Duration(start-r.env.Clock.Now()) + s.At
-	if !sleep(ctx, at) {
+	if !vtime.Sleep(ctx, at) {
 		r.skip(s, errors.New("the test ended before its time"), true)
 		return
 	}
@@ -303,7 +303,7 @@ func (r *Runner) awaitPrimaries(ctx context.Context, limit time.Duration) ([]Nod
 	if r.env.Primaries == nil {
 		return nil, ErrNoPrimaries
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := vtime.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
 		known, err := r.env.Primaries(ctx)
@@ -313,7 +313,7 @@ func (r *Runner) awaitPrimaries(ctx context.Context, limit time.Duration) ([]Nod
 		if err == nil && len(known) > 0 {
 			return known, nil
 		}
-		if !sleep(ctx, askAgain) {
+		if !vtime.Sleep(ctx, askAgain) {
 			return nil, errors.Join(ErrNoPrimaries, err)
 		}
 	}
@@ -342,7 +342,7 @@ func (r *Runner) execute(ctx context.Context, f *running) {
 	r.env.Logger.Info("fault starts", "id", f.step.ID, "fault", f.step.Fault, "what", f.what)
 	r.event("start", history.Invoke, f, nil, nil)
 	f.since = r.now(ctx)
-	limited, cancel := context.WithTimeout(ctx, r.env.InjectTimeout)
+	limited, cancel := vtime.WithTimeout(ctx, r.env.InjectTimeout)
 	evidence, err := f.fault.Inject(limited)
 	cancel()
 	if r.env.Acks != nil {
@@ -366,7 +366,7 @@ func (r *Runner) execute(ctx context.Context, f *running) {
 	if nothing.reason != "" {
 		r.skip(f.step, nothing, interrupted)
 	} else {
-		r.reach(f.step.ID, 2, r.now(context.WithoutCancel(ctx)))
+		r.reach(f.step.ID, 2, r.now(vtime.WithoutCancel(ctx)))
 	}
 	if r.env.BumpEpoch != nil {
 		r.env.BumpEpoch()
@@ -376,16 +376,16 @@ func (r *Runner) execute(ctx context.Context, f *running) {
 // heal looks once more at what the fault does and takes it back, on a context
 // that the end of the test does not cancel.
 func (r *Runner) heal(ctx context.Context, f *running, failed, interrupted bool) {
-	ctx = context.WithoutCancel(ctx)
+	ctx = vtime.WithoutCancel(ctx)
 	entry := Entry{Type: EntryHealing, Fault: f.step.ID, Interrupted: interrupted}
 	if !failed {
 		// A node that does not answer must not take the time that is for healing.
-		looking, stop := context.WithTimeout(ctx, r.env.HealTimeout/4)
+		looking, stop := vtime.WithTimeout(ctx, r.env.HealTimeout/4)
 		evidence, err := f.fault.Observe(looking)
 		stop()
 		entry.Evidence, entry.Error = &evidence, text(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.env.HealTimeout)
+	ctx, cancel := vtime.WithTimeout(ctx, r.env.HealTimeout)
 	defer cancel()
 	r.append(entry)
 	r.event("stop", history.Invoke, f, entry.Evidence, nil)
@@ -397,7 +397,7 @@ func (r *Runner) heal(ctx context.Context, f *running, failed, interrupted bool)
 		}
 		r.env.Logger.Error("heal failed", "id", f.step.ID, "fault", f.step.Fault,
 			"attempt", attempt, "err", err)
-		if attempt == healAttempts || !sleep(ctx, wait) {
+		if attempt == healAttempts || !vtime.Sleep(ctx, wait) {
 			break
 		}
 		wait *= 2
@@ -430,7 +430,7 @@ func (r *Runner) healLate(ctx context.Context) {
 	r.unhealed = nil
 	r.mu.Unlock()
 	for _, f := range late {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.env.HealTimeout)
+		ctx, cancel := vtime.WithTimeout(vtime.WithoutCancel(ctx), r.env.HealTimeout)
 		if err := r.healOnce(ctx, f); err != nil {
 			r.env.Logger.Error("fault is not healed", "id", f.step.ID, "err", err)
 		}
@@ -440,7 +440,7 @@ func (r *Runner) healLate(ctx context.Context) {
 
 // verify looks whether every link delivers and every process runs.
 func (r *Runner) verify(ctx context.Context, entry EntryType) {
-	ctx, cancel := context.WithTimeout(ctx, r.env.HealTimeout)
+	ctx, cancel := vtime.WithTimeout(ctx, r.env.HealTimeout)
 	defer cancel()
 	evidence := Evidence{Bit: true}
 	var errs []error
@@ -450,7 +450,7 @@ func (r *Runner) verify(ctx context.Context, entry EntryType) {
 		evidence, errs = e, append(errs, err)
 	}
 	if r.env.Processes != nil {
-		err := together(r.env.Nodes, func(n Node) error {
+		err := together(ctx, r.env.Nodes, func(n Node) error {
 			_, err := r.world.await(ctx, n, func(s ProcessState) bool {
 				return s.PID != 0 && !s.Stopped
 			})

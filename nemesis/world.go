@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // world knows which fault holds which links and processes, so that faults that
@@ -19,7 +21,7 @@ type world struct {
 	// changed is called, under mu, with the healthy nodes when they change.
 	changed func([]Node)
 	// locks serialize what is done to one node's process.
-	locks map[Node]*sync.Mutex
+	locks map[Node]*vtime.Mutex
 
 	mu     sync.Mutex
 	links  map[int64]map[Link]bool
@@ -59,7 +61,7 @@ type claim struct {
 func newWorld(nodes []Node, p Processes, changed func([]Node)) *world {
 	w := &world{
 		nodes: nodes, processes: p, changed: changed,
-		locks:  map[Node]*sync.Mutex{},
+		locks:  map[Node]*vtime.Mutex{},
 		links:  map[int64]map[Link]bool{},
 		claims: map[int64]map[Node]claim{},
 		dead:   map[Node]bool{},
@@ -70,7 +72,7 @@ func newWorld(nodes []Node, p Processes, changed func([]Node)) *world {
 		expected: map[int64]map[Node]bool{}, ended: map[int64]map[Node]string{},
 	}
 	for _, n := range nodes {
-		w.locks[n] = &sync.Mutex{}
+		w.locks[n] = &vtime.Mutex{}
 	}
 	return w
 }
@@ -369,8 +371,7 @@ func (w *world) active(id int64, n Node) bool {
 func (w *world) takeDown(ctx context.Context, id int64, n Node) (
 	before ProcessState, fresh bool, err error,
 ) {
-	w.locks[n].Lock()
-	defer w.locks[n].Unlock()
+	defer w.locks[n].Lock(ctx)()
 	w.mu.Lock()
 	fresh = !w.claimed(id, n, false)
 	w.setClaim(id, n, claim{active: true})
@@ -396,8 +397,7 @@ func (w *world) takeDown(ctx context.Context, id int64, n Node) (
 // another fault still wishes so, and waits until it runs. The zero state says
 // that it was left down.
 func (w *world) bringUp(ctx context.Context, id int64, n Node) (ProcessState, error) {
-	w.locks[n].Lock()
-	defer w.locks[n].Unlock()
+	defer w.locks[n].Lock(ctx)()
 	w.mu.Lock()
 	w.setClaim(id, n, claim{})
 	left := w.claimed(id, n, false)
@@ -428,8 +428,7 @@ var errDown = errors.New("its process is already in the hands of another fault")
 
 // pause stops the node's process for fault id and waits until it is stopped.
 func (w *world) pause(ctx context.Context, id int64, n Node) (ProcessState, error) {
-	w.locks[n].Lock()
-	defer w.locks[n].Unlock()
+	defer w.locks[n].Lock(ctx)()
 	if len(w.free(id, []Node{n})) == 0 {
 		return ProcessState{}, fmt.Errorf("pause %s: %w", n, errDown)
 	}
@@ -445,8 +444,7 @@ func (w *world) pause(ctx context.Context, id int64, n Node) (ProcessState, erro
 // resume ends fault id's pause of the node, unless another fault pauses it, too,
 // or has taken it down, and waits until it runs.
 func (w *world) resume(ctx context.Context, id int64, n Node) (ProcessState, error) {
-	w.locks[n].Lock()
-	defer w.locks[n].Unlock()
+	defer w.locks[n].Lock(ctx)()
 	w.mu.Lock()
 	w.setClaim(id, n, claim{pause: true})
 	left := w.claimed(id, n, false) || w.claimed(id, n, true)
@@ -464,32 +462,17 @@ func (w *world) resume(ctx context.Context, id int64, n Node) (ProcessState, err
 func (w *world) await(ctx context.Context, n Node, ok func(ProcessState) bool) (
 	ProcessState, error,
 ) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := vtime.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	for {
 		s, err := w.processes.State(ctx, n)
 		if err == nil && ok(s) {
 			return s, nil
 		}
-		if !sleep(ctx, 20*time.Millisecond) {
+		if !vtime.Sleep(ctx, 20*time.Millisecond) {
 			return s, errors.Join(err, fmt.Errorf("%s has pid %d, stopped %t, for too long",
 				n, s.PID, s.Stopped))
 		}
-	}
-}
-
-// sleep waits for d and reports whether ctx was still alive at the end.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

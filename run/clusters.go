@@ -74,6 +74,8 @@ type remains struct {
 // way is a way of running nodes.
 type way struct {
 	name, doc string
+	// virtual: nodes and time are computed, in this process.
+	virtual bool
 	// check says why this machine, or the configuration, does not do for it.
 	check func(Config) error
 	// lacks says what faults it cannot do.
@@ -95,7 +97,7 @@ type way struct {
 
 // ways are all ways of running nodes, the default one first.
 func ways() []way {
-	return []way{localWay(), netnsWay(), composeWay(), sshWay(), existingWay()}
+	return []way{localWay(), netnsWay(), composeWay(), sshWay(), existingWay(), simWay()}
 }
 
 // ClusterDoc describes a way of running nodes to a person.

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/internal/crash"
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/systems/operation"
 	"github.com/ordeal-dev/ordeal/workload"
@@ -20,35 +20,25 @@ import (
 // drive is the test itself: the workload beside the nemesis, healing, recovery,
 // final reads. What goes wrong becomes a note: it never prevents the analysis.
 func (c *conductor) drive(ctx context.Context) {
-	stalls, stopStalls := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopStalls()
-	stallLog := c.recorder.NewLog()
-	lost := make(chan time.Duration, 1)
-	crash.Go(func() {
-		lost <- watchStalls(stalls, c.recorder.Now, func(from history.Time) {
-			stallLog.Record(history.Event{
-				Process: history.Nemesis, Type: history.Info, F: check.Stall,
-				Value: history.Map(history.Field{Name: "from", Value: history.Int(int64(from))}),
-			})
-		})
-	})
-	nemesisCtx, stopNemesis := context.WithCancel(ctx)
+	lost := c.countStalls(ctx)
+	nemesisCtx, stopNemesis := vtime.WithCancel(ctx)
 	defer stopNemesis()
-	healed := make(chan error, 1)
-	crash.Go(func() {
+	healed := vtime.Start(ctx, func() error {
 		_, err := c.nemesis.Run(nemesisCtx)
-		healed <- err
+		return err
 	})
-	heal := sync.OnceFunc(func() {
-		stopNemesis()
-		// Never on a context that the end of the test cancels.
-		err := c.phase(context.WithoutCancel(ctx), "heal and verify", healPhaseTime,
-			func(ctx context.Context) error { return c.awaitHealed(ctx, healed) })
-		if err != nil {
-			c.note("%v", err)
-		}
-	})
-	workCtx, end := context.WithCancelCause(ctx)
+	var once vtime.Once
+	heal := func() {
+		once.Do(ctx, func() {
+			stopNemesis()
+			// Never on a context that the end of the test cancels.
+			err := c.phase(vtime.WithoutCancel(ctx), "heal and verify", healPhaseTime, healed.Wait)
+			if err != nil {
+				c.note("%v", err)
+			}
+		})
+	}
+	workCtx, end := vtime.WithCancelCause(ctx)
 	defer end(nil)
 	unwatch := func() {}
 	if c.cfg.StopOnViolation {
@@ -57,15 +47,14 @@ func (c *conductor) drive(ctx context.Context) {
 	err := c.phase(workCtx, "workload beside nemesis", c.driveTime(),
 		func(ctx context.Context) error {
 			err := c.runWorkload(ctx, heal)
-			if errors.Is(context.Cause(ctx), errViolation) {
+			if errors.Is(vtime.Cause(ctx), errViolation) {
 				return nil // it ended as it was asked to
 			}
 			return err
 		})
 	unwatch()
 	heal()
-	stopStalls()
-	if d := <-lost; d > c.cfg.TimeLimit/10 {
+	if d := lost(); d > c.cfg.TimeLimit/10 {
 		c.note("the checker itself stood still for %.1f s in all", d.Seconds())
 	}
 	switch {
@@ -75,6 +64,31 @@ func (c *conductor) drive(ctx context.Context) {
 	case err != nil:
 		c.note("%v", err)
 	}
+}
+
+// countStalls begins to watch for stalls; the function that it returns ends that and tells
+// how long they were in all. Virtual time does not pass while nothing happens.
+func (c *conductor) countStalls(ctx context.Context) (lost func() time.Duration) {
+	if vtime.From(ctx) != nil {
+		vtime.Spawn(ctx, func() {
+			for vtime.Sleep(ctx, time.Second) {
+				c.recorder.Flush()
+			}
+		})
+		return func() time.Duration { return 0 }
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	log := c.recorder.NewLog()
+	sum := make(chan time.Duration, 1)
+	crash.Go(func() {
+		sum <- watchStalls(ctx, c.recorder.Now, func(from history.Time) {
+			log.Record(history.Event{
+				Process: history.Nemesis, Type: history.Info, F: check.Stall,
+				Value: history.Map(history.Field{Name: "from", Value: history.Int(int64(from))}),
+			})
+		})
+	})
+	return func() time.Duration { stop(); return <-sum }
 }
 
 // watchStalls tells when this process itself stood still: stopped, starved, or
@@ -120,7 +134,8 @@ func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 	opts.Available = c.cfg.watchesAvailability(c.sys)
 	opts.Promise = c.sys.Promise(c.workload.Name)
 	var before workload.Snapshot
-	finalCtx, cancelFinal := context.WithCancelCause(ctx)
+	var shown time.Time
+	finalCtx, cancelFinal := vtime.WithCancelCause(ctx)
 	defer cancelFinal(nil)
 	return workload.Run(finalCtx, workload.RunConfig{
 		Generator:   c.workload.Generator(opts),
@@ -140,12 +155,17 @@ func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 				c.note("%v", err)
 			}
 			c.progress.status(c.now(), "final reads")
-			time.AfterFunc(c.cfg.FinalTime, crash.Guard(func() {
+			vtime.Later(ctx, c.cfg.FinalTime, func() {
 				cancelFinal(fmt.Errorf("the final reads took longer than %v", c.cfg.FinalTime))
-			}))
+			})
 			return nil
 		},
 		Progress: func(s workload.Snapshot) {
+			if now := c.now(); vtime.From(ctx) != nil && now.Sub(shown) < time.Second {
+				return // many seconds of the test pass in one
+			} else {
+				shown = now
+			}
 			c.progress.status(c.now(), progressLine(s, before, c.nemesis.Active()))
 			before = s
 		},
@@ -193,16 +213,6 @@ func (c *conductor) open(ctx context.Context, thread int) (workload.Client, erro
 	return client, nil
 }
 
-// awaitHealed waits until the nemesis has taken everything back.
-func (c *conductor) awaitHealed(ctx context.Context, healed <-chan error) error {
-	select {
-	case err := <-healed:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // awaitHealthy waits until every node serves a real read through its links.
 func (c *conductor) awaitHealthy(ctx context.Context) error {
 	for {
@@ -210,50 +220,40 @@ func (c *conductor) awaitHealthy(ctx context.Context) error {
 		if err == nil || operation.IsBroken(err) {
 			return err // waiting mends no client
 		}
-		select {
-		case <-time.After(healthPoll):
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		if !vtime.Sleep(ctx, healthPoll) {
+			return fmt.Errorf("%w: %w", vtime.Cause(ctx), err)
 		}
 	}
 }
 
 // probeNodes asks all nodes at once.
 func (c *conductor) probeNodes(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.OpTimeout)
+	ctx, cancel := vtime.WithTimeout(ctx, c.cfg.OpTimeout)
 	defer cancel()
 	nodes := c.cfg.nodes()
-	errs := make([]error, len(nodes))
-	var wg sync.WaitGroup
-	for i, n := range nodes {
-		wg.Go(crash.Guard(func() {
-			if err := c.sys.Probe(ctx, c.cluster.Endpoint(n)); err != nil {
-				errs[i] = fmt.Errorf("node %s is not healthy: %w", n, err)
-			}
-		}))
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+	return vtime.Together(ctx, len(nodes), func(i int) error {
+		if err := c.sys.Probe(ctx, c.cluster.Endpoint(nodes[i])); err != nil {
+			return fmt.Errorf("node %s is not healthy: %w", nodes[i], err)
+		}
+		return nil
+	})
 }
 
 // primaries asks the nodes who leads, past all faults of the network.
 func (c *conductor) primaries(ctx context.Context) ([]nemesis.Node, error) {
-	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	ctx, cancel := vtime.WithTimeout(ctx, statusTime)
 	defer cancel()
 	nodes := c.cfg.nodes()
 	leads := make([]bool, len(nodes))
-	var wg sync.WaitGroup
-	for i, n := range nodes {
-		wg.Go(crash.Guard(func() {
-			endpoint := c.cluster.DirectEndpoint(n)
-			if endpoint == "" {
-				return
-			}
-			s, err := c.sys.Status(ctx, endpoint)
-			leads[i] = err == nil && s.Primary
-		}))
-	}
-	wg.Wait()
+	_ = vtime.Together(ctx, len(nodes), func(i int) error {
+		endpoint := c.cluster.DirectEndpoint(nodes[i])
+		if endpoint == "" {
+			return nil
+		}
+		s, err := c.sys.Status(ctx, endpoint)
+		leads[i] = err == nil && s.Primary
+		return nil
+	})
 	var primaries []nemesis.Node
 	for i, n := range nodes {
 		if leads[i] {

@@ -3,11 +3,10 @@ package run
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/cluster"
-	"github.com/ordeal-dev/ordeal/internal/crash"
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/systems"
 )
@@ -81,7 +80,7 @@ func (p *clusterProxy) status(ctx context.Context, n nemesis.Node) (systems.Stat
 	if endpoint == "" {
 		return systems.Status{}, fmt.Errorf("status of %s: %w", n, cluster.ErrNotRunning)
 	}
-	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	ctx, cancel := vtime.WithTimeout(ctx, statusTime)
 	defer cancel()
 	return p.c.sys.Status(ctx, endpoint)
 }
@@ -164,7 +163,7 @@ func (p *clusterProxy) Order(ctx context.Context, at nemesis.Node, o nemesis.Adm
 	if !ok || endpoint == "" {
 		return fmt.Errorf("order %s: %w", at, cluster.ErrNotRunning)
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.c.cfg.OpTimeout)
+	ctx, cancel := vtime.WithTimeout(ctx, p.c.cfg.OpTimeout)
 	defer cancel()
 	switch to := string(o.Node); o.F {
 	case nemesis.AdminTransfer:
@@ -183,17 +182,15 @@ func (p *clusterProxy) Order(ctx context.Context, at nemesis.Node, o nemesis.Adm
 func (p *clusterProxy) Views(ctx context.Context) map[nemesis.Node]nemesis.View {
 	nodes := p.c.cfg.nodes()
 	views := make([]*nemesis.View, len(nodes))
-	var wg sync.WaitGroup
-	for i, n := range nodes {
-		wg.Go(crash.Guard(func() {
-			if s, err := p.status(ctx, n); err == nil {
-				views[i] = &nemesis.View{
-					Primary: s.Primary, Members: nodesNamed(s.Members), Shards: nodesNamed(s.Shards()),
-				}
+	_ = vtime.Together(ctx, len(nodes), func(i int) error {
+		s, err := p.status(ctx, nodes[i])
+		if err == nil {
+			views[i] = &nemesis.View{
+				Primary: s.Primary, Members: nodesNamed(s.Members), Shards: nodesNamed(s.Shards()),
 			}
-		}))
-	}
-	wg.Wait()
+		}
+		return nil
+	})
 	out := map[nemesis.Node]nemesis.View{}
 	for i, n := range nodes {
 		if views[i] != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/internal/crash"
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/reports"
 	"github.com/ordeal-dev/ordeal/reports/live"
@@ -57,30 +58,28 @@ func Run(ctx context.Context, cfg Config, env Env) (Outcome, error) {
 	if err := cfg.Validate(); err != nil {
 		return Outcome{}, err
 	}
-	target, err := cfg.findTarget(ctx)
+	w, err := wayNamed(cfg.Cluster)
 	if err != nil {
 		return Outcome{}, err
 	}
-	c, err := prepare(ctx, cfg, env, target)
-	if err != nil {
+	var c *conductor
+	collect := func(ctx context.Context) { c, err = collect(ctx, cfg, env, w) }
+	if w.virtual {
+		stuck := vtime.Run(ctx, collect)
+		err = errors.Join(err, stuck)
+	} else {
+		collect(ctx)
+	}
+	if c == nil {
 		return Outcome{}, err
 	}
 	defer c.lock.release()
-	defer crash.Before(c.crashed)()
-	defer c.beat()()
-	setUp := c.phase(ctx, "set up", cfg.SetupTime, c.setUp)
-	if setUp == nil {
-		setUp = c.phase(ctx, "wait until healthy", cfg.SetupTime, c.awaitHealthy)
+	defer c.uncrash()
+	defer c.unbeat()
+	if !c.drove {
+		return Outcome{}, errors.Join(err, c.tearDown(), c.finishCollecting())
 	}
-	if setUp != nil {
-		c.progress.done()
-		if ctx.Err() != nil {
-			setUp = ErrInterrupted
-		}
-		return Outcome{}, errors.Join(setUp, c.tearDown(), c.finishCollecting())
-	}
-	c.drive(ctx)
-	errs := []error{c.finishCollecting()}
+	errs := []error{err, c.finishCollecting()}
 	c.progress.status(c.now(), "checking")
 	c.enter(live.PhaseCheck)
 	out, err := judgeRun(env.Abort, c.dir, CheckLimits{
@@ -93,6 +92,40 @@ func Run(ctx context.Context, cfg Config, env Env) (Outcome, error) {
 	c.enter("tear down")
 	c.progress.done()
 	return out, errors.Join(append(errs, c.tearDown())...)
+}
+
+// collect does everything up to the last operation. Without a conductor there is nothing
+// to judge and nothing to be torn down.
+func collect(ctx context.Context, cfg Config, env Env, w way) (*conductor, error) {
+	var target string
+	if !w.virtual {
+		var err error
+		if target, err = cfg.findTarget(ctx); err != nil {
+			return nil, err
+		}
+	}
+	c, err := prepare(ctx, cfg, env, target)
+	if err != nil {
+		return nil, err
+	}
+	c.uncrash = crash.Before(c.crashed)
+	if c.unbeat = func() {}; !w.virtual {
+		c.unbeat = c.beat()
+	}
+	setUp := c.phase(ctx, "set up", cfg.SetupTime, c.setUp)
+	if setUp == nil {
+		setUp = c.phase(ctx, "wait until healthy", cfg.SetupTime, c.awaitHealthy)
+	}
+	if setUp != nil {
+		c.progress.done()
+		if ctx.Err() != nil {
+			setUp = ErrInterrupted
+		}
+		return c, setUp
+	}
+	c.drive(ctx)
+	c.drove = true
+	return c, nil
 }
 
 // conductor is one test while it runs.
@@ -114,6 +147,9 @@ type conductor struct {
 	nemesis  *nemesis.Runner
 	stats    workload.Stats
 	epoch    atomic.Int64
+	uncrash  func()
+	unbeat   func()
+	drove    bool // there is something to judge
 
 	// moved wakes what tells the status.
 	moved chan struct{}
@@ -158,8 +194,10 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 		moved:    make(chan struct{}, 1), status: live.Status{PID: os.Getpid()},
 	}
 	// A program that cannot run the test is refused before there is a directory.
-	if _, err := c.version(ctx); err != nil {
-		return nil, err
+	if vtime.From(ctx) == nil {
+		if _, err := c.version(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := cfg.tryHosts(ctx, steps); err != nil {
 		return nil, err
@@ -185,7 +223,7 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 		return nil, errors.Join(err, removeProgram(c.dir))
 	}
 	c.steps = steps
-	if err := c.openFiles(steps); err != nil {
+	if err := c.openFiles(ctx, steps); err != nil {
 		return nil, errors.Join(err, c.closeFiles(), removeProgram(c.dir))
 	}
 	return c, nil
@@ -194,6 +232,11 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 // ownProgram gives the run its own program of a node, whose version is the one that
 // is written down, and its own copy of what else the nodes need.
 func (c *conductor) ownProgram(ctx context.Context, target string) (err error) {
+	if vtime.From(ctx) != nil { // the nodes are a part of this program
+		c.test.Versions = versions(c.env.Version, "")
+		c.sys, err = systems.New(c.cfg.systemOptions(""))
+		return err
+	}
 	if target != "" {
 		if c.program, err = takeProgram(target, c.dir); err != nil {
 			return err
@@ -223,7 +266,7 @@ func (c *conductor) version(ctx context.Context) (string, error) {
 
 // openFiles opens what the run writes to. On an error closeFiles closes what was
 // opened.
-func (c *conductor) openFiles(steps []nemesis.Step) error {
+func (c *conductor) openFiles(ctx context.Context, steps []nemesis.Step) error {
 	var err error
 	if c.lock, err = lockDir(c.dir); err != nil {
 		return err
@@ -237,9 +280,16 @@ func (c *conductor) openFiles(steps []nemesis.Step) error {
 	if c.ledger, err = nemesis.OpenLedger(filepath.Join(c.dir, ledgerFile)); err != nil {
 		return err
 	}
-	c.recorder, err = history.Create(filepath.Join(c.dir, historyFile), history.Header{
+	path, header := filepath.Join(c.dir, historyFile), history.Header{
 		Test: c.test.Name, Seed: c.cfg.Seed,
-	})
+	}
+	if w := vtime.From(ctx); w != nil {
+		c.ledger.Relax()
+		c.recorder, err = history.CreateVirtual(path, header,
+			func() history.Time { return history.Time(w.Now()) })
+	} else {
+		c.recorder, err = history.Create(path, header)
+	}
 	if err != nil {
 		return err
 	}
@@ -336,7 +386,7 @@ func (c *conductor) phase(
 ) error {
 	c.progress.status(c.now(), name)
 	defer c.enter(name)()
-	ctx, cancel := context.WithTimeoutCause(ctx, limit,
+	ctx, cancel := vtime.WithTimeoutCause(ctx, limit,
 		fmt.Errorf("%s took longer than %v", name, limit))
 	defer cancel()
 	p := reports.Phase{Name: name, Start: c.recorder.Now()}
@@ -376,7 +426,12 @@ func (c *conductor) setUp(ctx context.Context) error {
 		return err
 	}
 	c.cluster = started
-	return nil
+	if t, ok := started.(systems.Transport); ok {
+		opts := c.cfg.systemOptions(c.program)
+		opts.Transport = t
+		c.sys, err = systems.New(opts)
+	}
+	return err
 }
 
 // finishCollecting closes the history and writes what the run was into test.json:

@@ -8,7 +8,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
-	"github.com/ordeal-dev/ordeal/internal/crash"
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/reports/live"
 )
@@ -22,6 +22,8 @@ const (
 	// looks together take no more than that part of one processor.
 	watchEvery = 100 * time.Millisecond
 	watchRest  = 50
+	// watchVirtual is the time between two looks in virtual time.
+	watchVirtual = time.Second
 	// watchTime bounds one look. What takes longer is left to the judge at the end.
 	watchTime = 2 * time.Second
 )
@@ -30,12 +32,7 @@ const (
 // It decides when the test ends, never what the verdict is; that is done in the end, from
 // what is on the disk.
 func watch(ctx context.Context, m check.Monitor, now func() history.Time) (check.Early, bool) {
-	for rest := watchEvery; ; {
-		select {
-		case <-ctx.Done():
-			return check.Early{}, false
-		case <-time.After(rest):
-		}
+	for rest := watchEvery; vtime.Sleep(ctx, rest); {
 		begin := now()
 		limited, cancel := context.WithTimeout(ctx, watchTime)
 		found, bad := m.Look(limited, begin)
@@ -45,6 +42,21 @@ func watch(ctx context.Context, m check.Monitor, now func() history.Time) (check
 		}
 		rest = max(watchEvery, watchRest*time.Duration(now()-begin))
 	}
+	return check.Early{}, false
+}
+
+// watchVirtually is watch in virtual time, in which looking takes none. A look takes as long
+// as it takes, because when a test ends must not depend on how fast the machine is.
+func watchVirtually(
+	ctx context.Context, m check.Monitor, recorder *history.Recorder,
+) (check.Early, bool) {
+	for vtime.Sleep(ctx, watchVirtual) {
+		recorder.Flush()
+		if found, bad := m.Look(context.Background(), recorder.Now()); bad {
+			return found, true
+		}
+	}
+	return check.Early{}, false
 }
 
 // stopOnViolation ends the workload at the first violation, by end. The function that it
@@ -54,8 +66,12 @@ func (c *conductor) stopOnViolation(
 ) func() {
 	opts := c.cfg.workloadOptions()
 	opts.Promise = c.sys.Promise(c.workload.Name)
+	limit := watchTime
+	if vtime.From(ctx) != nil {
+		limit = c.cfg.CheckTime
+	}
 	opts.Check = CheckLimits{
-		Time: watchTime, Memory: c.cfg.CheckMemory, Engine: c.cfg.Engine,
+		Time: limit, Memory: c.cfg.CheckMemory, Engine: c.cfg.Engine,
 	}.options()
 	monitor := c.workload.Early(opts)
 	switch outside := nemesis.Outside(steps, c.sys.Faults()); {
@@ -69,13 +85,15 @@ func (c *conductor) stopOnViolation(
 		return func() {}
 	}
 	c.recorder.Follow(monitor.Observe)
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	crash.Go(func() {
-		defer close(done)
-		found, bad := watch(ctx, monitor, c.recorder.Now)
+	ctx, cancel := vtime.WithCancel(ctx)
+	watching := vtime.Start(ctx, func() error {
+		look := func() (check.Early, bool) { return watch(ctx, monitor, c.recorder.Now) }
+		if vtime.From(ctx) != nil {
+			look = func() (check.Early, bool) { return watchVirtually(ctx, monitor, c.recorder) }
+		}
+		found, bad := look()
 		if !bad {
-			return
+			return nil
 		}
 		c.progress.say("violation at %s, certain since the event %d at %s: %s",
 			seconds(c.recorder.Now()), found.Event, seconds(found.At), found.Why)
@@ -85,10 +103,11 @@ func (c *conductor) stopOnViolation(
 		c.found(live.Violation, "%s", found.Why)
 		c.mu.Unlock()
 		end(errViolation)
+		return nil
 	})
 	return func() {
 		cancel()
-		<-done
+		_ = watching.Wait(vtime.WithoutCancel(ctx))
 		c.recorder.Follow(nil)
 	}
 }

@@ -22,7 +22,7 @@ const (
 // referenceClient is one logical client: one session, one command at a time.
 type referenceClient struct {
 	url, object string
-	transport   *http.Transport
+	transport   Transport
 	session     int64
 	opened      bool
 	seq         int64

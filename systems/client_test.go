@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -176,8 +177,9 @@ func TestNoResend(t *testing.T) {
 	client := open(t, node.addr, "register")
 	var armed atomic.Bool
 	dials := 0
-	dial := client.transport.DialContext
-	client.transport.DialContext = func(
+	transport := client.transport.(*http.Transport)
+	dial := transport.DialContext
+	transport.DialContext = func(
 		ctx context.Context, network, addr string,
 	) (net.Conn, error) {
 		dials++

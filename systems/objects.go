@@ -87,17 +87,18 @@ func (p Protocol) sessionObject() string {
 
 func opURL(endpoint string) string { return "http://" + endpoint + "/v1/op" }
 
-func newReferenceClient(url, object string) referenceClient {
-	return referenceClient{
-		url: url, object: object,
+func (r *reference) newClient(url, object string) referenceClient {
+	c := referenceClient{url: url, object: object, transport: r.opts.Transport}
+	if c.transport == nil {
 		// Each client has connections of its own: a new process must not
 		// inherit one that still waits for an answer to the old.
-		transport: &http.Transport{
+		c.transport = &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			MaxIdleConnsPerHost: 1,
 			DisableCompression:  true,
-		},
+		}
 	}
+	return c
 }
 
 // Open implements System.
@@ -111,7 +112,7 @@ func (r *reference) Open(
 	for i, e := range endpoints {
 		urls[i] = opURL(e)
 	}
-	c := newReferenceClient(urls[0], wireObject(object))
+	c := r.newClient(urls[0], wireObject(object))
 	switch object {
 	case "txn", "txn-list":
 		if !r.protocol.Interactive {

@@ -44,7 +44,7 @@ func (r *reference) order(
 		return history.Definite(fmt.Errorf("protocol %s cannot be told to do %s",
 			r.protocol.Name, f))
 	}
-	client := newReferenceClient(opURL(endpoint), "admin")
+	client := r.newClient(opURL(endpoint), "admin")
 	defer client.transport.CloseIdleConnections()
 	_, err := client.call(ctx, request{Object: "admin", F: f, Value: &value})
 	return err

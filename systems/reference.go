@@ -144,13 +144,16 @@ func (r *reference) checkBug(ctx context.Context) error {
 }
 
 func (r *reference) Status(ctx context.Context, endpoint string) (Status, error) {
-	transport := &http.Transport{DisableKeepAlives: true}
+	transport := r.opts.Transport
+	if transport == nil {
+		transport = &http.Transport{DisableKeepAlives: true}
+	}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+endpoint+"/status", nil)
 	if err != nil {
 		return Status{}, fmt.Errorf("status of %s: %w", endpoint, err)
 	}
-	resp, err := (&http.Client{Transport: transport}).Do(req)
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return Status{}, fmt.Errorf("status of %s: %w", endpoint, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -197,6 +198,14 @@ type Options struct {
 	// TxnPause makes one interactive transaction in four pause for up to this long
 	// between two of its requests.
 	TxnPause time.Duration
+	// Transport, if not nil, leads to nodes that no network of this machine leads to.
+	Transport Transport
+}
+
+// Transport carries the requests of clients. An *http.Transport is one.
+type Transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
 }
 
 // ErrUnknown is returned for a system that does not exist, ErrOptions when the

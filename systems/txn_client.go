@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // txnClient sends a transaction as one request.
@@ -145,14 +146,7 @@ func (c *interactiveClient) restsBefore(op history.Event, steps int) int {
 	return int(n / 4 % uint64(steps))
 }
 
-func (c *interactiveClient) sleep(ctx context.Context) {
-	timer := time.NewTimer(c.pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
+func (c *interactiveClient) sleep(ctx context.Context) { vtime.Sleep(ctx, c.pause) }
 
 // draw returns a number that depends on the operation alone.
 func draw(op history.Event) uint64 {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
-	"github.com/ordeal-dev/ordeal/internal/crash"
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // Defaults of a RunConfig.
@@ -119,9 +119,10 @@ type runner struct {
 	// context of Run by the grace.
 	ops     context.Context
 	cutOps  context.CancelFunc
-	stopped chan struct{} // closed when the phase is over
-	threads sync.WaitGroup
-	helpers sync.WaitGroup // closing clients, settling
+	resting context.Context // of pauses; it ends when the phase is over
+	cutRest context.CancelFunc
+	threads *vtime.Group
+	helpers *vtime.Group // closing clients, settling
 
 	mu      sync.Mutex // guards the rest
 	sched   *scheduler
@@ -131,7 +132,7 @@ type runner struct {
 	settles bool
 	err     error
 	rounds  uint64
-	timer   *time.Timer
+	timer   *vtime.Timer
 	armed   history.Time // when the timer will fire, 0 if it will not
 	cut     history.Time // from when on operations hang, after cancellation; 0: not yet
 }
@@ -139,6 +140,8 @@ type runner struct {
 // Run runs a generator with concurrent workers and records what they see. Thread t
 // begins as process t; after an operation of unknown outcome it goes on as process
 // p + Concurrency with a new client.
+//
+// In a virtual world (package vtime) it is the same, in virtual time.
 //
 // It returns when the generator, and then the final generator, is done, when ctx
 // ends (with its error; operations in flight get a grace and are recorded as info
@@ -149,52 +152,41 @@ func Run(ctx context.Context, cfg RunConfig) error {
 		return fmt.Errorf("run workload: %w", err)
 	}
 	r := &runner{
-		cfg: cfg, stopped: make(chan struct{}),
+		cfg: cfg, threads: vtime.NewGroup(ctx), helpers: vtime.NewGroup(ctx),
 		sched: newScheduler(cfg.Generator, cfg.Final, cfg.Concurrency, cfg.Seed, cfg.Epoch),
 	}
-	r.ops, r.cutOps = context.WithCancel(context.WithoutCancel(ctx))
+	r.ops, r.cutOps = vtime.WithCancel(vtime.WithoutCancel(ctx))
 	defer r.cutOps()
-	defer context.AfterFunc(ctx, crash.Guard(func() { r.cancel(context.Cause(ctx)) }))()
+	r.resting, r.cutRest = vtime.WithCancel(vtime.WithoutCancel(ctx))
+	defer r.cutRest()
+	defer vtime.OnCancel(ctx, func() { r.cancel(vtime.Cause(ctx)) })()
 
 	for t := range cfg.Concurrency {
 		r.workers = append(r.workers, newWorker(r, t, cfg.Recorder.NewLog()))
 	}
-	r.threads.Add(cfg.Concurrency)
 	r.mu.Lock()
-	r.timer = time.AfterFunc(time.Hour, crash.Guard(r.tick))
+	r.timer = vtime.Later(ctx, time.Hour, r.tick)
 	starting := append([]*worker(nil), r.workers...)
 	r.mu.Unlock()
 	for _, w := range starting {
-		crash.Go(w.work)
+		r.threads.Begin()
+		vtime.Spawn(ctx, w.work)
 	}
-	watching := make(chan struct{})
-	watched := make(chan struct{})
-	crash.Go(func() { defer close(watched); r.watch(ctx, watching) })
+	watching, unwatch := vtime.WithCancel(vtime.WithoutCancel(ctx))
+	watched := vtime.Start(ctx, func() error { r.watch(ctx, watching); return nil })
 	r.threads.Wait()
-	close(watching)
-	<-watched
+	unwatch()
+	_ = watched.Wait(vtime.WithoutCancel(ctx))
 	r.timer.Stop()
-	r.wait(&r.helpers)
+	if !r.helpers.WaitFor(ctx, cfg.Grace) { // a client's Close may hang, too
+		cfg.Logger.Warn("clients do not close", "after", cfg.Grace)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil {
 		return fmt.Errorf("run workload: %w", r.err)
 	}
 	return nil
-}
-
-// wait waits for the helpers, but not longer than the grace: a client's Close may
-// hang, too.
-func (r *runner) wait(wg *sync.WaitGroup) {
-	done := make(chan struct{})
-	crash.Go(func() { defer close(done); wg.Wait() })
-	late := time.NewTimer(r.cfg.Grace)
-	defer late.Stop()
-	select {
-	case <-done:
-	case <-late.C:
-		r.cfg.Logger.Warn("clients do not close", "after", r.cfg.Grace)
-	}
 }
 
 // next hands in what a worker has done, if it has done anything, and waits for its
@@ -215,7 +207,7 @@ func (r *runner) next(w *worker, did outcome) (Op, bool) {
 	}
 	w.waiting = true
 	r.mu.Unlock()
-	<-w.wake
+	w.wake.Wait()
 	return w.op, w.given
 }
 
@@ -308,9 +300,7 @@ func (r *runner) settle() {
 		return
 	}
 	r.settles = true
-	r.helpers.Add(1)
-	crash.Go(func() {
-		defer r.helpers.Done()
+	r.helpers.Add(func() {
 		var err error
 		if r.cfg.BeforeFinal != nil {
 			err = r.cfg.BeforeFinal(r.ops)
@@ -339,7 +329,7 @@ func (r *runner) stop(err error) {
 		return
 	}
 	r.phase = phaseOver
-	close(r.stopped)
+	r.cutRest()
 	for _, w := range r.idle {
 		w.dismiss()
 	}
@@ -352,28 +342,21 @@ func (r *runner) cancel(cause error) {
 	defer r.mu.Unlock()
 	r.stop(cause)
 	r.cut = r.cfg.Recorder.Now() + history.Time(r.cfg.Grace)
-	time.AfterFunc(r.cfg.Grace, crash.Guard(r.cutOps))
+	vtime.Later(r.ops, r.cfg.Grace, r.cutOps)
 }
 
 // watch reports progress, and looks for threads that hang and for a failed
-// recorder, until the run has ended.
-func (r *runner) watch(ctx context.Context, end <-chan struct{}) {
+// recorder, until end.
+func (r *runner) watch(ctx, end context.Context) {
 	every := min(r.cfg.Timeout, r.cfg.Grace) / 4
-	every = min(max(every, 5*time.Millisecond), 250*time.Millisecond)
-	look := time.NewTicker(every)
-	defer look.Stop()
-	progress := time.NewTicker(r.cfg.ProgressEvery)
-	defer progress.Stop()
-	for {
-		select {
-		case <-end:
-			return
-		case <-progress.C:
-			if r.cfg.Progress != nil {
-				r.cfg.Progress(r.cfg.Stats.Snapshot(r.cfg.Recorder.Now()))
-			}
-		case <-look.C:
-			r.look(ctx)
+	every = min(max(every, 5*time.Millisecond), 250*time.Millisecond, r.cfg.ProgressEvery)
+	told := r.cfg.Recorder.Now()
+	for vtime.Sleep(end, every) {
+		r.look(ctx)
+		now := r.cfg.Recorder.Now()
+		if now-told >= history.Time(r.cfg.ProgressEvery) && r.cfg.Progress != nil {
+			told = now
+			r.cfg.Progress(r.cfg.Stats.Snapshot(now))
 		}
 	}
 }
@@ -396,10 +379,10 @@ func (r *runner) look(ctx context.Context) {
 			"thread", t, "f", did.event.F, "key", did.event.Key)
 		r.hand(t, did)
 		if r.phase == phaseOver {
-			r.threads.Done()
+			r.threads.End()
 			continue
 		}
 		r.workers[t] = newWorker(r, t, w.log)
-		crash.Go(r.workers[t].work)
+		vtime.Spawn(r.ops, r.workers[t].work)
 	}
 }

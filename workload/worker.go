@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -10,7 +9,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
-	"github.com/ordeal-dev/ordeal/internal/crash"
+	"github.com/ordeal-dev/ordeal/internal/vtime"
 )
 
 // outcome is what a worker hands in.
@@ -34,7 +33,7 @@ type worker struct {
 	process history.Process
 	given   bool
 	waiting bool
-	wake    chan struct{}
+	wake    *vtime.Gate
 
 	mu        sync.Mutex // guards the rest, and that a call is recorded once
 	call      history.Event
@@ -45,7 +44,7 @@ type worker struct {
 }
 
 func newWorker(r *runner, thread int, log *history.Log) *worker {
-	return &worker{r: r, thread: thread, log: log, wake: make(chan struct{}, 1)}
+	return &worker{r: r, thread: thread, log: log, wake: vtime.NewGate(r.ops)}
 }
 
 // give hands the worker an operation. The caller holds the runner's mu.
@@ -53,7 +52,7 @@ func (w *worker) give(op Op, p history.Process) {
 	w.op, w.process, w.given = op, p, true
 	if w.waiting {
 		w.waiting = false
-		w.wake <- struct{}{}
+		w.wake.Open()
 	}
 }
 
@@ -63,7 +62,7 @@ func (w *worker) dismiss() {
 	w.given = false
 	if w.waiting {
 		w.waiting = false
-		w.wake <- struct{}{}
+		w.wake.Open()
 	}
 }
 
@@ -80,7 +79,7 @@ func (w *worker) work() {
 		op, ok = w.r.next(w, did)
 	}
 	w.close()
-	w.r.threads.Done()
+	w.r.threads.End()
 }
 
 // do performs a step. It reports false when the worker has been abandoned
@@ -151,7 +150,7 @@ func (w *worker) record(t history.Type, value history.Value, message string) out
 
 // open opens a client, in the time of one operation.
 func (w *worker) open() (client Client, err error) {
-	ctx, cancel := context.WithTimeout(w.r.ops, w.r.cfg.Timeout)
+	ctx, cancel := vtime.WithTimeout(w.r.ops, w.r.cfg.Timeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
@@ -184,7 +183,7 @@ func (w *worker) noClient(err error) (outcome, bool) {
 
 // perform calls the system.
 func (w *worker) perform(ev history.Event) (result history.Event, err error) {
-	ctx, cancel := context.WithTimeout(w.r.ops, w.r.cfg.Timeout)
+	ctx, cancel := vtime.WithTimeout(w.r.ops, w.r.cfg.Timeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
@@ -246,21 +245,14 @@ func (w *worker) abandon(now, cut history.Time) (did outcome, hangs bool) {
 }
 
 // pause waits, but not beyond the end of the run.
-func (w *worker) pause(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-w.r.stopped:
-	}
-}
+func (w *worker) pause(d time.Duration) { vtime.Sleep(w.r.resting, d) }
 
 // close closes the client, if there is one, without waiting for it.
 func (w *worker) close() {
 	client := w.client
 	w.client = nil
 	if client != nil {
-		w.r.helpers.Go(crash.Guard(func() { w.closeNow(client) }))
+		w.r.helpers.Add(func() { w.closeNow(client) })
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ordeal-dev/ordeal/target/bug"
+	"github.com/ordeal-dev/ordeal/target/catalog"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/server"
 )
@@ -102,7 +103,8 @@ func serve(cmd *cobra.Command, f serveFlags) error {
 // config translates the flags, and reports all that is wrong with them at once.
 func (f *serveFlags) config(log *slog.Logger) (server.Config, error) {
 	cfg := server.Config{
-		Protocol: f.protocol, Salvages: salvages(f.protocol), Rejoins: rejoins(f.protocol),
+		Protocol: f.protocol,
+		Salvages: catalog.Salvages(f.protocol), Rejoins: catalog.Rejoins(f.protocol),
 		ID: protocol.NodeID(f.id), DataDir: f.data,
 		ReadyFile: f.readyFile, ClockFile: f.clock, DiskFile: f.disk, Volatile: f.volatile,
 		Seed: f.seed, ClusterID: f.clusterID, RequestTimeout: f.requestTimeout,
@@ -115,7 +117,7 @@ func (f *serveFlags) config(log *slog.Logger) (server.Config, error) {
 		}
 	}
 	var err error
-	if cfg.New, err = lookUpProtocol(f.protocol); err == nil {
+	if cfg.New, err = catalog.Lookup(f.protocol); err == nil {
 		// Which bugs fit can only be said of a protocol that exists.
 		cfg.Bugs, err = bug.Parse(f.bug, f.protocol)
 	}

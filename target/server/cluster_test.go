@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/target/protocol"
+	"github.com/ordeal-dev/ordeal/target/wire"
 )
 
 // timeLimit is how long a test waits for what must happen.
@@ -181,7 +182,7 @@ func startCluster(t *testing.T, n int, change func(*Config)) ([]*node, []*relay)
 // answer is a response to a request.
 type answer struct {
 	status int
-	opResponse
+	wire.Response
 }
 
 func (a answer) String() string {
@@ -203,7 +204,7 @@ func call(ctx context.Context, method, url, body string) (answer, error) {
 		return answer{}, err
 	}
 	a := answer{status: resp.StatusCode}
-	return a, json.Unmarshal(content, &a.opResponse)
+	return a, json.Unmarshal(content, &a.Response)
 }
 
 // op performs an operation, given as the body of the request.

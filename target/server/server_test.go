@@ -16,6 +16,7 @@ import (
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/wal"
+	"github.com/ordeal-dev/ordeal/target/wire"
 )
 
 func expect(t *testing.T, what, got, want string) {
@@ -101,7 +102,7 @@ func withPeer(peers map[protocol.NodeID]string, id protocol.NodeID) map[protocol
 
 func TestRequests(t *testing.T) {
 	n := start(t, nil)
-	long := strings.Repeat("x", maxBody)
+	long := strings.Repeat("x", wire.MaxBody)
 	for _, tc := range []struct{ method, path, body, want string }{
 		{"POST", "/v1/op", writeOp("3"), "200 ok null"},
 		{"POST", "/v1/op", readOp, "200 ok 3"},
@@ -125,11 +126,11 @@ func TestRequests(t *testing.T) {
 			"400 fail  malformed-request"},
 		{"POST", "/v1/op", `{"object":"register","f":"read","session":1}`,
 			"400 fail  malformed-request"},
-		{"POST", "/v1/op", `{"object":"register","f":"` + long[:maxWord+1] + `"}`,
+		{"POST", "/v1/op", `{"object":"register","f":"` + long[:wire.MaxWord+1] + `"}`,
 			"400 fail  malformed-request"},
-		{"POST", "/v1/op", `{"object":"register","f":"read","key":"` + long[:maxKey+1] + `"}`,
+		{"POST", "/v1/op", `{"object":"register","f":"read","key":"` + long[:wire.MaxKey+1] + `"}`,
 			"413 fail  too-large"},
-		{"POST", "/v1/op", writeOp(`"` + long[:maxValue] + `"`), "413 fail  too-large"},
+		{"POST", "/v1/op", writeOp(`"` + long[:wire.MaxValue] + `"`), "413 fail  too-large"},
 		{"POST", "/v1/op", writeOp(`"` + long + `"`), "413 fail  too-large"},
 		{"GET", "/v1/op", "", "405 fail  method-not-allowed"},
 		{"GET", "/v2/op", "", "404 fail  no-such-endpoint"},
@@ -444,8 +445,8 @@ func TestDocumentation(t *testing.T) {
 		t.Fatal(err)
 	}
 	words := []string{
-		codeMalformed, codeTooLarge, codeNoMethod, codeNoEndpoint, codeOverloaded,
-		codeShuttingDown, codeTimeout, codeInternal,
+		wire.CodeMalformed, wire.CodeTooLarge, codeNoMethod, codeNoEndpoint, codeOverloaded,
+		codeShuttingDown, codeTimeout, wire.CodeInternal,
 	}
 	for name := range newCounters().snapshot(wal.DiskCounts{}) {
 		words = append(words, "_"+strings.TrimPrefix(name, "dropped_"))

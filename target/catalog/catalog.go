@@ -1,4 +1,6 @@
-package main
+// Package catalog knows the protocols of the reference cluster by their names, for those
+// who run nodes: cmd/target, one node in a process, and target/world, many in one.
+package catalog
 
 import (
 	"fmt"
@@ -17,12 +19,14 @@ import (
 	"github.com/ordeal-dev/ordeal/target/primary"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/quorum"
-	"github.com/ordeal-dev/ordeal/target/server"
 )
 
+// Factory makes one node's machine.
+type Factory = func(protocol.Config) (protocol.Machine, error)
+
 // protocols are what a node can run.
-func protocols() map[string]server.Factory {
-	return map[string]server.Factory{
+func protocols() map[string]Factory {
+	return map[string]Factory{
 		"paxos":  factory(paxos.New),
 		"quorum": factory(quorum.New),
 
@@ -54,18 +58,21 @@ func protocols() map[string]server.Factory {
 	}
 }
 
-// salvages reports whether a protocol's nodes can go on from a damaged log.
-func salvages(protocol string) bool {
+// Names lists the protocols, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(protocols())) }
+
+// Salvages reports whether a protocol's nodes can go on from a damaged log.
+func Salvages(protocol string) bool {
 	return slices.Contains([]string{"paxos", "quorum"}, protocol)
 }
 
-// rejoins reports whether a protocol's nodes can go on from a disk that was wiped.
-func rejoins(protocol string) bool { return protocol == "quorum" }
+// Rejoins reports whether a protocol's nodes can go on from a disk that was wiped.
+func Rejoins(protocol string) bool { return protocol == "quorum" }
 
 // factory turns the constructor of a machine into one of any machine.
 func factory[M protocol.Machine](
 	make func(protocol.Config) (M, error),
-) server.Factory {
+) Factory {
 	return func(cfg protocol.Config) (protocol.Machine, error) {
 		m, err := make(cfg)
 		if err != nil {
@@ -75,12 +82,13 @@ func factory[M protocol.Machine](
 	}
 }
 
-func lookUpProtocol(name string) (server.Factory, error) {
+// Lookup returns the protocol with this name; the error lists all.
+func Lookup(name string) (Factory, error) {
 	all := protocols()
 	if f, ok := all[name]; ok {
 		return f, nil
 	}
-	known := strings.Join(slices.Sorted(maps.Keys(all)), ", ")
+	known := strings.Join(Names(), ", ")
 	if name == "" {
 		return nil, fmt.Errorf("protocol: none given; there are %s", known)
 	}

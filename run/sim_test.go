@@ -1,0 +1,194 @@
+package run
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/systems"
+)
+
+// simulation is a test in virtual time.
+func simulation(t *testing.T, protocol string, seed uint64) Config {
+	cfg := Default()
+	cfg.Store, cfg.Cluster, cfg.Protocol, cfg.Workload = t.TempDir(), "sim", protocol, ""
+	cfg.Seed, cfg.Rate, cfg.TimeLimit = seed, 50, 20*time.Second
+	if err := cfg.ChooseWorkload(); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func simulate(t *testing.T, cfg Config) (Outcome, []byte) {
+	t.Helper()
+	out, err := Run(t.Context(), cfg, testEnv(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(out.Dir, historyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, b
+}
+
+// golden is the hash of the history of one run. On another machine, with another operating
+// system, and under the race detector it has to be the same. It changes when
+// the protocol, the workload, these faults or the simulation do; then the test prints it.
+const golden = "075ac7bdb04a9165adc26b6ae90e9ec1f68025110dfaeba933c8530cfa816cc3"
+
+func TestSimulationIsTheSameEverywhere(t *testing.T) {
+	cfg := simulation(t, "quorum", 20261126)
+	cfg.Schedule = filepath.Join(t.TempDir(), "faults.jsonl")
+	steps := `{"at":"1s","for":"3s","fault":"partition","shape":"ring","seed":1}
+{"at":"3s","for":"3s","fault":"messages","seed":2}
+{"at":"5s","for":"2s","fault":"kill-all","seed":3}
+{"at":"9s","for":"3s","fault":"clock-drift","target":"minority","seed":4}
+{"at":"13s","for":"3s","fault":"disk-torn","seed":5}
+`
+	if err := os.WriteFile(cfg.Schedule, []byte(steps), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, history := simulate(t, cfg)
+	if out.Result.Verdict == check.Invalid {
+		t.Errorf("invalid: %s", out.Result.Reason)
+	}
+	sum := sha256.Sum256(history)
+	if got := hex.EncodeToString(sum[:]); got != golden {
+		t.Errorf("the history's hash is %s, want %s", got, golden)
+	}
+}
+
+// TestSimulationRepeats: same seed, same history, byte for byte, also where the Go
+// scheduler has less to choose from.
+func TestSimulationRepeats(t *testing.T) {
+	cfg := simulation(t, "paxos", 7)
+	cfg.Faults = []string{"all", "clock", "disk", "admin"}
+	_, first := simulate(t, cfg)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	if _, second := simulate(t, cfg); !bytes.Equal(first, second) {
+		t.Errorf("the second run is another one: %s", difference(first, second))
+	}
+}
+
+// difference tells the first line in which two histories differ.
+func difference(a, b []byte) string {
+	x, y := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
+	for i := range min(len(x), len(y)) {
+		if !bytes.Equal(x[i], y[i]) {
+			return fmt.Sprintf("line %d: %s / %s", i+1, x[i], y[i])
+		}
+	}
+	return fmt.Sprintf("%d and %d lines", len(x), len(y))
+}
+
+// TestSimulatedFaultsBite: every kind of fault but those of hosts is possible, leaves its
+// evidence, and is healed.
+func TestSimulatedFaultsBite(t *testing.T) {
+	for protocol, kinds := range kindsByProtocol(t) {
+		t.Run(protocol, func(t *testing.T) {
+			cfg := simulation(t, protocol, 5)
+			cfg.Rate = 200 // so that what happens to few messages happens to some
+			cfg.Schedule = filepath.Join(t.TempDir(), "faults.jsonl")
+			var b strings.Builder
+			for i, k := range kinds {
+				// One after the other, with time to recover.
+				fmt.Fprintf(&b, `{"id":%d,"at":"%ds","for":"3s","fault":%q,"seed":%d}`+"\n",
+					i+1, 2+6*i, k, i+1)
+			}
+			cfg.TimeLimit = time.Duration(4+6*len(kinds)) * time.Second
+			if err := os.WriteFile(cfg.Schedule, []byte(b.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			out, _ := simulate(t, cfg)
+			if out.Result.Verdict == check.Invalid {
+				t.Errorf("invalid: %s", out.Result.Reason)
+			}
+			summary, err := nemesis.LoadSummary(filepath.Join(out.Dir, ledgerFile))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range summary.Faults {
+				if !f.Injected || !f.Bit || !f.Healed {
+					t.Errorf("fault %s: %+v", f.Step.Fault, f)
+				}
+			}
+			if len(summary.Faults) != len(kinds) || summary.Final == nil || !summary.Final.Bit {
+				t.Errorf("%d faults, in the end %+v", len(summary.Faults), summary.Final)
+			}
+		})
+	}
+}
+
+// kindsByProtocol gives each kind of fault to a protocol that can have it.
+func kindsByProtocol(t *testing.T) map[string][]string {
+	out := map[string][]string{}
+	for _, k := range nemesis.Kinds() {
+		protocol := "paxos"
+		switch {
+		case k.Host != "":
+			continue // these nodes have no hosts
+		case strings.Contains(k.Name, "wipe"):
+			protocol = "quorum"
+		case slices.Contains(k.Admin, nemesis.AdminMove):
+			protocol = "dmvcc-quorum"
+		}
+		out[protocol] = append(out[protocol], k.Name)
+	}
+	if len(out) != 3 {
+		t.Fatalf("kinds of faults for %d protocols", len(out))
+	}
+	return out
+}
+
+// TestSimulatedProtocols: every protocol runs with the first workload of its claim, or
+// with SIM_SEEDS with each of them, and none is found invalid.
+func TestSimulatedProtocols(t *testing.T) {
+	for _, p := range systems.Protocols() {
+		workloads := p.Workloads
+		if os.Getenv("SIM_SEEDS") == "" {
+			workloads = workloads[:1]
+		}
+		for i, w := range workloads {
+			t.Run(p.Name+"/"+w, func(t *testing.T) {
+				cfg := simulation(t, p.Name, uint64(100+i))
+				cfg.Workload, cfg.TimeLimit, cfg.Faults = w, 3*time.Second, p.Faults
+				out, _ := simulate(t, cfg)
+				if out.Result.Verdict == check.Invalid {
+					t.Errorf("invalid: %s", out.Result.Reason)
+				}
+				if len(out.Test.Notes) > 0 {
+					t.Errorf("notes: %q", out.Test.Notes)
+				}
+			})
+		}
+	}
+}
+
+// TestSimulatedBug: what is wrong with a protocol shows in virtual time as well, and the
+// test ends there.
+func TestSimulatedBug(t *testing.T) {
+	cfg := simulation(t, "paxos", 3)
+	cfg.Bug, cfg.StopOnViolation, cfg.TimeLimit = "cli-timeout-as-fail", true, 5*time.Minute
+	out, first := simulate(t, cfg)
+	if out.Result.Verdict != check.Invalid || out.Test.Stopped == "" {
+		t.Errorf("verdict %s, stopped %q", out.Result.Verdict, out.Test.Stopped)
+	}
+	if _, second := simulate(t, cfg); !bytes.Equal(first, second) {
+		t.Errorf("the second run is another one: %s", difference(first, second))
+	}
+	cfg.Bug = "abd-no-write-back"
+	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "not to protocol paxos") {
+		t.Errorf("a bug of another protocol: %v", err)
+	}
+}
