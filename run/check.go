@@ -347,6 +347,10 @@ func facts(t Test) []reports.Fact {
 	if c.Rate > 0 {
 		rate = fmt.Sprintf("%g operations a second", c.Rate)
 	}
+	shrunk := ""
+	if t.Shrunk != nil {
+		shrunk = fmt.Sprintf("%s; from %s to %s", t.Shrunk, t.Shrunk.From, t.Shrunk.To)
+	}
 	all := []reports.Fact{
 		{Name: "system", Value: t.System},
 		{Name: "planted bug", Value: c.Bug},
@@ -358,6 +362,8 @@ func facts(t Test) []reports.Fact {
 		{Name: "faults", Value: strings.Join(c.Faults, ", ")},
 		{Name: "stopped", Value: t.Stopped},
 		{Name: "schedule", Value: c.Schedule},
+		{Name: "operations", Value: c.Operations},
+		{Name: "shrunk", Value: shrunk},
 		{Name: "seed", Value: fmt.Sprint(c.Seed)},
 		{Name: "checker", Value: t.Versions.Checker},
 		{Name: "target", Value: t.Versions.Target},

@@ -77,6 +77,9 @@ type Config struct {
 	Interval time.Duration `json:"interval"`
 	// Schedule is a file of fault steps that takes the place of a random one.
 	Schedule string `json:"schedule,omitempty"`
+	// Operations is a file of operations that take the place of those of the workload, as
+	// shrinking writes it.
+	Operations string `json:"operations,omitempty"`
 	// OpTimeout is how long a client waits for an answer. RequestTimeout is how
 	// long a node works on a request; it is the shorter one, so that a client
 	// hears the node's own verdict.
@@ -165,6 +168,10 @@ func (c Config) Validate() error {
 	if n := local.FixedPorts(max(1, c.Nodes)); c.BasePort < 0 || c.BasePort+n > 65536 {
 		bad("base port is %d: want 0 or room for %d ports below 65536 (with n nodes 3n for "+
 			"clients, HTTP and peers, and n*n for the relays between nodes)", c.BasePort, n)
+	}
+	if c.Operations != "" {
+		_, err := readScript(c.Operations)
+		errs = append(errs, err)
 	}
 	errs = append(errs, c.validateCluster(), c.validateLimits(), c.validateWorkload())
 	if errors.Join(errs...) == nil {
@@ -317,6 +324,7 @@ func (c Config) Args() []string {
 	add("--interval", c.Interval, d.Interval)
 	add("--txn-pause", c.TxnPause, d.TxnPause)
 	add("--schedule", c.Schedule, d.Schedule)
+	add("--operations", c.Operations, d.Operations)
 	add("--op-timeout", c.OpTimeout, d.OpTimeout)
 	add("--request-timeout", c.RequestTimeout, d.RequestTimeout)
 	add("--base-port", c.BasePort, d.BasePort)

@@ -127,19 +127,26 @@ func (c *conductor) driveTime() time.Duration {
 		2*c.cfg.OpTimeout
 }
 
+// phaseRecovery is the last phase before the final operations.
+const phaseRecovery = "wait for recovery"
+
 // runWorkload runs the clients; between the main and the final phase it heals and
 // waits for the recovery.
 func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 	opts := c.cfg.workloadOptions()
 	opts.Available = c.cfg.watchesAvailability(c.sys)
 	opts.Promise = c.sys.Promise(c.workload.Name)
+	generator, final, err := c.generators(opts)
+	if err != nil {
+		return err
+	}
 	var before workload.Snapshot
 	var shown time.Time
 	finalCtx, cancelFinal := vtime.WithCancelCause(ctx)
 	defer cancelFinal(nil)
 	return workload.Run(finalCtx, workload.RunConfig{
-		Generator:   c.workload.Generator(opts),
-		Final:       c.workload.Final(opts),
+		Generator:   generator,
+		Final:       final,
 		Open:        c.open,
 		Recorder:    c.recorder,
 		Concurrency: c.cfg.Concurrency,
@@ -150,7 +157,7 @@ func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 		Stats:       &c.stats,
 		BeforeFinal: func(ctx context.Context) error {
 			heal()
-			err := c.phase(ctx, "wait for recovery", c.cfg.RecoveryTime, c.awaitHealthy)
+			err := c.phase(ctx, phaseRecovery, c.cfg.RecoveryTime, c.awaitHealthy)
 			if err != nil && ctx.Err() == nil {
 				c.note("%v", err)
 			}

@@ -55,21 +55,7 @@ const (
 // does not change an invalid verdict; an error without a result means that
 // nothing could be judged.
 func Run(ctx context.Context, cfg Config, env Env) (Outcome, error) {
-	if err := cfg.Validate(); err != nil {
-		return Outcome{}, err
-	}
-	w, err := wayNamed(cfg.Cluster)
-	if err != nil {
-		return Outcome{}, err
-	}
-	var c *conductor
-	collect := func(ctx context.Context) { c, err = collect(ctx, cfg, env, w) }
-	if w.virtual {
-		stuck := vtime.Run(ctx, collect)
-		err = errors.Join(err, stuck)
-	} else {
-		collect(ctx)
-	}
+	c, err := conduct(ctx, cfg, env)
 	if c == nil {
 		return Outcome{}, err
 	}
@@ -92,6 +78,23 @@ func Run(ctx context.Context, cfg Config, env Env) (Outcome, error) {
 	c.enter("tear down")
 	c.progress.done()
 	return out, errors.Join(append(errs, c.tearDown())...)
+}
+
+// conduct does everything up to the last operation, in the time of the cluster.
+func conduct(ctx context.Context, cfg Config, env Env) (*conductor, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	w, err := wayNamed(cfg.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if !w.virtual {
+		return collect(ctx, cfg, env, w)
+	}
+	var c *conductor
+	stuck := vtime.Run(ctx, func(ctx context.Context) { c, err = collect(ctx, cfg, env, w) })
+	return c, errors.Join(err, stuck)
 }
 
 // collect does everything up to the last operation. Without a conductor there is nothing
@@ -275,6 +278,9 @@ func (c *conductor) openFiles(ctx context.Context, steps []nemesis.Step) error {
 		return err
 	}
 	if err := writeSchedule(filepath.Join(c.dir, scheduleFile), steps); err != nil {
+		return err
+	}
+	if err := c.keepOperations(); err != nil {
 		return err
 	}
 	if c.ledger, err = nemesis.OpenLedger(filepath.Join(c.dir, ledgerFile)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -190,5 +191,69 @@ func TestSimulatedBug(t *testing.T) {
 	cfg.Bug = "abd-no-write-back"
 	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "not to protocol paxos") {
 		t.Errorf("a bug of another protocol: %v", err)
+	}
+}
+
+// TestReplay: a stored run of the simulator is repeated bit for bit, and where it is not,
+// that is told.
+func TestReplay(t *testing.T) {
+	cfg := simulation(t, "quorum", 8)
+	cfg.TimeLimit = 10 * time.Second
+	out, history := simulate(t, cfg)
+	r, err := Replay(t.Context(), out.Dir, t.TempDir(), testEnv(t))
+	if err != nil || !r.Exact || !r.Same || r.Bytes != len(history) || r.Dir == out.Dir {
+		t.Errorf("replayed %+v, error %v", r, err)
+	}
+	history[len(history)/2] ^= 1
+	if err := os.WriteFile(filepath.Join(out.Dir, historyFile), history, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, err = Replay(t.Context(), out.Dir, t.TempDir(), testEnv(t))
+	if !errors.Is(err, ErrOtherHistory) || r.Same || r.Result == nil ||
+		!strings.Contains(r.Difference, "line ") {
+		t.Errorf("replayed %+v, error %v", r, err)
+	}
+}
+
+// TestShrink: what is left shows the violation, is small, and can be replayed itself.
+func TestShrink(t *testing.T) {
+	cfg := simulation(t, "paxos", 3)
+	cfg.Bug, cfg.Rate = "cli-timeout-as-fail", 100
+	out, _ := simulate(t, cfg)
+	if out.Result.Verdict != check.Invalid {
+		t.Fatalf("verdict %s: %s", out.Result.Verdict, out.Result.Reason)
+	}
+	small, size, err := Shrink(t.Context(), out.Dir, DefaultShrink("sim"), testEnv(t))
+	if err != nil || small.Result == nil || small.Result.Verdict != check.Invalid {
+		t.Fatalf("shrunk to %+v, error %v", small, err)
+	}
+	if size.Operations[1] > 20 || size.Faults[1] > 2 || !size.Whole ||
+		size.Operations[0] < 1000 || size.Faults[0] < 2 {
+		t.Errorf("%s", size)
+	}
+	for _, dir := range []string{out.Dir, small.Dir} {
+		page, err := os.ReadFile(filepath.Join(dir, reportFile))
+		if err != nil || !strings.Contains(string(page), "operations of 15 clients") {
+			t.Errorf("the report of %s does not tell of it (%v)", dir, err)
+		}
+	}
+	r, err := Replay(t.Context(), small.Dir, t.TempDir(), testEnv(t))
+	if err != nil || !r.Same {
+		t.Errorf("the shrunk run is not the same again: %v", err)
+	}
+	if s, err := readScript(filepath.Join(small.Dir, operationsFile)); err != nil ||
+		s.size() != size.Operations[1] {
+		t.Errorf("%d operations are stored, want %d (%v)", s.size(), size.Operations[1], err)
+	}
+}
+
+// TestShrinkNothing: a run without a violation is refused.
+func TestShrinkNothing(t *testing.T) {
+	cfg := simulation(t, "quorum", 8)
+	cfg.TimeLimit = 3 * time.Second
+	out, _ := simulate(t, cfg)
+	_, _, err := Shrink(t.Context(), out.Dir, DefaultShrink("sim"), testEnv(t))
+	if err == nil || !strings.Contains(err.Error(), "no violation") {
+		t.Errorf("error %v", err)
 	}
 }

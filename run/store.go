@@ -53,6 +53,8 @@ type Test struct {
 	KeyPrefix string `json:"key_prefix,omitempty"`
 	// Broken is the first proof that the client cannot be trusted, "" if there is none.
 	Broken string `json:"broken_client,omitempty"`
+	// Shrunk tells of the smaller, or of the larger, test that shows the same violation.
+	Shrunk *Shrinkage `json:"shrunk,omitempty"`
 	// Notes are the harness's own remarks, such as an early end.
 	Notes []string `json:"notes,omitempty"`
 }

@@ -43,14 +43,15 @@ func (s subject) workloads() []string { return strings.Split(s.workload, ",") }
 // subjects are the rows: of the bugs those that every harness should find, of the
 // correct protocols each with the first of its workloads; or, for the matrix, the
 // correct protocols with each of theirs.
-func subjects(ctx context.Context, target string, matrix bool) ([]subject, error) {
+func subjects(ctx context.Context, target string, o options) ([]subject, error) {
 	bugs, err := plantedBugs(ctx, target)
 	if err != nil {
 		return nil, err
 	}
+	planted := map[string]bool{} // and not to be planted again
 	var rows []subject
 	for _, p := range systems.Protocols() {
-		if matrix {
+		if o.matrix {
 			for _, w := range p.Workloads {
 				rows = append(rows, subject{
 					protocol: p.Name, workload: w, faults: strings.Join(p.Faults, ","),
@@ -65,7 +66,8 @@ func subjects(ctx context.Context, target string, matrix bool) ([]subject, error
 			chosen, faults = strings.Join(p.Workloads, ","), strings.Join(p.Faults, ",")
 		}
 		for _, b := range bugs {
-			if b.Smoke && slices.Contains(b.Protocols, p.Name) {
+			if (o.all || b.Smoke) && slices.Contains(b.Protocols, p.Name) && !planted[b.ID] {
+				planted[b.ID] = o.all
 				rows = append(rows, subject{p.Name, b.ID, chosen, faults})
 			}
 		}
@@ -125,7 +127,8 @@ type options struct {
 	store, out      string
 	only, skip      string
 	results         string
-	matrix          bool
+	matrix, all     bool
+	cluster         string
 	nodes           int
 	rate            float64
 }
@@ -143,6 +146,10 @@ func main() {
 		"are not run again, so that an interrupted measurement goes on")
 	flag.BoolVar(&o.matrix, "matrix", false,
 		"only correct protocols, each with each workload of its claim")
+	flag.BoolVar(&o.all, "all", false,
+		"every planted bug, once, in the first protocol that it can be planted in")
+	flag.StringVar(&o.cluster, "cluster", "local", "how nodes are run; sim: in virtual time, and "+
+		"every run ends at the first violation")
 	flag.IntVar(&o.nodes, "nodes", run.Default().Nodes, "nodes of a cluster")
 	flag.Float64Var(&o.rate, "rate", run.Default().Rate, "operations a second of a campaign")
 	flag.Parse()
@@ -159,7 +166,7 @@ func measure(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	rows, err := subjects(ctx, target, o.matrix)
+	rows, err := subjects(ctx, target, o)
 	if err != nil {
 		return err
 	}
@@ -254,6 +261,7 @@ func campaign(ctx context.Context, o options, target string, j job) outcome {
 		cfg.Faults = strings.Split(j.faults, ",")
 		cfg.TimeLimit, cfg.Nodes, cfg.Rate = length, o.nodes, o.rate
 		cfg.Seed = j.runSeed(i)
+		cfg.Cluster, cfg.StopOnViolation = o.cluster, o.cluster == "sim"
 		res, err := run.Run(ctx, cfg, run.Env{
 			Out: io.Discard, Logger: slog.New(slog.DiscardHandler), Version: "recall", Abort: ctx,
 		})

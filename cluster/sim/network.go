@@ -42,8 +42,7 @@ type line struct {
 	held []*parcel
 	// waiting is what goes on when a cut of a stream ends.
 	waiting []func()
-	// last is when the stream's last piece arrives: a stream keeps its order only within
-	// one connection, but a slow line is slow for all.
+	// bucket is of a stream's slow line, which is slow for all connections.
 	bucket impair.Bucket
 }
 

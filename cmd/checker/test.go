@@ -47,6 +47,7 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
   checker test --workload register --protocol quorum --faults partition,kill
   checker test --protocol paxos --faults all,clock,disk
   checker test --protocol paxos --bug mp-read-local-leader --time-limit 3m
+  checker test --cluster sim --protocol paxos --time-limit 30m --stop-on-violation
   checker test --cluster netns --protocol paxos --faults all
   checker test --cluster ssh --hosts n1=10.0.0.1,n2=10.0.0.2,n3=10.0.0.3
   checker test --system mykv.yaml --faults kill,pause
@@ -132,6 +133,8 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 		`families of faults, or "all" (that the claim covers), or "none"; as in all,clock,disk`)
 	fs.DurationVar(&c.Interval, "interval", c.Interval, "mean time between the starts of two faults")
 	fs.StringVar(&c.Schedule, "schedule", c.Schedule, "file of fault steps to follow")
+	fs.StringVar(&c.Operations, "operations", c.Operations,
+		"file of operations to repeat, as checker shrink writes it")
 	fs.DurationVar(&c.OpTimeout, "op-timeout", c.OpTimeout, "how long a client waits for an answer")
 	fs.DurationVar(&c.RequestTimeout, "request-timeout", c.RequestTimeout,
 		"how long a node works on a request")

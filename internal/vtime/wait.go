@@ -267,7 +267,6 @@ func (o *Once) Do(ctx context.Context, f func()) {
 // Mutex is a lock that may be held by one who waits for something else.
 type Mutex struct {
 	real sync.Mutex
-	w    *World
 	held bool
 	wake []func() // of those that want it, in the order of their coming
 }
