@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func testEnv(t *testing.T) Env {
+func testEnv(t testing.TB) Env {
 	return Env{
 		Out: io.Discard, Logger: slog.New(slog.DiscardHandler), Version: "test",
 		Abort: t.Context(),
