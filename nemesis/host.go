@@ -75,10 +75,10 @@ type Injured struct {
 	// Where says in words what was hit: "byte 17 of /var/lib/db/log".
 	Where string
 	// Facts are numbers by name. Of a CPU: "periods", "throttled". Of a volume: "taken",
-	// "free" in bytes. Of clocks: "bent" and "true" processes, "ahead ms", "since ms" it was
-	// set, "jumps". Of a volume of its own, 0 or 1: "moved", "failed", "kept", "lost"; and
-	// "failures", "before", "after". Of a restored copy: "changed" files. Of a cut: "cut"
-	// bytes.
+	// "free" in bytes, "reserve" of them that the filesystem gives to nobody. Of clocks:
+	// "bent" and "true" processes, "ahead ms", "since ms" it was set, "jumps". Of a volume
+	// of its own, 0 or 1: "moved", "failed", "kept", "lost"; and "failures", "before",
+	// "after". Of a restored copy: "changed" files. Of a cut: "cut" bytes.
 	Facts map[string]int64
 }
 
@@ -302,7 +302,7 @@ func (f volumeFault) evidence() Evidence {
 	for _, n := range f.taken {
 		free := f.fact(n, "free")
 		e.add("free "+string(n), free)
-		if free > f.injury.Bytes+blockSlack {
+		if free > f.injury.Bytes+f.fact(n, "reserve")+blockSlack {
 			e.Bit, e.Why = false, fmt.Sprintf("%d bytes are free on %s all the same", free, n)
 		}
 		if words, ended := f.world.lastWords(f.id, n); ended {

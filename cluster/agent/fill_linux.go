@@ -22,6 +22,9 @@ type fillDisk struct {
 	// Took is the filler's size, Free what is free beside it.
 	Took int64 `json:"took"`
 	Free int64 `json:"free"`
+	// Reserve is what was free when the filesystem gave nothing any more: ext4 keeps some
+	// megabytes for itself.
+	Reserve int64 `json:"reserve"`
 }
 
 func (*fillDisk) kind() string { return "fill" }
@@ -70,6 +73,7 @@ func (x *fillDisk) apply(string) error {
 		return err
 	}
 	x.Took = info.Size()
+	refused := false
 	for step := int64(64 << 20); step >= 512; {
 		free, err := freeBytes(x.Dir)
 		if err != nil {
@@ -85,6 +89,7 @@ func (x *fillDisk) apply(string) error {
 			x.Took += want
 		case outOfSpace(err):
 			step /= 2
+			refused = step < 512
 		default:
 			return fmt.Errorf("fill %s: %w", x.Dir, err)
 		}
@@ -93,6 +98,9 @@ func (x *fillDisk) apply(string) error {
 		return err
 	}
 	x.Free, err = freeBytes(x.Dir)
+	if refused {
+		x.Reserve = x.Free
+	}
 	return err
 }
 
@@ -124,5 +132,5 @@ func (x *fillDisk) status() (VolumeStatus, error) {
 		return VolumeStatus{Path: x.Path}, err
 	}
 	free, err := freeBytes(x.Dir)
-	return VolumeStatus{Path: x.Path, Took: info.Size(), Free: free}, err
+	return VolumeStatus{Path: x.Path, Took: info.Size(), Free: free, Reserve: x.Reserve}, err
 }

@@ -53,8 +53,10 @@ type VolumeStatus struct {
 	// Path is the file that fills it, Took its size when it was made.
 	Path string `json:"path"`
 	Took int64  `json:"took"`
-	// Free is what is free now.
-	Free int64 `json:"free"`
+	// Free is what is free now, Reserve what was when the filesystem gave nothing
+	// any more.
+	Free    int64 `json:"free"`
+	Reserve int64 `json:"reserve"`
 }
 
 // statusOf looks at the injury of a record.

@@ -118,6 +118,7 @@ func parseInjured(kind nemesis.InjuryKind, out string) (nemesis.Injured, error) 
 	var r struct {
 		Path, Group                         string
 		At, Size, Left, Took, Free, Changed int64
+		Reserve                             int64
 		Paths                               []string
 		Bent                                []any
 		Image                               string
@@ -132,6 +133,7 @@ func parseInjured(kind nemesis.InjuryKind, out string) (nemesis.Injured, error) 
 		known.Where = r.Group
 	case nemesis.InjuryFull:
 		known.Facts["taken"], known.Facts["free"] = r.Took, r.Free
+		known.Facts["reserve"] = r.Reserve
 	case nemesis.InjuryFlip:
 		known.Where = fmt.Sprintf("byte %d of %s", r.At, r.Path)
 	case nemesis.InjuryCut:
@@ -174,6 +176,7 @@ func (c *Cluster) Injured(
 		case s.Volume != nil:
 			known.Where = s.Volume.Path
 			known.Facts["taken"], known.Facts["free"] = s.Volume.Took, s.Volume.Free
+			known.Facts["reserve"] = s.Volume.Reserve
 		case s.Skew != nil:
 			known.Facts = skewFacts(s.Skew)
 		case s.Power != nil:
