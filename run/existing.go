@@ -46,6 +46,7 @@ func lackAll(why string) nemesis.Lacks {
 		nemesis.PowerLinks: why, nemesis.PowerClients: why, nemesis.PowerLoss: why,
 		nemesis.PowerPackets: why, nemesis.PowerProcesses: why, nemesis.PowerClocks: why,
 		nemesis.PowerDisks: why, nemesis.PowerFiles: why, nemesis.PowerCPU: why,
+		nemesis.PowerSkew: why, nemesis.PowerVolumes: why,
 	}
 }
 
