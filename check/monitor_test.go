@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // happening makes events of a few processes on one or two registers, or with ids, that
@@ -139,8 +140,8 @@ func TestMonitorsFindTheFirstEvent(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := rand.New(rand.NewPCG(7, uint64(len(c.name))))
-			total := runs(t, 300)
+			r := sweep.Rand(t, 7, uint64(len(c.name)))
+			total := sweep.Rounds(t, 300)
 			bad := 0
 			for range total {
 				events := happen(r, 4+r.IntN(28), 1+r.IntN(4), 1+r.IntN(2), c.ids, 0.25*r.Float64())

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/check/weak"
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // spread makes a longer history of replicas to which writes come late, in whatever order
@@ -65,9 +66,9 @@ func spread(r *rand.Rand, n int, collections, reorder bool) *History {
 // TestCausalIsThatOfTransactions compares causal consistency of registers with what
 // package weak says of transactions of one operation each.
 func TestCausalIsThatOfTransactions(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
+	r := sweep.Rand(t, 1, 2)
 	var count [3]int
-	total := rounds(300)
+	total := sweep.Rounds(t, 300)
 	for range total {
 		h := spread(r, 10+r.IntN(150), false, r.IntN(2) == 0)
 		var w weak.History
@@ -106,8 +107,8 @@ func TestCausalIsThatOfTransactions(t *testing.T) {
 // TestRelations changes histories in ways that must not change the answer, or only in
 // one direction.
 func TestRelations(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
-	for range rounds(150) {
+	r := sweep.Rand(t, 3, 4)
+	for range sweep.Rounds(t, 150) {
 		h := spread(r, 10+r.IntN(100), r.IntN(2) == 0, r.IntN(2) == 0)
 		h.Ordered = r.IntN(2) == 0
 		var answers [Causal + 1]Answer

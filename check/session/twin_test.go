@@ -3,10 +3,10 @@ package session
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
+
+	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
 // The dumb twin: it tries every order of the writes and, for each read, every set of
@@ -257,24 +257,15 @@ func spoil(r *rand.Rand, op *Op, writes int, collections bool) {
 	}
 }
 
-func rounds(n int) int {
-	if s := os.Getenv("CHECK_ROUNDS"); s != "" {
-		if more, err := strconv.Atoi(s); err == nil {
-			return more
-		}
-	}
-	return n
-}
-
 // TestTwin compares all sets of guarantees with the twin.
 func TestTwin(t *testing.T) {
 	for _, collections := range []bool{false, true} {
 		for g := ReadYourWrites; g <= Causal; g++ {
 			t.Run(fmt.Sprintf("%v, collections %v", g, collections), func(t *testing.T) {
 				t.Parallel()
-				r := rand.New(rand.NewPCG(uint64(g), 1))
+				r := sweep.Rand(t, uint64(g), 1)
 				var count [3]int
-				total := rounds(600)
+				total := sweep.Rounds(t, 600)
 				for range total {
 					h := draw(r, collections)
 					got := Decide(t.Context(), h, g)
