@@ -1,6 +1,8 @@
 package check
 
 import (
+	"slices"
+
 	"github.com/ordeal-dev/ordeal/check/linear"
 	"github.com/ordeal-dev/ordeal/models"
 )
@@ -115,6 +117,9 @@ func registerZones(items []item) fitted {
 }
 
 func casChains(items []item) fitted {
+	if i, found := repeated(items); found {
+		return unfit(linear.NotUnique(i))
+	}
 	values := make(numbering)
 	ops := make([]linear.CASOp, len(items))
 	for i := range items {
@@ -138,6 +143,29 @@ func casChains(items []item) fitted {
 		}
 	}
 	return fit(ops, linear.CAS, linear.CASOrder)
+}
+
+// repeated looks among the first writes of registers for one of what was written before:
+// where few values come again and again, nothing else needs to be looked at.
+func repeated(items []item) (i int, found bool) {
+	var made [16]models.Scalar
+	n := 0
+	for i := range items {
+		f := &items[i].p.Facts
+		if f.Pure || len(f.Sees) > 0 && f.Sees[0] == f.Makes[0] {
+			continue
+		}
+		v := f.Makes[0].Value
+		switch {
+		case v.IsNil() || slices.Contains(made[:n], v):
+			return i, true
+		case n == len(made):
+			return 0, false
+		}
+		made[n] = v
+		n++
+	}
+	return 0, false
 }
 
 func fencedZones(items []item) fitted {

@@ -123,13 +123,19 @@ func (c *casRun) gather() (why string) {
 				g.by = int32(g.reads.firstOp)
 			}
 		case op.Value == Nil || c.groups[op.Value].writer != none:
-			return fmt.Sprintf("values are not unique: operation %d writes one that was "+
-				"written before or that the register has at first", i)
+			return NotUnique(i)
 		default:
 			c.groups[op.Value].writer = int32(i)
 		}
 	}
 	return ""
+}
+
+// NotUnique says in a Result of CAS why it does not apply: a value was written that had been
+// before, or nil.
+func NotUnique(op int) string {
+	return fmt.Sprintf("values are not unique: operation %d writes one that was written before "+
+		"or that the register has at first", op)
 }
 
 // spread finds the values that were certainly there.
