@@ -116,18 +116,19 @@ type Counterexample struct {
 
 // Op is an operation of a counterexample, ready to be shown.
 type Op struct {
-	Index    int64 `json:"index"`
-	Process  int64 `json:"process"`
-	Call     int64 `json:"call"`
-	Return   int64 `json:"return"` // -1: unknown
-	Type     string
-	F        string
-	Key      string
-	In, Out  string // JSON
-	Describe string // "write(3)", "read() = 4"
+	Index    int64  `json:"index"`
+	Process  int64  `json:"process"`
+	Call     int64  `json:"call"`
+	Return   int64  `json:"return"` // -1: unknown
+	Type     string `json:"type"`
+	F        string `json:"f"`
+	Key      string `json:"key,omitempty"`
+	In       string `json:"in,omitempty"`  // JSON
+	Out      string `json:"out,omitempty"` // JSON
+	Describe string `json:"describe"`      // "write(3)", "read() = 4"
 	// Culprit marks the operation that gives the violation away: in a linearization, the
 	// one that cannot be placed. Of operations that contradict each other, none is.
-	Culprit bool
+	Culprit bool `json:"culprit,omitempty"`
 }
 
 // Checker decides about a history.

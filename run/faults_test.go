@@ -99,6 +99,13 @@ func listedAs(t *testing.T, cfg Config, out Outcome) {
 		r.CheckTook <= 0 || r.Judged.IsZero() {
 		t.Errorf("its numbers: %+v", r.Run)
 	}
+	results, err := os.ReadFile(filepath.Join(out.Dir, resultsFile))
+	if err == nil {
+		err = valid(published(t), results)
+	}
+	if err != nil {
+		t.Errorf("its results are not as published: %v", err)
+	}
 	if _, err := os.Stat(filepath.Join(out.Dir, live.FileName)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a run that ended still looks alive: %v", err)
 	}
