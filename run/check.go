@@ -43,12 +43,13 @@ type Outcome struct {
 	Test Test
 	// Result is nil when nothing could be judged.
 	Result *check.Result
-	// Report is the path of the HTML page, empty when it could not be written.
-	Report string
+	// Report is the path of the HTML page, Summary that of the outcome as Markdown; each is
+	// empty when it could not be written.
+	Report, Summary string
 }
 
-// Check judges what is stored in a run's directory and writes results.json,
-// junit.xml and report.html. It works as well on a run that was cut off by
+// Check judges what is stored in a run's directory and writes results.json, junit.xml,
+// summary.md and report.html. It works as well on a run that was cut off by
 // SIGKILL. An error beside a result means that the result could not be stored or
 // shown; it does not change the verdict.
 func Check(ctx context.Context, dir string, limits CheckLimits) (Outcome, error) {
@@ -85,7 +86,7 @@ func judgeRun(
 		writeJSON(filepath.Join(dir, resultsFile), result),
 		writePages(dir, result),
 	}
-	out.Report, err = writeReports(dir, test, result, h, summary)
+	out.Report, out.Summary, err = writeReports(dir, test, result, h, summary)
 	errs = append(errs, err)
 	if runs := filepath.Dir(filepath.Dir(dir)); indexed(runs) {
 		errs = append(errs, addToIndex(runs, dir, took))
@@ -265,38 +266,39 @@ func readPages(dir string, r *check.Result) error {
 	return errors.Join(errs...)
 }
 
-// Report writes report.html and junit.xml of a checked run again and returns the
-// page's path.
-func Report(dir string) (string, error) {
+// Report writes report.html, junit.xml and summary.md of a checked run again.
+func Report(dir string) (Outcome, error) {
 	test, err := LoadTest(dir)
 	if err != nil {
-		return "", err
+		return Outcome{}, err
 	}
 	result, err := LoadResult(dir)
 	if err != nil {
-		return "", err
+		return Outcome{}, err
 	}
 	if err := readPages(dir, &result); err != nil {
-		return "", fmt.Errorf("report %s: %w", dir, err)
+		return Outcome{}, fmt.Errorf("report %s: %w", dir, err)
 	}
 	h, err := history.Load(filepath.Join(dir, historyFile))
 	if err != nil {
-		return "", fmt.Errorf("report %s: %w", dir, err)
+		return Outcome{}, fmt.Errorf("report %s: %w", dir, err)
 	}
 	// The result says it when the ledger is not whole.
-	summary, _ := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
-	return writeReports(dir, test, result, h, summary)
+	ledger, _ := nemesis.LoadSummary(filepath.Join(dir, ledgerFile))
+	out := Outcome{Dir: dir, Test: test, Result: &result}
+	out.Report, out.Summary, err = writeReports(dir, test, result, h, ledger)
+	return out, err
 }
 
 func writeReports(
-	dir string, test Test, result check.Result, h *history.History, summary nemesis.Summary,
-) (string, error) {
+	dir string, test Test, result check.Result, h *history.History, ledger nemesis.Summary,
+) (report, summary string, err error) {
 	page := reports.Run{
 		Name: test.Name, Claim: test.Claim, Started: test.Started, Seed: test.Config.Seed,
 		Repeat: test.Repeat, Nodes: test.Nodes, Concurrency: test.Config.Concurrency,
 		Roaming: roaming(test),
-		Facts:   facts(test), Result: result, History: h, Faults: summary.Faults,
-		Links:  summary.Matrices,
+		Facts:   facts(test), Result: result, History: h, Faults: ledger.Faults,
+		Links:  ledger.Matrices,
 		Phases: test.Phases, Notes: test.Notes,
 	}
 	var errs []error
@@ -317,7 +319,8 @@ func writeReports(
 		return path
 	}
 	write(junitFile, reports.JUnit)
-	return write(reportFile, reports.HTML), errors.Join(errs...)
+	summary = write(summaryFile, reports.Markdown)
+	return write(reportFile, reports.HTML), summary, errors.Join(errs...)
 }
 
 // roaming reports whether the clients of a test go from node to node, as those of sessions

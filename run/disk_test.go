@@ -67,11 +67,11 @@ func TestDamagedLedger(t *testing.T) {
 	if err := os.Remove(out.Report); err != nil {
 		t.Fatal(err)
 	}
-	path, err := Report(dir)
+	out, err = Report(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile(path)
+	page, err := os.ReadFile(out.Report)
 	if err != nil {
 		t.Fatal(err)
 	}

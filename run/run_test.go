@@ -178,11 +178,11 @@ func TestReportFromStore(t *testing.T) {
 	if err := os.Remove(out.Report); err != nil {
 		t.Fatal(err)
 	}
-	path, err := Report(dir)
+	again, err := Report(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := os.ReadFile(path)
+	second, err := os.ReadFile(again.Report)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ const (
 	resultsFile  = "results.json"
 	junitFile    = "junit.xml"
 	reportFile   = "report.html"
+	summaryFile  = "summary.md"
 	nodesDir     = "nodes"
 	latestLink   = "latest"
 )

@@ -133,6 +133,7 @@ func checkRun(
 	out, err := run.Check(stop.gentle, dir, limits)
 	if out.Result != nil {
 		found(out.Result.Verdict)
+		tellStep(std, out)
 		if asJSON {
 			err = errors.Join(printJSON(std.out, *out.Result), err)
 		} else {
@@ -190,13 +191,21 @@ func checkFile(
 }
 
 func newReport(std streams) *cobra.Command {
-	return &cobra.Command{
+	var format string
+	cmd := &cobra.Command{
 		Use:   "report [DIR]",
 		Short: "Write the report of a checked run again",
-		Long: `Report writes report.html and junit.xml of a run's directory (default:
-` + latest + `) from what is stored there.`,
+		Long: `Report writes report.html, junit.xml and summary.md of a run's directory (default:
+` + latest + `) from what is stored there, and prints the path of the page. With
+--format markdown it prints the summary itself, as GitHub shows it on the page of a
+build: in a workflow, test and check add it there by themselves.`,
+		Example: `  checker report store/latest
+  checker report --format markdown > summary.md`,
 		Args: atMostOne,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if format != "html" && format != "markdown" {
+				return usage(fmt.Errorf("format %q is not known: want html or markdown", format))
+			}
 			path := latest
 			if len(args) == 1 {
 				path = args[0]
@@ -205,14 +214,24 @@ func newReport(std streams) *cobra.Command {
 			if err != nil {
 				return usage(fmt.Errorf("report %s: %w", path, errors.Unwrap(err)))
 			}
-			file, err := run.Report(dir)
+			out, err := run.Report(dir)
 			if err != nil {
 				return ofRun(err)
 			}
-			_, err = fmt.Fprintln(std.out, file)
+			if format == "html" {
+				_, err = fmt.Fprintln(std.out, out.Report)
+				return err
+			}
+			text, err := os.ReadFile(out.Summary)
+			if err == nil {
+				_, err = std.out.Write(text)
+			}
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&format, "format", "html", "what to tell: html (the page's path) or "+
+		"markdown (the summary)")
+	return cmd
 }
 
 func newHeal(std streams) *cobra.Command {

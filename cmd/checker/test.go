@@ -192,6 +192,7 @@ func runTest(stop interrupts, std streams, cfg run.Config, verbose bool) error {
 	env.Judged = found
 	out, err := run.Run(stop.gentle, cfg, env)
 	if out.Result != nil {
+		tellStep(std, out)
 		printOutcome(std.out, out)
 		return judged(std, out.Result.Verdict, err)
 	}
