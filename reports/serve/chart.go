@@ -77,7 +77,7 @@ const (
 	chartWidth  = 720
 	chartHeight = 200
 	chartLeft   = 56
-	chartRight  = 8
+	chartRight  = 24
 	chartTop    = 8
 	chartBottom = 24
 )
