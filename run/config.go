@@ -97,6 +97,8 @@ type Config struct {
 	// StopOnViolation ends the workload at the first violation that can be seen while it
 	// runs.
 	StopOnViolation bool `json:"stop_on_violation,omitempty"`
+	// Watch tells of such a violation when it is seen, and lets the workload go on.
+	Watch bool `json:"watch,omitempty"`
 	// SetupTime, RecoveryTime and FinalTime bound these phases.
 	SetupTime    time.Duration `json:"setup_time"`
 	RecoveryTime time.Duration `json:"recovery_time"`
@@ -333,6 +335,9 @@ func (c Config) Args() []string {
 	add("--engine", c.Engine, d.Engine)
 	if c.StopOnViolation {
 		args = append(args, "--stop-on-violation")
+	}
+	if c.Watch {
+		args = append(args, "--watch")
 	}
 	return append(args, "--seed", fmt.Sprint(c.Seed))
 }

@@ -41,8 +41,8 @@ func (c *conductor) drive(ctx context.Context) {
 	workCtx, end := vtime.WithCancelCause(ctx)
 	defer end(nil)
 	unwatch := func() {}
-	if c.cfg.StopOnViolation {
-		unwatch = c.stopOnViolation(workCtx, c.steps, end)
+	if c.cfg.StopOnViolation || c.cfg.Watch {
+		unwatch = c.watchHistory(workCtx, c.steps, end)
 	}
 	err := c.phase(workCtx, "workload beside nemesis", c.driveTime(),
 		func(ctx context.Context) error {

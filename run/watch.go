@@ -59,9 +59,9 @@ func watchVirtually(
 	return check.Early{}, false
 }
 
-// stopOnViolation ends the workload at the first violation, by end. The function that it
-// returns ends the watch.
-func (c *conductor) stopOnViolation(
+// watchHistory tells of the first violation, and ends the workload at it, by end, if it is
+// to stop there. The function that it returns ends the watch.
+func (c *conductor) watchHistory(
 	ctx context.Context, steps []nemesis.Step, end context.CancelCauseFunc,
 ) func() {
 	opts := c.cfg.workloadOptions()
@@ -76,12 +76,12 @@ func (c *conductor) stopOnViolation(
 	monitor := c.workload.Early(opts)
 	switch outside := nemesis.Outside(steps, c.sys.Faults()); {
 	case monitor == nil:
-		c.progress.say("the workload %s is judged at the end only: it will not stop early",
+		c.progress.say("the workload %s is judged at the end only: nothing will be told before",
 			c.workload.Name)
 		return func() {}
 	case len(outside) > 0:
 		c.progress.say("there are faults outside the claim: what happens under them is no " +
-			"violation, and the test will not stop early")
+			"violation, and none will be told before the end")
 		return func() {}
 	}
 	c.recorder.Follow(monitor.Observe)
@@ -98,11 +98,15 @@ func (c *conductor) stopOnViolation(
 		c.progress.say("violation at %s, certain since the event %d at %s: %s",
 			seconds(c.recorder.Now()), found.Event, seconds(found.At), found.Why)
 		c.mu.Lock()
-		c.test.Stopped = fmt.Sprintf("at %s, by a violation at %s", seconds(c.recorder.Now()),
-			seconds(found.At))
 		c.found(live.Violation, "%s", found.Why)
+		if c.cfg.StopOnViolation {
+			c.test.Stopped = fmt.Sprintf("at %s, by a violation at %s",
+				seconds(c.recorder.Now()), seconds(found.At))
+		}
 		c.mu.Unlock()
-		end(errViolation)
+		if c.cfg.StopOnViolation {
+			end(errViolation)
+		}
 		return nil
 	})
 	return func() {

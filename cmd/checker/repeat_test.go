@@ -27,7 +27,7 @@ func TestArgsRepeat(t *testing.T) {
 			c.TimeLimit, c.Interval = 90*time.Second+time.Nanosecond, 1500*time.Microsecond
 			c.OpTimeout, c.RequestTimeout = 2*time.Hour, 333*time.Millisecond
 			c.CheckTime, c.CheckMemory = time.Nanosecond, 1<<20
-			c.TxnPause, c.StopOnViolation = 17*time.Millisecond, true
+			c.TxnPause, c.StopOnViolation, c.Watch = 17*time.Millisecond, true, true
 			c.Cluster, c.Hosts = "ssh", []string{"n1=root@h1:2222", "n2=h2", "n3=10.0.0.3"}
 			c.SSHKeys, c.KnownHosts = []string{"/a key"}, []string{"k1", "k2"}
 			c.Keys, c.OpsPerKey, c.Faults = 11, 13, []string{"partition", "kill"}
@@ -55,7 +55,7 @@ func TestFlagsAreRepeated(t *testing.T) {
 	c := run.Config{Protocol: "p", Bug: "b", Target: "t", Schedule: "s", Keys: 1, OpsPerKey: 1,
 		BasePort: 1, CheckMemory: 1 << 20, TxnPause: 1, Hosts: []string{"n1"},
 		Engine: "e", NodesFile: "f", SSHKeys: []string{"k"}, KnownHosts: []string{"h"},
-		Project: "x", StopOnViolation: true}
+		Project: "x", StopOnViolation: true, Watch: true}
 	args := " " + strings.Join(c.Args(), " ") + " "
 	flags := regexp.MustCompile(`--[a-z-]+`).FindAllString(cmd.Flags().FlagUsages(), -1)
 	if len(flags) < 20 {

@@ -140,6 +140,8 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 		"how long a node works on a request")
 	fs.IntVar(&c.BasePort, "base-port", c.BasePort,
 		"first of the fixed ports, n*n+3n of them with n nodes; 0 takes any")
+	fs.BoolVar(&c.Watch, "watch", c.Watch,
+		"judge while the test runs, and tell of the first violation, also to checker serve")
 	fs.BoolVar(&c.StopOnViolation, "stop-on-violation", c.StopOnViolation,
 		"judge while the test runs, and end it at the first violation")
 	fs.DurationVar(&c.CheckTime, "check-time", c.CheckTime, "time limit of the checkers")

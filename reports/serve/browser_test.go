@@ -244,7 +244,9 @@ func (p *tab) legible() {
 			const aside = e.closest("noscript, .hidden, .skip, option");
 			if (!n.data.trim() || !e.checkVisibility() || aside) continue;
 			const what = n.data.trim().slice(0, 30);
-			if (parseFloat(s.fontSize) < 12) bad.push(s.fontSize + ": " + what);
+			// Pictures are scaled, and their text with them.
+			const scale = e.getScreenCTM ? e.getScreenCTM().a : 1;
+			if (parseFloat(s.fontSize) * scale < 12) bad.push(s.fontSize + ": " + what);
 			if (e.closest("svg")) continue;
 			const a = light(s.color), b = light(behind(e));
 			const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
