@@ -144,13 +144,6 @@ func hurries(s *store, n int64, op history.Event) (history.Value, error) {
 	return v, err
 }
 
-// perform runs a workload in virtual time against a system with this conduct. What an
-// operation does happens when it is called, and it returns a few milliseconds later.
-func perform(t *testing.T, w Workload, o Options, c conduct) *history.History {
-	t.Helper()
-	return joined(t, performed(t, w, o, c))
-}
-
 func joined(t *testing.T, events []history.Event) *history.History {
 	t.Helper()
 	h, err := history.New(events...)
@@ -160,7 +153,8 @@ func joined(t *testing.T, events []history.Event) *history.History {
 	return h
 }
 
-// performed is perform, event by event.
+// performed runs a workload in virtual time against a system with this conduct. What an
+// operation does happens when it is called, and it returns a few milliseconds later.
 func performed(t *testing.T, w Workload, o Options, c conduct) []history.Event {
 	t.Helper()
 	s := newStore()
