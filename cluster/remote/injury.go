@@ -122,9 +122,13 @@ func parseInjured(kind nemesis.InjuryKind, out string) (nemesis.Injured, error) 
 		Paths                               []string
 		Bent                                []any
 		Image                               string
-		agent.PowerStatus
 	}
-	if err := json.Unmarshal([]byte(out), &r); err != nil {
+	var power agent.PowerStatus // its names mean something else in other records
+	err := json.Unmarshal([]byte(out), &r)
+	if err == nil && kind == nemesis.InjuryPower {
+		err = json.Unmarshal([]byte(out), &power)
+	}
+	if err != nil {
 		return nemesis.Injured{}, fmt.Errorf("the agent said %q: %w", shorten(out), err)
 	}
 	known := nemesis.Injured{Where: r.Path, Facts: map[string]int64{}}
@@ -145,7 +149,7 @@ func parseInjured(kind nemesis.InjuryKind, out string) (nemesis.Injured, error) 
 	case nemesis.InjurySkew:
 		known.Where = fmt.Sprintf("%d processes", len(r.Bent))
 	case nemesis.InjuryPower:
-		known.Where, known.Facts = r.Image, powerFacts(r.PowerStatus)
+		known.Where, known.Facts = r.Image, powerFacts(power)
 	case nemesis.InjuryKeep:
 		known.Where = strings.Join(r.Paths, " ")
 	}
