@@ -4,16 +4,21 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 )
 
 // TestRunsInARow leaves no goroutine and no open file behind, however many runs there are:
-// a soak makes thousands. It is not parallel, because it counts what the process has.
+// a soak makes thousands. ORDEAL_RUNS says how many. It is not parallel, because it counts
+// what the process has.
 func TestRunsInARow(t *testing.T) {
 	runs := 2
-	if os.Getenv("ORDEAL_ROOT") == "required" {
-		runs = 20
+	if text := os.Getenv("ORDEAL_RUNS"); text != "" {
+		var err error
+		if runs, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
 	}
 	target, err := BuildTarget(t.Context(), t.TempDir())
 	if err != nil {
