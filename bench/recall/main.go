@@ -180,7 +180,7 @@ func measure(ctx context.Context, o options) error {
 	}
 	defer memory.close()
 	results := map[subject][]outcome{}
-	var todo []job
+	var pending []job
 	for seed := range o.seeds {
 		for _, s := range rows {
 			j := job{s, uint64(seed + 1)}
@@ -188,10 +188,10 @@ func measure(ctx context.Context, o options) error {
 				results[s] = append(results[s], known)
 				continue
 			}
-			todo = append(todo, j)
+			pending = append(pending, j)
 		}
 	}
-	for r := range campaigns(ctx, o, target, todo) {
+	for r := range campaigns(ctx, o, target, pending) {
 		fmt.Fprintf(os.Stderr, "%s %-17s %-22s %-14s seed %-3d %-8s %6.1fs in %d runs  %s %v\n",
 			time.Now().Format("15:04:05"), r.protocol, name(r.bug), r.workload, r.seed, r.verdict,
 			r.witness.Seconds(), r.runs, r.dir, r.err)
@@ -220,7 +220,7 @@ func measure(ctx context.Context, o options) error {
 
 // campaigns runs campaigns, as many at a time as the options say. The channel is closed
 // after the last.
-func campaigns(ctx context.Context, o options, target string, todo []job) <-chan outcome {
+func campaigns(ctx context.Context, o options, target string, pending []job) <-chan outcome {
 	jobs, done := make(chan job), make(chan outcome)
 	var workers sync.WaitGroup
 	for range o.parallel {
@@ -232,7 +232,7 @@ func campaigns(ctx context.Context, o options, target string, todo []job) <-chan
 	}
 	go func() {
 		defer close(jobs)
-		for _, j := range todo {
+		for _, j := range pending {
 			select {
 			case jobs <- j:
 			case <-ctx.Done():

@@ -18,7 +18,7 @@ type proof struct {
 	needed map[txn]bool
 	nets   map[int]*net // by the number of arcs
 	done   map[int32]bool
-	todo   []int32 // arcs that need a reason
+	owed   []int32 // arcs that need a reason
 }
 
 // proven returns the part that a cycle in what was pruned needs, or all if that shows none by
@@ -27,9 +27,9 @@ func (p *problem) proven(ctx context.Context, s *pruned) *source {
 	f := proof{pruned: s, needed: make(map[txn]bool), nets: make(map[int]*net),
 		done: make(map[int32]bool)}
 	f.cycles()
-	for len(f.todo) > 0 && ctx.Err() == nil {
-		i := f.todo[len(f.todo)-1]
-		f.todo = f.todo[:len(f.todo)-1]
+	for len(f.owed) > 0 && ctx.Err() == nil {
+		i := f.owed[len(f.owed)-1]
+		f.owed = f.owed[:len(f.owed)-1]
 		f.reason(i)
 	}
 	if len(f.needed) == p.n {
@@ -126,7 +126,7 @@ func (f *proof) need(i int32) {
 	f.needed[a.from], f.needed[a.to] = true, true
 	f.versions(a.older, a.newer)
 	if a.rule == OtherwiseCycle {
-		f.todo = append(f.todo, i)
+		f.owed = append(f.owed, i)
 	}
 }
 
