@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -356,6 +357,7 @@ func facts(t Test) []reports.Fact {
 	}
 	all := []reports.Fact{
 		{Name: "system", Value: t.System},
+		{Name: "settings", Value: settings(c)},
 		{Name: "planted bug", Value: c.Bug},
 		{Name: "workload", Value: c.Workload},
 		{Name: "nodes", Value: strings.Join(t.Nodes, " ") + " (" + c.Cluster + " processes)"},
@@ -373,6 +375,15 @@ func facts(t Test) []reports.Fact {
 		{Name: "platform", Value: t.Versions.OS},
 	}
 	return slices.DeleteFunc(all, func(f reports.Fact) bool { return f.Value == "" })
+}
+
+// settings are what was chosen about the system, as it was chosen.
+func settings(c Config) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
+		all = append(all, name+"="+c.Settings[name])
+	}
+	return strings.Join(all, ", ")
 }
 
 // logBytesMax is how much of a node's log is read for the report, which takes the telling

@@ -76,6 +76,8 @@ type way struct {
 	name, doc string
 	// virtual: nodes and time are computed, in this process.
 	virtual bool
+	// elsewhere: nodes have the programs of their hosts, not those of this machine.
+	elsewhere bool
 	// check says why this machine, or the configuration, does not do for it.
 	check func(Config) error
 	// lacks says what faults it cannot do.
@@ -121,6 +123,12 @@ func wayNamed(name string) (way, error) {
 		names = append(names, w.name)
 	}
 	return way{}, fmt.Errorf("cluster %q: unknown; there is %s", name, strings.Join(names, ", "))
+}
+
+// elsewhere reports whether the programs that nodes run are not those of this machine.
+func (c Config) elsewhere() bool {
+	w, err := wayNamed(c.Cluster)
+	return err == nil && w.elsewhere
 }
 
 // validateCluster says why the nodes cannot be run so.

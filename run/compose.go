@@ -22,12 +22,13 @@ func composeWay() way {
 			_, err := exec.LookPath("docker")
 			return errors.Join(noHosts(c), err)
 		},
-		lacks: lacksAgent,
-		start: startCompose,
-		heal:  healCompose,
-		reach: reachCompose,
-		undo:  nothingToUndo,
-		over:  "its nodes are gone, and all containers reach each other",
+		lacks:     lacksAgent,
+		start:     startCompose,
+		heal:      healCompose,
+		reach:     reachCompose,
+		undo:      nothingToUndo,
+		elsewhere: true,
+		over:      "its nodes are gone, and all containers reach each other",
 	}
 }
 

@@ -7,6 +7,7 @@ package run
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -33,8 +34,10 @@ type Config struct {
 	System string `json:"system"`
 	// Declaration is the text of the system's declaration, if System is its path.
 	Declaration string `json:"declaration,omitempty"`
-	Protocol    string `json:"protocol,omitempty"`
-	Bug         string `json:"bug,omitempty"`
+	// Settings are what was chosen about a system that the checker knows by name.
+	Settings map[string]string `json:"settings,omitempty"`
+	Protocol string            `json:"protocol,omitempty"`
+	Bug      string            `json:"bug,omitempty"`
 	// Target is the program of a node; empty means to find or build it.
 	Target string `json:"target,omitempty"`
 	// Cluster says how nodes are run: a name of Clusters.
@@ -296,6 +299,9 @@ func (c Config) Args() []string {
 			args = append(args, flag, fmt.Sprint(value))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
+		args = append(args, "--set", name+"="+c.Settings[name])
+	}
 	add("--protocol", c.Protocol, "")
 	add("--bug", c.Bug, d.Bug)
 	add("--target", c.Target, d.Target)
@@ -305,7 +311,7 @@ func (c Config) Args() []string {
 	switch {
 	case len(c.Endpoints) > 0:
 		args = append(args, "--nodes", strings.Join(c.Endpoints, ","))
-	case systems.IsFile(c.System):
+	case systems.IsDeclared(c.System):
 		add("--nodes", c.Nodes, 0) // the declaration has a number of its own
 	case len(c.knownNodes()) == 0:
 		add("--nodes", c.Nodes, d.Nodes)
@@ -361,7 +367,8 @@ func special(r rune) bool {
 
 func (c Config) systemOptions(binary string) systems.Options {
 	return systems.Options{
-		System: c.System, Declaration: c.Declaration, Protocol: c.Protocol, Bug: c.Bug,
+		System: c.System, Declaration: c.Declaration, Settings: c.Settings,
+		Protocol: c.Protocol, Bug: c.Bug,
 		Binary: binary, RequestTimeout: c.RequestTimeout.String(), TxnPause: c.TxnPause,
 	}
 }

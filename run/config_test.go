@@ -40,6 +40,7 @@ func TestValidateOne(t *testing.T) {
 		"concurrency is 1001":         func(c *Config) { c.Concurrency = 1001 },
 		"room for 40 ports":           func(c *Config) { c.BasePort = 65497 },
 		"0s < request timeout < op t": func(c *Config) { c.RequestTimeout = 0 },
+		"settings: it has none":       func(c *Config) { c.Settings = map[string]string{"a": "b"} },
 	} {
 		c := Default()
 		change(&c)
@@ -79,6 +80,20 @@ func TestFinalLimit(t *testing.T) {
 		if got := c.workloadOptions().FinalLimit; got < limit*3/2 {
 			t.Errorf("the run allows %v, the workload %v", limit, got)
 		}
+	}
+}
+
+// TestRepeatSettings: what was chosen about a system is part of the command that repeats a
+// test, in one order, and of the report.
+func TestRepeatSettings(t *testing.T) {
+	c := Default()
+	c.Settings = map[string]string{"reads": "local", "bin": "/opt/a b"}
+	want := "--set 'bin=/opt/a b' --set reads=local"
+	if got := commandLine(c.Args()); !strings.Contains(got, want) {
+		t.Errorf("%s lacks %s", got, want)
+	}
+	if got := settings(c); got != "bin=/opt/a b, reads=local" {
+		t.Errorf("the report says %s", got)
 	}
 }
 

@@ -17,17 +17,26 @@ import (
 )
 
 // ReadSystem reads the declaration of the system, if it is one in a file, so that the test
-// can be judged again without it. Counted says that somebody has said how many nodes there
-// are to be.
+// can be judged again without it, and puts the settings of one that is known by name right.
+// Counted says that somebody has said how many nodes there are to be.
 func (c *Config) ReadSystem(counted bool) error {
-	if !systems.IsFile(c.System) {
+	if !systems.IsDeclared(c.System) {
 		return nil
 	}
-	text, err := os.ReadFile(c.System)
-	if err != nil {
-		return fmt.Errorf("system: %w", err)
+	if systems.IsFile(c.System) {
+		text, err := os.ReadFile(c.System)
+		if err != nil {
+			return fmt.Errorf("system: %w", err)
+		}
+		c.Declaration = string(text)
 	}
-	c.Declaration, c.Protocol = string(text), ""
+	if s, ok := systems.Native(c.System); ok {
+		var err error
+		if c.Settings, err = s.Placed(c.Settings); err != nil {
+			return fmt.Errorf("system %s: %w", c.System, err)
+		}
+	}
+	c.Protocol = ""
 	sys, err := systems.New(c.systemOptions(""))
 	if err != nil {
 		return err

@@ -258,13 +258,17 @@ func (c *conductor) ownProgram(ctx context.Context, target string) (err error) {
 	return err
 }
 
-// version asks the program under test what it is; that of nodes that run already nobody
-// knows.
+// version asks the program under test what it is. That of nodes that run already only the
+// declaration of a user can know, and that on other hosts may not be on this machine.
 func (c *conductor) version(ctx context.Context) (string, error) {
-	if c.cfg.starts() || !c.sys.Deployment().Reporting {
-		return c.sys.Version(ctx)
+	if !c.cfg.starts() && !systems.IsFile(c.cfg.System) {
+		return "unknown: the checker did not start it", nil
 	}
-	return "unknown: the checker did not start it", nil
+	version, err := c.sys.Version(ctx)
+	if _, native := systems.Native(c.cfg.System); err != nil && native && c.cfg.elsewhere() {
+		return "unknown: it is not on this machine", nil
+	}
+	return version, err
 }
 
 // openFiles opens what the run writes to. On an error closeFiles closes what was

@@ -14,15 +14,16 @@ import (
 // sshWay runs nodes on hosts that are reached by SSH.
 func sshWay() way {
 	return way{
-		name:  "ssh",
-		doc:   "hosts that are reached by SSH: --hosts n1=root@10.0.0.1,… or --nodes-file",
-		check: checkSSH,
-		lacks: lacksAgent,
-		start: startSSH,
-		heal:  healSSH,
-		reach: reachSSH,
-		undo:  nothingToUndo,
-		over:  "its nodes are gone, and all hosts reach each other",
+		name:      "ssh",
+		doc:       "hosts that are reached by SSH: --hosts n1=root@10.0.0.1,… or --nodes-file",
+		check:     checkSSH,
+		lacks:     lacksAgent,
+		start:     startSSH,
+		heal:      healSSH,
+		reach:     reachSSH,
+		undo:      nothingToUndo,
+		elsewhere: true,
+		over:      "its nodes are gone, and all hosts reach each other",
 	}
 }
 

@@ -12,11 +12,13 @@ import (
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/systems/declare"
 	"github.com/ordeal-dev/ordeal/systems/expand"
+	"github.com/ordeal-dev/ordeal/systems/native"
 	"github.com/ordeal-dev/ordeal/systems/operation"
 	"github.com/ordeal-dev/ordeal/workload"
 )
 
-// declared is a system that somebody has described in a file.
+// declared is a system that somebody has described: a user in a file, or the package of one
+// that the checker knows by name.
 type declared struct{ *declare.Declaration }
 
 var (
@@ -29,7 +31,11 @@ func (d declared) Claim() string    { return d.Declaration.Claim.Text }
 func (d declared) Available() bool  { return d.Declaration.Claim.Available }
 func (d declared) Faults() []string { return slices.Clone(d.Declaration.Claim.Faults) }
 func (d declared) HasPrimaries() bool {
-	return d.Declaration.Status != nil && d.Declaration.Status.HasPrimary()
+	if d.Declaration.Status == nil {
+		_, tells := d.Native.(native.Informant)
+		return tells
+	}
+	return d.Declaration.Status.HasPrimary()
 }
 
 // Deployment implements System.
@@ -102,6 +108,9 @@ func (d declared) Open(
 	if len(endpoints) == 0 {
 		return nil, errors.New("open a client: no endpoint")
 	}
+	if d.Native != nil {
+		return openNative(ctx, d.Native, endpoints, object)
+	}
 	if d.HTTP != nil {
 		return d.HTTP.Open(endpoints, object), nil
 	}
@@ -122,6 +131,13 @@ func (d declared) Open(
 // Status implements System. Where nothing is said of a status, nobody leads.
 func (d declared) Status(ctx context.Context, endpoint string) (Status, error) {
 	if d.Declaration.Status == nil {
+		if i, ok := d.Native.(native.Informant); ok {
+			s, err := i.Status(ctx, endpoint)
+			if err != nil {
+				return Status{}, fmt.Errorf("status of %s: %w", endpoint, err)
+			}
+			return Status{Primary: s.Leads, Members: s.Members}, nil
+		}
 		return Status{}, fmt.Errorf("status of %s: %s does not say how one asks for it", endpoint,
 			d.Name())
 	}
@@ -200,6 +216,9 @@ func (d declared) Orders() []string {
 	for name := range d.Declaration.Orders {
 		names = append(names, name)
 	}
+	if o, ok := d.Native.(native.Operator); ok && names == nil {
+		names = slices.Clone(o.Orders())
+	}
 	slices.Sort(names)
 	return names
 }
@@ -227,6 +246,9 @@ func (d declared) Move(context.Context, string, int, string) error {
 func (d declared) order(ctx context.Context, endpoint, order, node string) error {
 	a := d.Declaration.Orders[order]
 	if a == nil {
+		if o, ok := d.Native.(native.Operator); ok && slices.Contains(d.Orders(), order) {
+			return o.Order(ctx, endpoint, order, node)
+		}
 		return history.Definite(fmt.Errorf("%s cannot be told to do %s", d.Name(), order))
 	}
 	return a.Order(ctx, expand.NewTarget(endpoint, node))

@@ -13,12 +13,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/systems/declare"
+	"github.com/ordeal-dev/ordeal/systems/native"
 	"github.com/ordeal-dev/ordeal/workload"
 )
 
@@ -189,6 +189,8 @@ type Options struct {
 	System string
 	// Declaration is the text of that declaration; empty: it is read from its file.
 	Declaration string
+	// Settings are those of a system that the checker knows by name: see Natives.
+	Settings map[string]string
 	// Protocol and Bug are the reference cluster's.
 	Protocol, Bug string
 	// Binary is the program of a node.
@@ -216,7 +218,24 @@ var (
 )
 
 // Names lists the systems.
-func Names() []string { return []string{"reference"} }
+func Names() []string {
+	names := []string{referenceName}
+	for _, s := range Natives() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// referenceName is the name of the reference cluster.
+const referenceName = "reference"
+
+// IsDeclared reports whether a system is one that is declared, by a user or by the checker:
+// its nodes are none of the project's own programs, and it speaks no protocol of the
+// reference cluster.
+func IsDeclared(system string) bool {
+	_, known := Native(system)
+	return known || IsFile(system)
+}
 
 // IsFile reports whether a system's name is the path of its declaration.
 func IsFile(system string) bool {
@@ -224,7 +243,20 @@ func IsFile(system string) bool {
 }
 
 // New returns the system that the options name.
-func New(opts Options) (System, error) {
+func New(opts Options) (System, error) { return newOf(Natives(), opts) }
+
+// newOf is New with these native systems.
+func newOf(natives []native.System, opts Options) (System, error) {
+	if s, ok := nativeOf(natives, opts.System); ok {
+		return newNative(s, opts.Settings)
+	}
+	if opts.System != referenceName && !IsFile(opts.System) {
+		return nil, fmt.Errorf("system %q: %w; there is %s, or a file that describes one, "+
+			"mykv.yaml (checker init makes one)", opts.System, ErrUnknown, strings.Join(Names(), ", "))
+	}
+	if err := noSettings(opts); err != nil {
+		return nil, err
+	}
 	if IsFile(opts.System) {
 		text := []byte(opts.Declaration)
 		if len(text) == 0 {
@@ -238,10 +270,6 @@ func New(opts Options) (System, error) {
 			return nil, err
 		}
 		return declared{d}, nil
-	}
-	if !slices.Contains(Names(), opts.System) {
-		return nil, fmt.Errorf("system %q: %w; there is %s, or a file that describes one, "+
-			"mykv.yaml (checker init makes one)", opts.System, ErrUnknown, strings.Join(Names(), ", "))
 	}
 	return newReference(opts)
 }

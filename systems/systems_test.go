@@ -26,14 +26,15 @@ func TestNew(t *testing.T) {
 			`protocol "raft": unknown; the reference cluster speaks ` + spoken()},
 		{Options{System: "reference"},
 			`protocol "": unknown; the reference cluster speaks ` + spoken()},
-		{Options{System: "etcd"}, `system "etcd": unknown system; there is reference, ` +
+		{Options{System: "raftdb"}, `system "raftdb": unknown system; there is ` +
+			strings.Join(Names(), ", ") + `, ` +
 			`or a file that describes one, mykv.yaml (checker init makes one)`},
 	} {
 		_, err := New(c.opts)
 		if got := text(err); got != c.want {
 			t.Errorf("New(%+v): %s, want %s", c.opts, got, c.want)
 		}
-		if c.opts.System == "etcd" && !errors.Is(err, ErrUnknown) {
+		if c.opts.System == "raftdb" && !errors.Is(err, ErrUnknown) {
 			t.Errorf("%v is not ErrUnknown", err)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ordeal-dev/ordeal/reports/store"
 	"github.com/ordeal-dev/ordeal/run"
 	"github.com/ordeal-dev/ordeal/systems"
+	"github.com/ordeal-dev/ordeal/systems/native"
 	"github.com/ordeal-dev/ordeal/workload"
 )
 
@@ -86,7 +87,7 @@ func allListings() []listing {
 		{"workloads", "what clients do (--workload)", listWorkloads},
 		{"faults", "what goes wrong (--faults): part of all, or by name only", listFaults},
 		{"kinds", "faults by themselves, for the steps of --schedule", listKinds},
-		{"systems", "what is tested (--system, --protocol)", listSystems},
+		{"systems", "what is tested (--system, --protocol, --set)", listSystems},
 		{"models", "what a history file is of (check --model)", listModels},
 		{"checkers", "what else judges a history file (check --checker)", listCheckers},
 		{"formats", "what a history file can be in (check --format)", listForms},
@@ -98,7 +99,7 @@ func listWorkloads(w io.Writer, _ string) error {
 	for _, wl := range workload.All() {
 		tests := testedBy(wl.Name)
 		if len(tests) == 0 {
-			tests = []string{"no protocol of the reference cluster"}
+			tests = []string{"no system that is known by name"}
 		}
 		fmt.Fprintf(w, "  %s\t%s\t%s\n  \t\ttests: %s\n", wl.Name, joinFs(wl.Fs), wl.Doc,
 			strings.Join(tests, ", "))
@@ -106,12 +107,19 @@ func listWorkloads(w io.Writer, _ string) error {
 	return nil
 }
 
-// testedBy lists the protocols whose claim a workload tests.
+// testedBy lists the protocols of the reference cluster and the other systems whose claim a
+// workload tests.
 func testedBy(workload string) []string {
 	var names []string
 	for _, p := range systems.Protocols() {
 		if slices.Contains(p.Workloads, workload) {
 			names = append(names, p.Name)
+		}
+	}
+	for _, n := range systems.Natives() {
+		sys, err := systems.New(systems.Options{System: n.Name})
+		if err == nil && slices.Contains(sys.Workloads(), workload) {
+			names = append(names, n.Name)
 		}
 	}
 	return names
@@ -148,6 +156,29 @@ func listSystems(w io.Writer, _ string) error {
 			strings.Join(p.Workloads, ", "), strings.Join(p.Faults, ", "))
 	}
 	fmt.Fprintln(w, "  \tplanted bugs: target bugs")
+	for _, n := range systems.Natives() {
+		if err := listNative(w, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listNative shows a system that is known by name, as it is if nothing is set.
+func listNative(w io.Writer, n native.System) error {
+	sys, err := systems.New(systems.Options{System: n.Name})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "  %s\t%s\n  \tclaims: %s\n  \tworkloads: %s\n  \tunder faults of: %s\n", n.Name,
+		n.Doc, sys.Claim(), strings.Join(sys.Workloads(), ", "), strings.Join(sys.Faults(), ", "))
+	for _, s := range n.Settings {
+		values := ""
+		if s.Values != nil {
+			values = " (" + strings.Join(s.Values, ", ") + ")"
+		}
+		fmt.Fprintf(w, "  \t--set %s=%s%s: %s\n", s.Name, s.Default, values, s.Doc)
+	}
 	return nil
 }
 

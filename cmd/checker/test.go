@@ -51,6 +51,7 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
   checker test --cluster netns --protocol paxos --faults all
   checker test --cluster ssh --hosts n1=10.0.0.1,n2=10.0.0.2,n3=10.0.0.3
   checker test --system mykv.yaml --faults kill,pause
+  checker test --system etcd --set reads=serializable --cluster netns
   checker test --system mykv.yaml --nodes 10.0.0.1:8080,10.0.0.2:8080
   checker test --seed 42 --schedule store/latest/schedule.jsonl`,
 		Args: noArguments,
@@ -113,7 +114,10 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 	fs.StringVarP(&c.Workload, "workload", "w", "",
 		"what clients do (default: what the system suggests)")
 	fs.StringVar(&c.System, "system", c.System,
-		"what is tested: reference, or the file that describes it, mykv.yaml")
+		"what is tested: "+strings.Join(systems.Names(), ", ")+
+			", or the file that describes it, mykv.yaml")
+	fs.Var(settingsFlag{c}, "set",
+		"a setting of the system, name=value; once for each: checker list systems")
 	fs.StringVarP(&c.Protocol, "protocol", "p", c.Protocol, "protocol of the reference cluster")
 	fs.StringVar(&c.Bug, "bug", c.Bug, "planted bug of the reference cluster to switch on")
 	fs.StringVar(&c.Target, "target", c.Target,
@@ -176,6 +180,31 @@ func (f nodesFlag) Set(text string) error {
 		return errors.New("want a number, or host:port,…")
 	}
 	f.cfg.Endpoints = strings.Split(text, ",")
+	return nil
+}
+
+// settingsFlag collects the settings of a system, one each time.
+type settingsFlag struct{ cfg *run.Config }
+
+// String is empty: a system has defaults of its own.
+func (settingsFlag) String() string { return "" }
+
+// Type is what help calls the value.
+func (settingsFlag) Type() string { return "name=value" }
+
+// Set reads one. To say the same one twice is a mistake.
+func (f settingsFlag) Set(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || name == "" {
+		return errors.New("want name=value")
+	}
+	if old, said := f.cfg.Settings[name]; said {
+		return fmt.Errorf("%s is %q already", name, old)
+	}
+	if f.cfg.Settings == nil {
+		f.cfg.Settings = map[string]string{}
+	}
+	f.cfg.Settings[name] = value
 	return nil
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/ordeal-dev/ordeal/systems/driver"
 	"github.com/ordeal-dev/ordeal/systems/expand"
 	"github.com/ordeal-dev/ordeal/systems/httpclient"
+	"github.com/ordeal-dev/ordeal/systems/native"
 	"github.com/ordeal-dev/ordeal/systems/operation"
 	"github.com/ordeal-dev/ordeal/systems/sqlclient"
 	"github.com/ordeal-dev/ordeal/workload"
@@ -115,10 +116,11 @@ type Declaration struct {
 	Status *httpclient.Asker
 	Orders map[string]*httpclient.Asker
 	Claim  Claim
-	// One of HTTP, Driver and SQL is the client.
+	// One of HTTP, Driver, SQL and Native is the client.
 	HTTP   *httpclient.Client
 	Driver *driver.Program
 	SQL    *sqlclient.Client
+	Native native.Client
 }
 
 // Claim is what the system promises.
@@ -142,8 +144,18 @@ type Promised struct {
 // Load reads a declaration of which the text is known; path is where it stands. The error
 // has a line for each mistake.
 func Load(path string, data []byte) (*Declaration, error) {
+	return load(path, data, nil)
+}
+
+// LoadNative reads the declaration of a system that the checker knows by name: the client is
+// given, and is the one thing that it must not name.
+func LoadNative(name string, data []byte, client native.Client) (*Declaration, error) {
+	return load(name, data, client)
+}
+
+func load(path string, data []byte, own native.Client) (*Declaration, error) {
 	var f file
-	l := loader{problems: strictyaml.Decode(data, &f)}
+	l := loader{problems: strictyaml.Decode(data, &f), native: own}
 	d := l.declaration(path, f)
 	if len(l.problems) == 0 {
 		return d, nil
@@ -159,7 +171,11 @@ func Load(path string, data []byte) (*Declaration, error) {
 	return nil, errors.Join(errs...)
 }
 
-type loader struct{ problems strictyaml.Problems }
+type loader struct {
+	problems strictyaml.Problems
+	// native is the client, nil if the declaration has to say which.
+	native native.Client
+}
 
 func (l *loader) bad(line int, format string, args ...any) { l.problems.Add(line, format, args...) }
 
@@ -318,6 +334,12 @@ func (l *loader) client(d *Declaration, c client) {
 			n++
 		}
 	}
+	if l.native != nil {
+		if d.Native = l.native; n != 0 {
+			l.bad(c.Line, "client: it has one of its own")
+		}
+		return
+	}
 	if n != 1 {
 		l.bad(c.Line, "client: want http, driver or sql, one of them")
 		return
@@ -391,6 +413,9 @@ func (d *Declaration) Supports(object string, fs []history.F) error {
 		return fmt.Errorf("clients know no object %s", object)
 	}
 	for _, f := range fs {
+		if d.Native != nil && !d.Native.Has(object, f) {
+			return fmt.Errorf("the client of %s has no %s of a %s", d.Name, f, o.Name)
+		}
 		if d.SQL != nil && !d.SQL.Has(object, f) {
 			return fmt.Errorf("the SQL client has no %s of a %s", f, o.Name)
 		}

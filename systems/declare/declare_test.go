@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check/graph"
+	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/systems/native"
 	"github.com/ordeal-dev/ordeal/workload"
 )
 
@@ -157,5 +159,30 @@ func TestPromises(t *testing.T) {
 		if _, err := Promise(w.Name, "eventually maybe"); err == nil {
 			t.Errorf("%s can be promised anything", w.Name)
 		}
+	}
+}
+
+// clock has reads of a register, and nothing else.
+type clock struct{ native.Client }
+
+func (clock) Has(object string, f history.F) bool { return object == "register" && f == "read" }
+
+// TestLoadNative: a client that is given need not be described, must not be, and is what
+// claims are held against.
+func TestLoadNative(t *testing.T) {
+	const head = "name: clock\nclaim: {text: some, workloads: {register: linearizable}}\n"
+	for want, text := range map[string]string{
+		"clock:2: claim: workload register: the client of clock has no write of a reg": head,
+
+		"clock:3: client: it has one of its own": head + "client: {driver: {command: [date]}}",
+	} {
+		_, err := LoadNative("clock", []byte(text), clock{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	_, err := Load("clock.yaml", []byte(head))
+	if err == nil || !strings.Contains(err.Error(), "client: want http, driver or sql") {
+		t.Errorf("a file without a client: %v", err)
 	}
 }

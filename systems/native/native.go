@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/template"
@@ -25,7 +26,8 @@ type Session interface {
 	Close() error
 }
 
-// Client makes sessions. Its methods are safe for concurrent use.
+// Client makes sessions. Its methods are safe for concurrent use. It holds nothing that would
+// have to be closed, and is cheap to make: that is done to look at a system, too.
 type Client interface {
 	// Has reports whether there is an operation on this kind of object.
 	Has(object string, f history.F) bool
@@ -34,11 +36,40 @@ type Client interface {
 	Open(ctx context.Context, endpoints []string, object string) (Session, error)
 }
 
+// Informant is a Client that can ask a node who leads, where the declaration says nothing of
+// a status.
+type Informant interface {
+	// Status asks the node at endpoint, and fails unless it answers.
+	Status(ctx context.Context, endpoint string) (Status, error)
+}
+
+// Status is what a node says about itself and its cluster.
+type Status struct {
+	Leads bool
+	// Members are the names of nodes, nil where the system does not tell.
+	Members []string
+}
+
+// Operator is a Client that can tell a cluster to change itself, where the declaration has
+// no orders. It has to be an Informant, because an order is proved by the status after it.
+type Operator interface {
+	Informant
+	// Orders lists those that it takes, of "transfer", "add-member" and "remove-member";
+	// the latter two only together.
+	Orders() []string
+	// Order gives the node at endpoint, which leads, an order that is about the node named
+	// to. After any error that history.Definite does not wrap it may be done all the same.
+	Order(ctx context.Context, endpoint, order, to string) error
+}
+
 // Setting is something that a user can choose about a system: reads=serializable.
 type Setting struct {
 	Name, Default string
 	// Values are all that there are; nil allows any text.
 	Values []string
+	// Program says that it is a program: a name in PATH, or a path, which is seen from where
+	// the checker runs.
+	Program bool
 	// Doc is one sentence.
 	Doc string
 }
@@ -55,7 +86,7 @@ type System struct {
 	// Declare returns the declaration in YAML, without its client; claims follow the
 	// settings. See Fill.
 	Declare func(Values) (string, error)
-	// Client returns the client of all of a run's sessions.
+	// Client returns the client of all sessions.
 	Client func(Values) (Client, error)
 }
 
@@ -98,6 +129,24 @@ func (s System) names() []string {
 		return []string{"none"}
 	}
 	return names
+}
+
+// Placed returns chosen settings with the paths of programs made absolute, because nodes run
+// elsewhere.
+func (s System) Placed(chosen map[string]string) (map[string]string, error) {
+	placed := maps.Clone(chosen)
+	for _, setting := range s.Settings {
+		value := placed[setting.Name]
+		if !setting.Program || !strings.ContainsRune(value, filepath.Separator) {
+			continue
+		}
+		path, err := filepath.Abs(value)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s=%s: %w", ErrSettings, setting.Name, value, err)
+		}
+		placed[setting.Name] = path
+	}
+	return placed, nil
 }
 
 // Fill puts settings into a declaration. Its marks are [[ ]], because {{ }} are those that

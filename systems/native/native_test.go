@@ -2,6 +2,7 @@ package native
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -57,5 +58,24 @@ func TestFill(t *testing.T) {
 	}
 	if _, err := Fill("[[ .size ]]", Values{}); err == nil {
 		t.Error("a setting that does not exist was filled in")
+	}
+}
+
+// TestPlaced: a path is seen from where the checker runs, a name from where the node does.
+func TestPlaced(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	s := system()
+	s.Settings[1].Program = true
+	for bin, want := range map[string]string{
+		"./kv": filepath.Join(dir, "kv"), "kv": "kv", "/opt/kv": "/opt/kv",
+	} {
+		got, err := s.Placed(map[string]string{"bin": bin, "reads": "a/b"})
+		if err != nil || got["bin"] != want || got["reads"] != "a/b" {
+			t.Errorf("%s: %v, %v; want %s", bin, got, err, want)
+		}
+	}
+	if got, err := s.Placed(nil); err != nil || len(got) != 0 {
+		t.Errorf("nothing chosen: %v, %v", got, err)
 	}
 }
