@@ -1,6 +1,7 @@
 package sqlclient
 
 import (
+	"database/sql"
 	"errors"
 	"slices"
 
@@ -12,7 +13,8 @@ import (
 
 // dialect is what differs between databases.
 type dialect struct {
-	driver string
+	// open makes a pool of connections, and does not connect.
+	open   func(dsn string) (*sql.DB, error)
 	schema []string
 	// Parameters: read and list take the key, write, add and append key and value, cas the
 	// new value, the key and the old one.
@@ -25,7 +27,7 @@ type dialect struct {
 func dialects() map[string]dialect {
 	return map[string]dialect{
 		"postgres": {
-			driver: "pgx",
+			open: func(dsn string) (*sql.DB, error) { return sql.Open("pgx", dsn) },
 			schema: []string{
 				"CREATE TABLE IF NOT EXISTS ordeal_registers (k varchar(200) PRIMARY KEY, v bigint NOT NULL)",
 				"CREATE TABLE IF NOT EXISTS ordeal_lists (k varchar(200) PRIMARY KEY, v text NOT NULL)",
@@ -42,7 +44,7 @@ func dialects() map[string]dialect {
 			rolledBack: rolledBackPostgres,
 		},
 		"mysql": {
-			driver: "mysql",
+			open: openMySQL,
 			schema: []string{
 				"CREATE TABLE IF NOT EXISTS ordeal_registers " +
 					"(k varchar(200) PRIMARY KEY, v bigint NOT NULL) ENGINE=InnoDB",
@@ -61,6 +63,20 @@ func dialects() map[string]dialect {
 			rolledBack: rolledBackMySQL,
 		},
 	}
+}
+
+// openMySQL keeps the driver from writing to standard error what it returns, too.
+func openMySQL(dsn string) (*sql.DB, error) {
+	cfg, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Logger = &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
 }
 
 // rolledBackPostgres: class 40 is rollback, but for 40003, which says that nobody knows;

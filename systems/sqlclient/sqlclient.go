@@ -103,7 +103,7 @@ func (c *Client) Open(endpoint, object string) (*Session, error) {
 	if err != nil {
 		return nil, operation.Brokenf("dsn: %w", err)
 	}
-	db, err := sql.Open(c.dialect.driver, dsn)
+	db, err := c.dialect.open(dsn)
 	if err != nil {
 		return nil, operation.Brokenf("dsn: %w", err)
 	}
@@ -125,14 +125,14 @@ func (s *Session) drop() {
 	}
 }
 
+// ErrConnect is wrapped by what an operation fails with when there is no connection.
+var ErrConnect = errors.New("connect")
+
 // Invoke performs the operation as one transaction, once.
 func (s *Session) Invoke(ctx context.Context, op history.Event) (history.Event, error) {
 	result, err := s.invoke(ctx, op)
-	if err != nil {
-		s.drop() // nobody knows in which state it is
-		if !operation.IsBroken(err) && !operation.Changes(op) {
-			err = history.Definite(err)
-		}
+	if err != nil && !operation.IsBroken(err) && !operation.Changes(op) {
+		err = history.Definite(err)
 	}
 	return result, err
 }
@@ -142,23 +142,27 @@ func (s *Session) invoke(ctx context.Context, op history.Event) (history.Event, 
 		return op, operation.Brokenf("%s of a %s is not known", op.F, s.object)
 	}
 	if err := s.connect(ctx); err != nil {
-		return op, history.Definite(fmt.Errorf("connect: %w", err))
+		return op, history.Definite(fmt.Errorf("%w: %w", ErrConnect, err))
 	}
 	tx, err := s.conn.BeginTx(ctx, &sql.TxOptions{Isolation: s.client.isolation})
 	if err != nil {
+		s.drop()
 		return op, history.Definite(fmt.Errorf("begin: %w", err))
 	}
 	t := work{ctx: ctx, tx: tx, d: s.client.dialect}
 	out, err := t.perform(s.object, op)
 	if err != nil {
-		_ = tx.Rollback() // the connection ends anyway
+		if tx.Rollback() != nil {
+			s.drop() // nobody knows in which state it is
+		}
 		return op, history.Definite(err)
 	}
 	if err := tx.Commit(); err != nil {
 		err = fmt.Errorf("commit: %w", err)
 		if s.client.dialect.rolledBack(err) {
-			err = history.Definite(err)
+			return op, history.Definite(err)
 		}
+		s.drop()
 		return op, err
 	}
 	return operation.Result(s.object, op, out)

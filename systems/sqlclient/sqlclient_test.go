@@ -59,6 +59,8 @@ func TestRolledBack(t *testing.T) {
 		{"postgres", pgx.ErrTxCommitRollback, true},
 		{"postgres", errors.New("EOF"), false},
 		{"mysql", &mysql.MySQLError{Number: 1213}, true},
+		{"mysql", &mysql.MySQLError{Number: 1020}, true},
+		{"mysql", &mysql.MySQLError{Number: 1180}, false}, // an error during the commit
 		{"mysql", &mysql.MySQLError{Number: 1205}, false}, // a wait that was given up
 		{"mysql", mysql.ErrInvalidConn, false},
 	} {
