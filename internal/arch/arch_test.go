@@ -51,7 +51,10 @@ var layers = []struct {
 	{"systems", place{harness, 40}},
 	{"systems/operation", place{harness, 32}},
 	{"systems/expand", place{harness, 32}},
+	{"systems/native", place{harness, 32}},
+	{"systems/sqlclient", place{harness, 33}},
 	{"systems/declare", place{harness, 36}},
+	{"systems/native/nativetest", place{harness, 38}},
 	{"systems/", place{harness, 34}}, // ways to talk to a system
 	{"cluster/", place{harness, 40}},
 	{"reports/web", place{tooling, 0}}, // a script for browsers
