@@ -8,6 +8,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/systems/declare"
+	"github.com/ordeal-dev/ordeal/systems/mariadb"
 	"github.com/ordeal-dev/ordeal/systems/native"
 	"github.com/ordeal-dev/ordeal/systems/operation"
 	"github.com/ordeal-dev/ordeal/systems/postgres"
@@ -16,7 +17,7 @@ import (
 
 // Natives lists the systems that the checker knows by name, beside the reference cluster.
 func Natives() []native.System {
-	return []native.System{postgres.System()}
+	return []native.System{mariadb.System(), postgres.System()}
 }
 
 // Native returns the one of that name.
