@@ -41,51 +41,77 @@ type fault struct {
 	Text    string `xml:",chardata"`
 }
 
-// JUnit writes the outcome as JUnit XML: a test case for each checker. Invalid is
-// a failure; unknown is an error, because a build server that knows only passed
-// and failed must not take it for passed.
+// Suite is a file of JUnit XML.
+type Suite struct {
+	Name    string
+	Started time.Time
+	Took    time.Duration
+	Facts   []Fact
+	Cases   []Case
+}
+
+// Case is one test case. Invalid is a failure; unknown is an error, because a build server
+// that knows only passed and failed must not take it for passed.
+type Case struct {
+	Class, Name string
+	Verdict     check.Verdict
+	// Reason is a sentence; Text is more, for what did not pass.
+	Reason, Text string
+}
+
+// JUnit writes the outcome as JUnit XML: a test case for each checker.
 func JUnit(w io.Writer, r Run) error {
-	s := suite{
-		Name: clean(r.Name), Started: r.Started.UTC().Format(time.RFC3339),
-		Seconds: fmt.Sprintf("%.3f", length(r).Seconds()),
+	s := Suite{Name: r.Name, Started: r.Started, Took: length(r)}
+	s.Facts = append(append(s.Facts, r.Facts...), Fact{Name: "repeat", Value: r.Repeat})
+	s.Cases = cases(nil, r.Result, r.Name)
+	return s.Write(w)
+}
+
+// Write writes the XML.
+func (s Suite) Write(w io.Writer) error {
+	out := suite{
+		Name: clean(s.Name), Tests: len(s.Cases), Started: s.Started.UTC().Format(time.RFC3339),
+		Seconds: fmt.Sprintf("%.3f", s.Took.Seconds()),
 	}
-	for _, f := range r.Facts {
-		s.Facts = append(s.Facts, property{Name: clean(f.Name), Value: clean(f.Value)})
+	for _, f := range s.Facts {
+		out.Facts = append(out.Facts, property{Name: clean(f.Name), Value: clean(f.Value)})
 	}
-	s.Facts = append(s.Facts, property{Name: "repeat", Value: clean(r.Repeat)})
-	addCases(&s, r.Result, r.Name)
+	for _, c := range s.Cases {
+		t := testCase{Class: clean(c.Class), Name: clean(c.Name), Out: clean(c.Reason)}
+		f := &fault{Message: clean(c.Reason), Type: c.Verdict.String(), Text: clean(c.Text)}
+		switch c.Verdict {
+		case check.Invalid:
+			t.Failure = f
+			out.Failures++
+		case check.Unknown:
+			t.Error = f
+			out.Errors++
+		}
+		out.Cases = append(out.Cases, t)
+	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return fmt.Errorf("write junit: %w", err)
 	}
 	enc := xml.NewEncoder(w)
 	enc.Indent("", "  ")
-	if err := enc.Encode(s); err != nil {
+	if err := enc.Encode(out); err != nil {
 		return fmt.Errorf("write junit: %w", err)
 	}
 	_, err := io.WriteString(w, "\n")
 	return err
 }
 
-// addCases adds the leaves of a result.
-func addCases(s *suite, r check.Result, class string) {
+// cases adds the leaves of a result.
+func cases(all []Case, r check.Result, class string) []Case {
+	for _, p := range r.Parts {
+		all = cases(all, p, class+"."+r.Name)
+	}
 	if len(r.Parts) > 0 {
-		for _, p := range r.Parts {
-			addCases(s, p, class+"."+r.Name)
-		}
-		return
+		return all
 	}
-	c := testCase{Class: clean(class), Name: clean(r.Name), Out: clean(r.Reason)}
-	f := &fault{Message: clean(r.Reason), Type: r.Verdict.String(), Text: explanations(r)}
-	switch r.Verdict {
-	case check.Invalid:
-		c.Failure = f
-		s.Failures++
-	case check.Unknown:
-		c.Error = f
-		s.Errors++
-	}
-	s.Tests++
-	s.Cases = append(s.Cases, c)
+	return append(all, Case{
+		Class: class, Name: r.Name, Verdict: r.Verdict, Reason: r.Reason, Text: explanations(r),
+	})
 }
 
 func explanations(r check.Result) string {
@@ -96,7 +122,7 @@ func explanations(r check.Result) string {
 			lines = append(lines, fmt.Sprintf("  process %d: %s", op.Process, op.Describe))
 		}
 	}
-	return clean(strings.Join(lines, "\n"))
+	return strings.Join(lines, "\n")
 }
 
 func length(r Run) time.Duration {

@@ -20,38 +20,38 @@ func Markdown(w io.Writer, r Run) error {
 	p := newPage(r)
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "## %s %s: %s\n\n", badge(r.Result.Verdict),
-		strings.ToUpper(p.Verdict), inline(r.Name))
+		strings.ToUpper(p.Verdict), Inline(r.Name))
 	for _, text := range []string{p.Lead, p.Setting} {
 		if text != "" {
-			fmt.Fprintf(b, "> %s\n>\n", inline(text))
+			fmt.Fprintf(b, "> %s\n>\n", Inline(text))
 		}
 	}
 	if p.Lead == "" {
 		for _, g := range p.Grounds {
-			fmt.Fprintf(b, "> %s (checker %s)\n>\n", inline(g.Reason), inline(g.Checker))
+			fmt.Fprintf(b, "> %s (checker %s)\n>\n", Inline(g.Reason), Inline(g.Checker))
 		}
 	}
-	fmt.Fprintf(b, "\n%s\n\nClaim: %s\n\n", inline(p.Meaning), inline(r.Claim))
+	fmt.Fprintf(b, "\n%s\n\nClaim: %s\n\n", Inline(p.Meaning), Inline(r.Claim))
 	for _, n := range r.Notes {
-		fmt.Fprintf(b, "- the run did not go as planned: %s\n", inline(n))
+		fmt.Fprintf(b, "- the run did not go as planned: %s\n", Inline(n))
 	}
 	markdownCounterexample(b, r.Result)
 	fmt.Fprint(b, "\n| checker | verdict | why |\n| --- | --- | --- |\n")
 	for _, part := range p.Parts {
 		fmt.Fprintf(b, "| %s%s | %s | %s |\n", strings.Repeat("&nbsp;&nbsp;", part.Depth),
-			inline(part.Name), part.Verdict, inline(part.Reason))
+			Inline(part.Name), part.Verdict, Inline(part.Reason))
 	}
 	if len(p.FaultRows) > 0 {
 		fmt.Fprintf(b, "\n<details><summary>Faults: %d</summary>\n\n", len(p.FaultRows))
 		fmt.Fprint(b, "| fault | what | from | to | evidence |\n| --- | --- | --- | --- | --- |\n")
 		for _, f := range p.FaultRows {
-			fmt.Fprintf(b, "| %s | %s | %s | %s | %s: %s |\n", inline(f.Name), inline(f.What),
-				inline(f.From), inline(f.To), inline(f.Verdict), inline(f.Evidence))
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s: %s |\n", Inline(f.Name), Inline(f.What),
+				Inline(f.From), Inline(f.To), Inline(f.Verdict), Inline(f.Evidence))
 		}
 		fmt.Fprint(b, "\n</details>\n")
 	}
 	if r.Repeat != "" {
-		fmt.Fprintf(b, "\nTo repeat it:\n\n%s", fenced(r.Repeat))
+		fmt.Fprintf(b, "\nTo repeat it:\n\n%s", Fenced(r.Repeat))
 	}
 	if err := b.Flush(); err != nil {
 		return fmt.Errorf("write summary: %w", err)
@@ -84,16 +84,16 @@ func markdownCounterexample(b io.Writer, r check.Result) {
 		lines = append(lines, line)
 	}
 	fmt.Fprintf(b, "\nCounter-example of %s, key %s (called, returned, in seconds):\n\n%s",
-		inline(c.checker), inline(string(c.Key)), fenced(strings.Join(lines, "\n")))
+		Inline(c.checker), Inline(string(c.Key)), Fenced(strings.Join(lines, "\n")))
 }
 
 func badge(v check.Verdict) string {
 	return map[check.Verdict]string{check.Valid: "✅", check.Unknown: "❓", check.Invalid: "❌"}[v]
 }
 
-// inline writes text that stays text in one line of Markdown: its punctuation is written
+// Inline writes text that stays text in one line of Markdown: its punctuation is written
 // as character references, which no rule of Markdown and no finder of links looks into.
-func inline(text string) string {
+func Inline(text string) string {
 	var b strings.Builder
 	for _, r := range strings.Join(strings.Fields(visible(brief(text, whyMost))), " ") {
 		switch {
@@ -106,8 +106,8 @@ func inline(text string) string {
 	return b.String()
 }
 
-// fenced writes text as a block of code, whatever is in it.
-func fenced(text string) string {
+// Fenced writes text as a block of code, whatever is in it.
+func Fenced(text string) string {
 	text = visible(text)
 	longest, run := 2, 0
 	for _, r := range text {
