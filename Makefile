@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test race lint bench fuzz twins corpora sim recall matrix pictures build image-base smoke smoke-faults ci clean
+.PHONY: help demo test race lint bench fuzz twins corpora sim recall matrix soak soak-kills manifests pictures build image-base smoke smoke-faults ci clean
 
 help:   ## print these verbs
 	@grep -hE '^[a-z-]+: *##' $(MAKEFILE_LIST) | sed 's/: *##/\t/' | expand -t 14
@@ -26,6 +26,12 @@ recall: ## run every planted bug and write docs/RECALL.md (hours)
 	go run ./bench/recall -seeds 10 -for 3m -out docs/RECALL.md
 matrix: ## every correct protocol, 10 minutes of each workload of its claim (hours)
 	go run ./bench/recall -matrix -seeds 1 -for 10m
+soak:   ## soak examples/soak/quick.yaml, SOAK=another plan, in soak/ (docs/SOAK.md)
+	go run ./cmd/checker soak $(or $(SOAK),examples/soak/quick.yaml)
+soak-kills: ## kill soaks with SIGKILL at 20 random moments each, and look whether anything is lost
+	ORDEAL_SOAK_KILLS=20 go test -count=1 -timeout 20m -v -run 'TestKilled|TestSoakKilled' ./soak ./cmd/checker
+manifests: ## write deploy/kubernetes anew
+	go test ./soak -run Kubernetes -update
 pictures: ## make the README's pictures from the report's tests (needs Chromium)
 	ORDEAL_CHROMIUM=required ORDEAL_SCREENSHOTS="$(CURDIR)/docs/images" go test -count=1 -run 'TestBrowser/(invalid|moving)$$' ./reports
 build:  ## build both programs into bin/

@@ -204,15 +204,24 @@ func (c *Config) ChooseWorkload() error {
 	if c.Workload != "" {
 		return nil
 	}
-	sys, err := systems.New(c.systemOptions(""))
+	suggested, err := c.Suggested()
 	if err != nil {
 		return err
 	}
-	if len(sys.Workloads()) == 0 {
-		return fmt.Errorf("%s suggests no workload: choose one", sys.Name())
-	}
-	c.Workload = sys.Workloads()[0]
+	c.Workload = suggested[0]
 	return nil
+}
+
+// Suggested are the workloads that test what the system under test claims, at least one.
+func (c Config) Suggested() ([]string, error) {
+	sys, err := systems.New(c.systemOptions(""))
+	if err != nil {
+		return nil, err
+	}
+	if len(sys.Workloads()) == 0 {
+		return nil, fmt.Errorf("%s suggests no workload: choose one", sys.Name())
+	}
+	return sys.Workloads(), nil
 }
 
 // validateLimits: a phase without time cannot succeed.

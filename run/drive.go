@@ -44,7 +44,7 @@ func (c *conductor) drive(ctx context.Context) {
 	if c.cfg.StopOnViolation || c.cfg.Watch {
 		unwatch = c.watchHistory(workCtx, c.steps, end)
 	}
-	err := c.phase(workCtx, "workload beside nemesis", c.driveTime(),
+	err := c.phase(workCtx, "workload beside nemesis", c.cfg.driveTime(),
 		func(ctx context.Context) error {
 			err := c.runWorkload(ctx, heal)
 			if errors.Is(vtime.Cause(ctx), errViolation) {
@@ -122,9 +122,8 @@ const (
 )
 
 // driveTime bounds everything from the first operation to the last final read.
-func (c *conductor) driveTime() time.Duration {
-	return c.cfg.TimeLimit + healPhaseTime + c.cfg.RecoveryTime + c.cfg.FinalTime +
-		2*c.cfg.OpTimeout
+func (c Config) driveTime() time.Duration {
+	return c.TimeLimit + healPhaseTime + c.RecoveryTime + c.FinalTime + 2*c.OpTimeout
 }
 
 // phaseRecovery is the last phase before the final operations.

@@ -11,7 +11,7 @@ import (
 
 func newReplay(stop interrupts, std streams) *cobra.Command {
 	var store string
-	var verbose bool
+	var verbose, leash bool
 	cmd := &cobra.Command{
 		Use:   "replay [DIR]",
 		Short: "Run a stored test again: its seed, operations, faults, targets and times",
@@ -31,6 +31,7 @@ Exit status: that of the new verdict.`,
   checker replay store/reference-paxos-cas-register/20261126T220334.344Z`,
 		Args: atMostOne,
 		RunE: func(_ *cobra.Command, args []string) error {
+			stop := leashed(stop, leash)
 			r, err := run.Replay(stop.gentle, dirOf(args), store, environment(stop, std, verbose))
 			if errors.Is(err, run.ErrNoRun) {
 				return usage(err)
@@ -48,6 +49,7 @@ Exit status: that of the new verdict.`,
 			return judged(std, r.Result.Verdict, err)
 		},
 	}
+	leashFlag(cmd, &leash)
 	cmd.Flags().StringVar(&store, "store", "", "directory of the new run (default: the old one's)")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what the checker does")
 	return cmd

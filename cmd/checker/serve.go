@@ -77,14 +77,27 @@ func newServe(stop interrupts, std streams) *cobra.Command {
 
 // serve answers until ctx ends.
 func serve(ctx context.Context, std streams, bind string, pages http.Handler) error {
+	l, err := listen(std, bind)
+	if err != nil {
+		return err
+	}
+	return serveAt(ctx, l, pages)
+}
+
+// listen says where it listens.
+func listen(std streams, bind string) (net.Listener, error) {
 	l, err := net.Listen("tcp", bind)
 	if err != nil {
-		return usage(fmt.Errorf("serve: %w", err))
+		return nil, usage(fmt.Errorf("serve: %w", err))
 	}
 	fmt.Fprintf(std.out, "http://%s\n", l.Addr())
 	if addr, err := netip.ParseAddrPort(l.Addr().String()); err == nil && !addr.Addr().IsLoopback() {
-		fmt.Fprintln(std.err, "checker: whoever reaches this address can read the whole store")
+		fmt.Fprintln(std.err, "checker: whoever reaches this address can read what is served there")
 	}
+	return l, nil
+}
+
+func serveAt(ctx context.Context, l net.Listener, pages http.Handler) error {
 	server := &http.Server{
 		Handler: pages, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: headersMost,

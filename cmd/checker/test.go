@@ -28,6 +28,7 @@ type testFlags struct {
 	seed     uint64
 	memoryMB int64
 	verbose  bool
+	leash    bool
 }
 
 func newTest(stop interrupts, std streams) *cobra.Command {
@@ -71,10 +72,11 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
 			if err := f.cfg.Validate(); err != nil {
 				return usage(err)
 			}
-			return runTest(stop, std, f.cfg, f.verbose)
+			return runTest(leashed(stop, f.leash), std, f.cfg, f.verbose)
 		},
 	}
 	f.bind(cmd)
+	leashFlag(cmd, &f.leash)
 	return cmd
 }
 

@@ -64,6 +64,7 @@ var layers = []struct {
 	{"reports/", place{harness, 45}}, // export, serve: they know no run
 	{"run", place{harness, 50}},
 	{"run/", place{harness, 60}},
+	{"soak", place{harness, 60}},
 	{"cmd/checker", place{harness, 70}},
 	{"target/bug", place{system, 0}},
 	{"target/protocol", place{system, 10}},

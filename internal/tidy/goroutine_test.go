@@ -13,7 +13,7 @@ import (
 // that is a verdict.
 var harness = []string{
 	"history/", "models/", "check/", "workload/", "nemesis/", "systems/", "cluster/", "reports/",
-	"run/", "cmd/checker/",
+	"run/", "soak/", "cmd/checker/",
 }
 
 // TestGoroutines: the harness starts every goroutine by internal/crash.
