@@ -384,7 +384,9 @@ func (f *removeFault) until(ctx context.Context, o AdminOrder, want bool) bool {
 // Observe repeats what Inject saw.
 func (f *removeFault) Observe(context.Context) (Evidence, error) { return f.evidence(), nil }
 
-// Heal adds the nodes again and wants to see them in a leader's list.
+// Heal adds the nodes again and wants to see them in everybody's list. It does not do that
+// the leader has them: as long as another node counts without them, the two cannot do what
+// a majority can, if the leader is cut off.
 func (f *removeFault) Heal(ctx context.Context) (Evidence, error) {
 	var missing []string
 	for _, n := range f.removed {
@@ -396,5 +398,34 @@ func (f *removeFault) Heal(ctx context.Context) (Evidence, error) {
 		err := fmt.Errorf("not a member again: %s: %s", strings.Join(missing, " "), f.why)
 		return Evidence{Why: err.Error()}, err
 	}
-	return Evidence{Bit: true, Why: "members again: " + nodeNames(f.removed)}, nil
+	if len(f.removed) == 0 {
+		return Evidence{Bit: true, Why: "nobody was removed"}, nil
+	}
+	for {
+		behind := f.behind(f.admin.Views(ctx))
+		if len(behind) == 0 {
+			return Evidence{Bit: true, Why: "members again: " + nodeNames(f.removed)}, nil
+		}
+		if !vtime.Sleep(ctx, adminPoll) {
+			err := fmt.Errorf("members again: %s; but not by what these say: %s",
+				nodeNames(f.removed), nodeNames(behind))
+			return Evidence{Why: err.Error()}, err
+		}
+	}
+}
+
+// behind returns the nodes that do not show all removed ones as members again, or say
+// nothing. Those that never tell of members are none of them.
+func (f *removeFault) behind(views map[Node]View) []Node {
+	var out []Node
+	for _, n := range f.nodes {
+		view, answers := views[n]
+		if len(view.Members) == 0 && answers {
+			continue
+		}
+		if len(others(f.removed, view.Members)) > 0 {
+			out = append(out, n)
+		}
+	}
+	return out
 }

@@ -107,3 +107,17 @@ func TestRemovesAMinority(t *testing.T) {
 		}
 	})
 }
+
+// TestAddedForAll: a member is back when nobody counts without it any more.
+func TestAddedForAll(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		b.admin.behind, b.admin.until = "n3", b.start.Add(9*time.Second)
+		s := b.run(t, t.Context(), Step{
+			Fault: "remove-member", Nodes: []Node{"n2"}, At: time.Second, For: time.Second,
+		})
+		if f := s.Faults[0]; int64(f.End) < 9e9 || !f.Healed {
+			t.Errorf("n3 counted without n2 for 9 s; record %+v", f)
+		}
+	})
+}

@@ -13,6 +13,9 @@ type fakeAdmin struct {
 	shards  []Node
 	// mum does what it is told to do and does not say so.
 	mum bool
+	// behind has not heard that a member was added, before the time.
+	behind Node
+	until  time.Time
 }
 
 func allOrders() []AdminF { return []AdminF{AdminTransfer, AdminRemove, AdminAdd, AdminMove} }
@@ -57,6 +60,9 @@ func (c *fakeCluster) Views(ctx context.Context) map[Node]View {
 			out[n] = View{
 				Primary: slices.Contains(known, n), Members: slices.Clone(c.admin.members),
 				Shards: slices.Clone(c.admin.shards),
+			}
+			if n == c.admin.behind && time.Now().Before(c.admin.until) {
+				out[n] = View{Members: c.admin.members[:1]}
 			}
 		}
 	}
