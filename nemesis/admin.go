@@ -121,6 +121,7 @@ type adminFault struct {
 
 	mu                  sync.Mutex
 	answered, seen, bad int
+	posted              int
 	last, why           string // the last that was seen done; why one was not
 }
 
@@ -148,6 +149,9 @@ func (f *adminFault) order(
 	if !ok {
 		return f.failed(o, ErrNoPrimaries)
 	}
+	f.mu.Lock()
+	f.posted++
+	f.mu.Unlock()
 	if err := f.admin.Order(ctx, at, o); err != nil {
 		return f.failed(o, err)
 	}
@@ -182,7 +186,8 @@ func (f *adminFault) failed(o AdminOrder, err error) error {
 	return err
 }
 
-// evidence wants at least one order that was seen done, whether or not its answer came.
+// evidence wants at least one order that was seen done, whether or not its answer came. If
+// none was given, because nobody led who could take it, that is no doubt.
 func (f *adminFault) evidence() Evidence {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -192,6 +197,7 @@ func (f *adminFault) evidence() Evidence {
 	e.add("failed", int64(f.bad))
 	e.Bit = f.seen > 0
 	if !e.Bit {
+		e.Idle = f.posted == 0
 		e.Why = "no order was done: " + shortened(f.why)
 		return e
 	}
@@ -200,6 +206,13 @@ func (f *adminFault) evidence() Evidence {
 		e.Why += fmt.Sprintf("; failed: %d (%s)", f.bad, shortened(f.why))
 	}
 	return e
+}
+
+// unanswered reports whether no order was ever answered with ok.
+func (f *adminFault) unanswered() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answered == 0
 }
 
 // ordersFault gives orders that need not be taken back, again and again.
@@ -381,8 +394,27 @@ func (f *removeFault) until(ctx context.Context, o AdminOrder, want bool) bool {
 	}
 }
 
-// Observe repeats what Inject saw.
-func (f *removeFault) Observe(context.Context) (Evidence, error) { return f.evidence(), nil }
+// Observe repeats what Inject saw. That nothing was done is no doubt either if everybody
+// who tells still counts the nodes among the members.
+func (f *removeFault) Observe(ctx context.Context) (Evidence, error) {
+	e := f.evidence()
+	if !e.Bit && !e.Idle && f.unanswered() {
+		told := 0
+		for _, view := range f.admin.Views(ctx) {
+			if len(view.Members) == 0 {
+				continue
+			}
+			if len(others(f.removed, view.Members)) > 0 {
+				return e, nil
+			}
+			told++
+		}
+		if e.Idle = told > 0; e.Idle {
+			e.Why += "; all are still members"
+		}
+	}
+	return e, nil
+}
 
 // Heal adds the nodes again and wants to see them in everybody's list. It does not do that
 // the leader has them: as long as another node counts without them, the two cannot do what

@@ -379,6 +379,8 @@ func (f *clockFault) evidence() Evidence {
 	case len(missing) > 0:
 		e.Why = "the clock was not seen to be bent: " + strings.Join(missing, ", ")
 	case len(seen) == 0:
+		// Another fault that has taken the processes away leaves no clock to be bent.
+		e.Idle = !slices.ContainsFunc(f.taken, func(n Node) bool { return f.world.idle(f.id, n) })
 		e.Why = "could not be watched for long enough: " + strings.Join(slices.Compact(unread), ", ")
 	default:
 		e.Bit = true

@@ -76,12 +76,14 @@ type diskFault struct {
 	taken   []Node // whose disks nobody else troubles
 	before  map[Node]DiskCounts
 	effects map[Node]int64 // greatest growth of what the setting shows in
+	// quiet tells of each node that was measured whether it has synced nothing since.
+	quiet map[Node]bool
 }
 
 func newDiskFault(j job, s DiskSetting) *diskFault {
 	return &diskFault{
 		processFault: newProcessFault(j), disks: j.env.Disks, setting: s,
-		before: map[Node]DiskCounts{}, effects: map[Node]int64{},
+		before: map[Node]DiskCounts{}, effects: map[Node]int64{}, quiet: map[Node]bool{},
 	}
 }
 
@@ -125,10 +127,13 @@ func (f *diskFault) measure(ctx context.Context, first bool) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if first {
-			f.before[n] = c
+			f.before[n], f.quiet[n] = c, true
 			return nil
 		}
 		before := f.before[n]
+		if before.Start != c.Start || before.Syncs != c.Syncs {
+			f.quiet[n] = false
+		}
 		if before.Start != c.Start {
 			before = DiskCounts{}
 		}
@@ -149,6 +154,21 @@ func (f *diskFault) showing() (yes, no []Node) {
 		}
 	}
 	return yes, no
+}
+
+// idle reports whether none of the nodes has written anything since the first measurement,
+// by what all of them say now.
+func (f *diskFault) idle(ctx context.Context) bool {
+	for _, n := range f.taken {
+		c, err := f.disks.DiskCounts(ctx, n)
+		f.mu.Lock()
+		quiet := err == nil && f.quiet[n] && f.before[n].Start == c.Start && f.before[n].Syncs == c.Syncs
+		f.mu.Unlock()
+		if !quiet {
+			return false
+		}
+	}
+	return true
 }
 
 // awaitShowing measures until all nodes show the setting, or for a while.
@@ -261,7 +281,9 @@ func (f slowDisk) Inject(ctx context.Context) (Evidence, error) {
 func (f slowDisk) Observe(ctx context.Context) (Evidence, error) {
 	_ = f.count.stop() // it has no errors
 	f.measure(ctx, false)
-	return f.counted(delayedSyncs), nil
+	e := f.counted(delayedSyncs)
+	e.Idle = !e.Bit && f.idle(ctx)
+	return e, nil
 }
 
 // Heal takes the delay away and waits until no sync is delayed any more.
@@ -295,10 +317,13 @@ func (f slowDisk) Heal(ctx context.Context) (Evidence, error) {
 }
 
 // tornDisk kills nodes in the middle of writes.
-type tornDisk struct{ *diskFault }
+type tornDisk struct {
+	*diskFault
+	nothing bool // was written, so that nothing was torn
+}
 
 func buildTornDisk(j job) (prepared, error) {
-	f := tornDisk{newDiskFault(j, DiskSetting{Torn: true, SyncDelay: tornDelay})}
+	f := &tornDisk{diskFault: newDiskFault(j, DiskSetting{Torn: true, SyncDelay: tornDelay})}
 	return prepared{
 		fault: f, nodes: j.hit, undo: f.undo("start"),
 		what: "kill " + nodeNames(j.hit) + " in the middle of a write",
@@ -306,7 +331,7 @@ func buildTornDisk(j job) (prepared, error) {
 }
 
 // Inject tears writes, waits for one on each node, and kills.
-func (f tornDisk) Inject(ctx context.Context) (Evidence, error) {
+func (f *tornDisk) Inject(ctx context.Context) (Evidence, error) {
 	if err := f.take(); err != nil {
 		return Evidence{Why: "no disk was free"}, err
 	}
@@ -316,6 +341,8 @@ func (f tornDisk) Inject(ctx context.Context) (Evidence, error) {
 		return Evidence{}, err
 	}
 	f.awaitShowing(ctx)
+	torn, _ := f.showing()
+	f.nothing = len(torn) == 0 && f.idle(ctx)
 	err := together(ctx, f.taken, func(n Node) error { return f.kill(ctx, n) })
 	if err = errors.Join(err, f.set(ctx, DiskSetting{})); err != nil {
 		return Evidence{}, err
@@ -324,22 +351,23 @@ func (f tornDisk) Inject(ctx context.Context) (Evidence, error) {
 }
 
 // evidence wants torn writes and dead processes.
-func (f tornDisk) evidence() (Evidence, error) {
+func (f *tornDisk) evidence() (Evidence, error) {
 	torn := f.counted("torn writes")
 	e, err := f.killed()
 	for name, n := range torn.Facts {
 		e.add(name, n)
 	}
 	e.Bit = e.Bit && torn.Bit
+	e.Idle = !e.Bit && f.nothing && err == nil
 	e.Why = torn.Why + "; " + e.Why
 	return e, err
 }
 
 // Observe repeats what Inject saw.
-func (f tornDisk) Observe(context.Context) (Evidence, error) { return f.evidence() }
+func (f *tornDisk) Observe(context.Context) (Evidence, error) { return f.evidence() }
 
 // Heal starts the nodes on their torn logs.
-func (f tornDisk) Heal(ctx context.Context) (Evidence, error) {
+func (f *tornDisk) Heal(ctx context.Context) (Evidence, error) {
 	if err := f.set(ctx, DiskSetting{}); err != nil {
 		return Evidence{Why: err.Error()}, err
 	}

@@ -102,6 +102,7 @@ func (f stopDisk) Inject(ctx context.Context) (Evidence, error) {
 	if err != nil {
 		return Evidence{}, err
 	}
+	f.measure(ctx, true)
 	f.world.holdDown(f.id, f.taken)
 	f.world.expect(f.id, f.taken, true)
 	if err := f.set(ctx, f.setting); err != nil {
@@ -144,6 +145,7 @@ func (f stopDisk) ended() (e Evidence, all bool) {
 // Observe looks once more. A full disk must keep its node from starting.
 func (f stopDisk) Observe(ctx context.Context) (Evidence, error) {
 	e, _ := f.ended()
+	e.Idle = !e.Bit && f.idle(ctx)
 	for _, n := range f.taken {
 		if _, gone := f.world.lastWords(f.id, n); !gone || !f.setting.Full {
 			continue

@@ -12,6 +12,9 @@ type Evidence struct {
 	// Bit is true when the fault was seen to have its effect (or, of a heal,
 	// when everything was seen to work again).
 	Bit bool `json:"bit"`
+	// Idle is true when the fault was in force and it was seen that there was nothing that
+	// it could act upon: no message, no write, no process. Then it is no doubt, and no test either.
+	Idle bool `json:"idle,omitempty"`
 	// Why is one sentence: what was seen, or what is missing.
 	Why string `json:"why"`
 	// Facts are the numbers behind it, by name: "dropped", "pid n1 before".
@@ -23,6 +26,9 @@ func (e Evidence) value() history.Value {
 	fields := []history.Field{
 		{Name: "bit", Value: history.Bool(e.Bit)},
 		{Name: "why", Value: history.Str(e.Why)},
+	}
+	if e.Idle {
+		fields = append(fields, history.Field{Name: "idle", Value: history.Bool(true)})
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Facts)) {
 		fields = append(fields, history.Field{Name: name, Value: history.Int(e.Facts[name])})

@@ -316,7 +316,7 @@ func (f *netFault) observeMessages(sum Counters) Evidence {
 	for _, r := range f.rules {
 		rule = r
 	}
-	messages := float64(sum.Passed + sum.Lost)
+	messages := sum.Passed + sum.Lost
 	always := 0.0
 	if rule.Delay > 0 || rule.Jitter > 0 {
 		always = 1
@@ -340,10 +340,15 @@ func (f *netFault) observeMessages(sum Counters) Evidence {
 		if x.share == 0 {
 			continue
 		}
+		// What was lost, or dropped by a cut, had no other fate.
+		met := sum.Passed
+		if x.name == "lost" {
+			met = messages
+		}
 		e.add(x.name, x.grew)
 		if x.grew > 0 {
 			seen = append(seen, fmt.Sprintf("%d %s", x.grew, x.name))
-		} else if x.share*messages*f.timely(x.name, rule) >= surely {
+		} else if x.share*float64(met)*f.timely(x.name, rule) >= surely {
 			missing = append(missing, x.name)
 		}
 	}
@@ -356,9 +361,10 @@ func (f *netFault) observeMessages(sum Counters) Evidence {
 	e.add("passed", sum.Passed)
 	switch {
 	case len(missing) > 0:
-		e.Why = fmt.Sprintf("of %.0f messages none was %s", messages, strings.Join(missing, ", "))
+		e.Why = fmt.Sprintf("of %d messages none was %s", messages, strings.Join(missing, ", "))
 	case len(seen) == 0:
-		e.Why = fmt.Sprintf("no effect on any of %.0f messages", messages)
+		e.Idle = messages == 0
+		e.Why = fmt.Sprintf("no effect on any of %d messages", messages)
 	default:
 		e.Bit = true
 		e.Why = "messages: " + strings.Join(seen, ", ")

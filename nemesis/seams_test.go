@@ -161,8 +161,45 @@ func TestQuietDisk(t *testing.T) {
 				Fault: fault, Nodes: []Node{"n1"}, At: time.Second, For: time.Second,
 			})
 			wantUnknown(t, s, why)
+			if !s.Faults[0].Evidence.Idle {
+				t.Errorf("record %+v", s.Faults[0])
+			}
 		})
 	}
+}
+
+// TestOneQuietDisk: where something else was hurt, a fault that met nothing is no doubt.
+func TestOneQuietDisk(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		b.traffic = 0
+		n1, second := []Node{"n1"}, time.Second
+		s := b.run(t, t.Context(),
+			Step{ID: 1, Fault: "disk-slow", Nodes: n1, At: second, For: second},
+			Step{ID: 2, Fault: "disk-error", Nodes: n1, At: 10 * second, For: second},
+			Step{ID: 3, Fault: "kill", Nodes: n1, At: 20 * second, For: second})
+		r := s.Result()
+		want := "3 of 3 faults were injected and healed; 1 left evidence, 2 met nothing that they " +
+			"could act upon"
+		if r.Verdict != check.Valid || r.Reason != want {
+			t.Errorf("got %v: %q, want valid: %q", r.Verdict, r.Reason, want)
+		}
+	})
+}
+
+// TestAlwaysQuietDisk: what meets nothing again and again has not been tested.
+func TestAlwaysQuietDisk(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		b.traffic = 0
+		n1, second := []Node{"n1"}, time.Second
+		wantUnknown(t, b.run(t, t.Context(),
+			Step{ID: 1, Fault: "disk-slow", Nodes: n1, At: second, For: second},
+			Step{ID: 2, Fault: "disk-slow", Nodes: n1, At: 10 * second, For: second},
+			Step{ID: 3, Fault: "disk-slow", Nodes: n1, At: 20 * second, For: second},
+			Step{ID: 4, Fault: "kill", Nodes: n1, At: 30 * second, For: second},
+		), "none of 3 disk-slow met anything")
+	})
 }
 
 // TestSlowDiskOfTheDead slows a disk on which nothing is written at first; and before the
@@ -418,4 +455,23 @@ func TestDriftIsBounded(t *testing.T) {
 			t.Errorf("all includes %+v", s)
 		}
 	}
+}
+
+// TestClockOfTheDead bends a clock, and another fault takes the process away before that
+// could show, and keeps it: no doubt, and no test of clocks.
+func TestClockOfTheDead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		n1, second := []Node{"n1"}, time.Second
+		drift := Params{"clock": "both", "rate": "1.01"}
+		s := b.run(t, t.Context(),
+			Step{ID: 1, Fault: "clock-drift", Nodes: n1, Params: drift, At: second, For: second},
+			Step{ID: 2, Fault: "kill", Nodes: n1, At: second + 20*time.Millisecond, For: 9 * second})
+		if f := s.Faults[0]; f.Bit || !f.Evidence.Idle {
+			t.Errorf("record %+v", f)
+		}
+		if r := s.Result(); r.Verdict != check.Valid {
+			t.Errorf("got %v: %s", r.Verdict, r.Reason)
+		}
+	})
 }

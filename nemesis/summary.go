@@ -154,18 +154,22 @@ func (f FaultRecord) name() string {
 }
 
 // Result judges the nemesis, not the system: valid when every fault that was
-// injected left evidence and was healed; unknown otherwise, and also when faults
-// were asked for but none, or none of some kind, was applied. A fault cut short
-// by the end of the test needs no evidence, as long as another one has it.
+// injected left evidence, or was seen to meet nothing, and was healed; unknown
+// otherwise, and also when faults were asked for but none, or none of some kind, was
+// applied. A fault cut short by the end of the test needs no evidence, as long as
+// another one has it.
 func (s Summary) Result() check.Result {
 	problems := s.problems()
-	applied, bit, healed := 0, 0, 0
+	applied, bit, idle, healed := 0, 0, 0, 0
 	for _, f := range s.Faults {
 		if f.Injected {
 			applied++
 		}
 		if f.Bit {
 			bit++
+		}
+		if f.idle() {
+			idle++
 		}
 		if f.Healed {
 			healed++
@@ -193,8 +197,14 @@ func (s Summary) Result() check.Result {
 		r.Reason = fmt.Sprintf("%d of %d faults were injected; each left evidence and was healed",
 			applied, s.Planned)
 	default:
-		r.Reason = fmt.Sprintf("%d of %d faults were injected and healed; %d left evidence, "+
-			"the test ended too early for the others", applied, s.Planned, bit)
+		r.Reason = fmt.Sprintf("%d of %d faults were injected and healed; %d left evidence",
+			applied, s.Planned, bit)
+		if idle > 0 {
+			r.Reason += fmt.Sprintf(", %d met nothing that they could act upon", idle)
+		}
+		if bit+idle < applied {
+			r.Reason += ", the test ended too early for the others"
+		}
 	}
 	return r
 }
@@ -227,15 +237,22 @@ func (s Summary) problems() []string {
 		case f.Skipped == "" && f.Start == 0 && f.Error == "" && f.What == "":
 			out = append(out, f.name()+" has no record: the controller ended before it")
 			continue
-		case f.Skipped == "":
+		case f.Skipped == "" && !f.idle():
 			tried = append(tried, f.Step.Fault)
 		}
 		out = append(out, f.problems(bit)...)
 	}
-	if s.Planned > 0 && len(tried) == 0 {
+	idle := slices.IndexFunc(s.Faults, FaultRecord.idle)
+	switch {
+	case s.Planned > 0 && len(tried) == 0 && idle >= 0:
+		f := s.Faults[idle]
+		out = append(out, "no fault met anything that it could act upon; "+f.name()+": "+
+			f.Evidence.Why)
+	case s.Planned > 0 && len(tried) == 0:
 		out = append(out, "faults were asked for but none was applied")
-	} else {
+	default:
 		out = append(out, s.neverApplied(tried)...)
+		out = append(out, s.alwaysIdle(tried)...)
 	}
 	if s.Final != nil && !s.Final.Bit {
 		out = append(out, "the cluster was not sound after the last fault: "+s.Final.Why)
@@ -256,12 +273,36 @@ func (s Summary) neverApplied(tried []string) []string {
 	return out
 }
 
+// idle reports whether the fault was in force and met nothing that it could act upon.
+func (f FaultRecord) idle() bool { return f.Injected && f.Error == "" && f.Evidence.Idle }
+
+// manyIdle faults of one kind that all met nothing are no chance.
+const manyIdle = 3
+
+// alwaysIdle lists the faults that met nothing again and again and never anything.
+func (s Summary) alwaysIdle(tried []string) []string {
+	idle := map[string]int{}
+	for _, f := range s.Faults {
+		if f.idle() {
+			idle[f.Step.Fault]++
+		}
+	}
+	var out []string
+	for _, kind := range slices.Sorted(maps.Keys(idle)) {
+		if idle[kind] >= manyIdle && !slices.Contains(tried, kind) {
+			out = append(out, fmt.Sprintf("none of %d %s met anything that it could act upon",
+				idle[kind], kind))
+		}
+	}
+	return out
+}
+
 // problems lists what is wrong with a fault; bit says whether any fault of the
 // test left evidence.
 func (f FaultRecord) problems(bit bool) []string {
 	var out []string
 	begun := f.What != ""
-	excused := f.Skipped != "" || f.Interrupted && bit
+	excused := f.Skipped != "" || f.idle() || f.Interrupted && bit
 	switch {
 	case f.Skipped != "" && len(f.Step.When) > 0 && !f.Interrupted:
 		out = append(out, f.name()+" was not done: "+f.Skipped)

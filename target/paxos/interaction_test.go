@@ -52,7 +52,7 @@ func TestInteraction(t *testing.T) {
 			}),
 			// Shows whom nodes take for voters and for learners.
 			"members": onEach(func(s *script.Script, id protocol.NodeID, m *Machine) {
-				voters, learners := m.split()
+				voters, learners := m.split(m.latest())
 				s.Printf("%s: voters %v, learners %v", id, voters, learners)
 			}),
 			// Shows what nodes hold and have promised.

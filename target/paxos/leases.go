@@ -261,7 +261,7 @@ type Details struct {
 
 func (m *Machine) details() any {
 	var d Details
-	_, d.Learners = m.split()
+	_, d.Learners = m.split(m.chosenConfig())
 	if m.leases == nil {
 		if len(d.Learners) == 0 {
 			return nil

@@ -335,7 +335,7 @@ func (m *Machine) Status() protocol.Status {
 	if m.mending != nil {
 		role = "damaged"
 	}
-	voters, _ := m.split()
+	voters, _ := m.split(m.chosenConfig())
 	return protocol.Status{
 		Node: m.self, Protocol: m.name, Role: role, Primary: m.role == leader,
 		Leader: m.leader, Ballot: m.promised.String(),

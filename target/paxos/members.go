@@ -174,10 +174,14 @@ func (m *Machine) confirmed() uint64 {
 	return nonces[len(nonces)-m.latest().majority()]
 }
 
-// split lists the voters and the learners, as the node sees them.
-func (m *Machine) split() (voters, learners []protocol.NodeID) {
+// chosenConfig is the last configuration that the node knows to be chosen: what it says of
+// itself. One that is under way takes a majority of this one, too, to elect a leader.
+func (m *Machine) chosenConfig() config { return m.configs[0] }
+
+// split lists the voters of a configuration and the learners.
+func (m *Machine) split(c config) (voters, learners []protocol.NodeID) {
 	for i, id := range m.members {
-		if m.isVoter(i) {
+		if c.voters&(1<<i) != 0 {
 			voters = append(voters, id)
 		} else {
 			learners = append(learners, id)
