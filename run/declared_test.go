@@ -66,7 +66,7 @@ func declaredConfig(t *testing.T, text string, endpoints ...string) Config {
 	cfg := Default()
 	cfg.Store, cfg.System = filepath.Join(dir, "store"), filepath.Join(dir, "my.yaml")
 	cfg.Workload, cfg.Endpoints = "", endpoints
-	cfg.Rate, cfg.Concurrency, cfg.TimeLimit = 50, 2, time.Second
+	cfg.Rate, cfg.Concurrency, cfg.TimeLimit = 200, 2, time.Second
 	if err := os.WriteFile(cfg.System, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -213,6 +213,9 @@ client:
 			path := filepath.Join(filepath.Dir(cfg.System), "driver.sh")
 			if err := os.WriteFile(path, []byte(diskDriver), 0o644); err != nil {
 				t.Fatal(err)
+			}
+			if mode != "hang" {
+				cfg.OpTimeout = 20 * time.Second // a slow machine is no driver that hangs
 			}
 			out, err := Run(t.Context(), cfg, testEnv(t))
 			if err != nil {

@@ -29,7 +29,7 @@ func TestRunsInARow(t *testing.T) {
 	cfg.Store, cfg.Target, cfg.Schedule = filepath.Join(dir, "store"), target,
 		filepath.Join(dir, "faults.jsonl")
 	cfg.Protocol, cfg.Workload, cfg.Nodes, cfg.Concurrency = "quorum", "register", 3, 3
-	cfg.Rate, cfg.TimeLimit = 50, time.Second
+	cfg.Rate, cfg.TimeLimit = 300, time.Second
 	steps := `{"at":"50ms","for":"200ms","fault":"partition","shape":"isolate","nodes":["n1"]}
 {"at":"100ms","for":"100ms","fault":"kill","nodes":["n2"]}
 `

@@ -295,7 +295,7 @@ func TestInterrupted(t *testing.T) {
 	}
 	cfg := Default()
 	cfg.Store, cfg.Target, cfg.Schedule = filepath.Join(dir, "store"), target, schedule
-	cfg.Protocol, cfg.Workload, cfg.Nodes, cfg.Rate = "quorum", "register", 3, 100
+	cfg.Protocol, cfg.Workload, cfg.Nodes, cfg.Rate = "quorum", "register", 3, 300
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() {
