@@ -124,15 +124,13 @@ func (s *session) Close() error { return errors.Join(s.writer.close(), s.reader.
 
 // Invoke implements native.Session.
 func (s *session) Invoke(ctx context.Context, op history.Event) (history.Event, error) {
-	// Who knows a single node can ask no other.
-	if !operation.Changes(op) && (s.client.anywhere || len(s.endpoints) == 1) {
-		r, err := s.reader.at(s.endpoints[0], s.object)
-		if err != nil {
-			return op, err
-		}
-		return r.Invoke(ctx, op)
+	if s.client.anywhere && !operation.Changes(op) {
+		return s.readHere(ctx, op)
 	}
 	primary, err := s.primary(ctx)
+	if errors.Is(err, errAlone) && !operation.Changes(op) {
+		return s.readHere(ctx, op)
+	}
 	if err != nil {
 		return op, history.Definite(err) // nothing was sent
 	}
@@ -147,6 +145,18 @@ func (s *session) Invoke(ctx context.Context, op history.Event) (history.Event, 
 	}
 	return result, err
 }
+
+// readHere reads at the client's own node, at what a standby allows.
+func (s *session) readHere(ctx context.Context, op history.Event) (history.Event, error) {
+	r, err := s.reader.at(s.endpoints[0], s.object)
+	if err != nil {
+		return op, err
+	}
+	return r.Invoke(ctx, op)
+}
+
+// errAlone says that the only node that is known is a standby: there is nowhere else to read.
+var errAlone = errors.New("a standby alone")
 
 // primary finds the endpoint that can be written. It is asked for again when it failed.
 func (s *session) primary(ctx context.Context) (*string, error) {
@@ -163,6 +173,9 @@ func (s *session) primary(ctx context.Context) (*string, error) {
 			s.client.primary.Store(&endpoint)
 			return &endpoint, nil
 		}
+	}
+	if len(s.endpoints) == 1 && len(errs) == 1 {
+		return nil, errAlone
 	}
 	return nil, errors.Join(errs...)
 }

@@ -132,6 +132,17 @@ func TestServers(t *testing.T) {
 			{Object: "counter", F: "add", Value: "-1", Want: "ok -1"},
 		}))
 
+	// A client that knows one node reads there, and only at a standby at less than its level.
+	for i, endpoint := range c.Endpoints {
+		s := nativetest.Open(t, primaryOnly(t), "txn", endpoint).(*session)
+		got := nativetest.Say(t, s, "txn", "k", `[["r","x",null]]`)
+		if i == 0 && got != `ok [["r","x",3]]` {
+			t.Error(got)
+		}
+		if s.writer.session != nil != (i == 0) || s.reader.session != nil != (i == 1) {
+			t.Errorf("%s: read by the writer: %t", endpoint, s.writer.session != nil)
+		}
+	}
 	alone := nativetest.Open(t, c.Client, "register", c.Endpoints[1])
 	if got := nativetest.Say(t, alone, "write", "k", "8"); got != "fail" {
 		t.Errorf("written at a standby: %s", got)
