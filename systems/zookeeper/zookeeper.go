@@ -18,8 +18,8 @@ import (
 //go:embed zookeeper.yaml
 var declaration string
 
-// debian is where Debian has ZooKeeper. Of its logging libraries the first one is taken.
-const debian = "/etc/zookeeper/conf:/usr/share/java/slf4j-simple.jar:/usr/share/java/*"
+// debian is where Debian has ZooKeeper, and something that prints its log.
+const debian = "/etc/zookeeper/conf:/usr/share/java/slf4j-simple.jar:/usr/share/java/zookeeper.jar"
 
 // System returns it.
 func System() native.System {
