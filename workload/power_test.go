@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -74,4 +75,50 @@ func losing(t *testing.T, w Workload, lost map[history.Key]bool) *history.Histor
 		t.Fatal(err)
 	}
 	return h
+}
+
+// TestForksMeet: in most groups of long-fork two writes follow each other at once, so that
+// their commits meet, and in many a write stands alone between reads.
+func TestForksMeet(t *testing.T) {
+	w, err := Lookup("long-fork")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Concurrency: 10, Nodes: 2, TimeLimit: 20 * time.Second, Rate: 1000}
+	out, err := Simulate(Simulation{
+		Generator: w.Generator(o), Concurrency: 10,
+		Respond: func(int, history.Event) Answer {
+			return Answer{Type: history.OK, Latency: 4 * time.Millisecond}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := map[history.Key][]int{} // of each group, the lengths of its runs of writes
+	last := map[history.Key]bool{}
+	for _, ev := range out.Events {
+		if ev.Type != history.Invoke {
+			continue
+		}
+		write := !history.ReadOnly(ev.Value)
+		switch {
+		case write && last[ev.Key]:
+			runs[ev.Key][len(runs[ev.Key])-1]++
+		case write:
+			runs[ev.Key] = append(runs[ev.Key], 1)
+		}
+		last[ev.Key] = write
+	}
+	together, alone := 0, 0
+	for _, lengths := range runs {
+		if slices.Max(lengths) > 1 {
+			together++
+		}
+		if slices.Contains(lengths, 1) {
+			alone++
+		}
+	}
+	if n := len(runs); n < 100 || together < n*7/10 || alone < n/5 {
+		t.Errorf("of %d groups %d have writes together and %d a write alone", n, together, alone)
+	}
 }
