@@ -74,12 +74,14 @@ func nodeScript(d *declare.Declaration, spec NodeSpec) (string, error) {
 	if spec.Tethered {
 		b.WriteString("{ cat >/dev/null; kill -9 $(others) 2>/dev/null; kill -9 0; } <&3 &\n")
 	}
-	fmt.Fprintf(&b, "sh -c %s 3<&- &\nc=$!\n", expand.Quote(fill(d.Start)))
-	stop := "kill -TERM \"$c\" $(others) 2>/dev/null"
+	stop := "kill -TERM \"${c:-$!}\" $(others) 2>/dev/null"
 	if d.Stop != "" {
 		stop = "sh -c " + expand.Quote(fill(d.Stop)) + " 3<&-"
 	}
+	// Before there is anything to be stopped: else a node that has just begun could be told to
+	// end while its script does not listen yet.
 	fmt.Fprintf(&b, "trap %s TERM\n", expand.Quote(stop))
+	fmt.Fprintf(&b, "sh -c %s 3<&- &\nc=$!\n", expand.Quote(fill(d.Start)))
 	if daemon(d) {
 		// A start command that goes into the background ends before the daemon has begun.
 		b.WriteString("n=0\nuntil [ -n \"$(others)\" ] || [ \"$n\" -ge 100 ]; do\n" +
@@ -99,7 +101,10 @@ func daemon(d *declare.Declaration) bool { return d.PIDFile != "" || d.Pattern !
 // waitScript waits until the system's process has ended: the one that was started, and
 // whatever it left behind, if the declaration says how that is found.
 func waitScript(d *declare.Declaration) string {
-	s := "s=0\nwhile kill -0 \"$c\" 2>/dev/null; do wait \"$c\"; s=$?; done\n"
+	s := "s=0\nwhile kill -0 \"$c\" 2>/dev/null; do wait \"$c\"; s=$?; done\n" +
+		// A wait that a signal has interrupted tells of that. Who ended meanwhile is gone, and
+		// is still known to the shell.
+		"if [ \"$s\" -gt 128 ]; then\n  wait \"$c\"\n  w=$?\n  [ \"$w\" = 127 ] || s=$w\nfi\n"
 	if daemon(d) {
 		s += "while [ -n \"$(others)\" ]; do sleep 0.1 & wait $!; done\n"
 	}
