@@ -151,9 +151,12 @@ func (d declared) Status(ctx context.Context, endpoint string) (Status, error) {
 // probeKey is a key that no workload uses.
 const probeKey = "probe"
 
-// Probe does the first operation of a claimed workload that changes nothing. Where there
-// is none, a client that can be opened has to do.
+// Probe asks a client that knows better, or else does the first operation of a claimed
+// workload that changes nothing. Where there is none, a client that can be opened has to do.
 func (d declared) Probe(ctx context.Context, endpoint string) (err error) {
+	if p, ok := d.Native.(native.Prober); ok {
+		return p.Probe(ctx, endpoint)
+	}
 	object, op := d.probe()
 	client, err := d.Open(ctx, []string{endpoint}, object)
 	if err != nil {

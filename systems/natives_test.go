@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/systems/declare"
 	"github.com/ordeal-dev/ordeal/systems/native"
 	"github.com/ordeal-dev/ordeal/systems/operation"
 )
@@ -191,5 +192,27 @@ func TestNatives(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// behind is a shelf that knows better than by a read whether it has recovered.
+type behind struct{ *shelf }
+
+func (behind) Probe(_ context.Context, endpoint string) error {
+	return fmt.Errorf("%s is not in step", endpoint)
+}
+
+// TestProber: a client that knows better is asked whether a node is healthy.
+func TestProber(t *testing.T) {
+	s := &shelf{answer: history.Int(1)}
+	d := declared{&declare.Declaration{Native: s, Claim: declare.Claim{
+		Workloads: []declare.Promised{{Workload: "register"}},
+	}}}
+	if err := d.Probe(t.Context(), "n2:1"); err != nil {
+		t.Errorf("a read that succeeds: %v", err)
+	}
+	d.Native = behind{s}
+	if err := d.Probe(t.Context(), "n2:1"); err == nil || err.Error() != "n2:1 is not in step" {
+		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -171,7 +172,8 @@ func listNative(w io.Writer, n native.System) error {
 		return err
 	}
 	fmt.Fprintf(w, "  %s\t%s\n  \tclaims: %s\n  \tworkloads: %s\n  \tunder faults of: %s\n", n.Name,
-		n.Doc, sys.Claim(), strings.Join(sys.Workloads(), ", "), strings.Join(sys.Faults(), ", "))
+		n.Doc, sys.Claim(), strings.Join(sys.Workloads(), ", "),
+		cmp.Or(strings.Join(sys.Faults(), ", "), "none"))
 	for _, s := range n.Settings {
 		values := ""
 		if s.Values != nil {

@@ -376,6 +376,7 @@ func (l *loader) claim(d *Declaration, c claim) {
 		l.bad(c.Line, "claim has no text: say in a sentence what the system promises")
 	}
 	known := nemesis.Families()
+	d.Claim.Faults = []string{} // not nil: a claim that survives nothing says so
 	if c.Faults == nil {
 		d.Claim.Faults = []string{"partition", "messages", "kill", "pause", "restart", "clients"}
 	}

@@ -74,6 +74,17 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestNoFaults: a claim that survives nothing is another one than a claim that does not say.
+func TestNoFaults(t *testing.T) {
+	for faults, want := range map[string]int{"faults: []": 0, "available: true": 6} {
+		d, err := Load("a.yaml", []byte("name: a\nclient: {driver: {command: [date]}}\n"+
+			"claim: {text: some, "+faults+", workloads: {register: linearizable}}\n"))
+		if err != nil || d.Claim.Faults == nil || len(d.Claim.Faults) != want {
+			t.Errorf("%s: %v, want %d of them (%v)", faults, d.Claim.Faults, want, err)
+		}
+	}
+}
+
 // TestMistakes: all mistakes are told at once, with file and line; of a file that is no
 // YAML the one that there is.
 func TestMistakes(t *testing.T) {

@@ -50,6 +50,14 @@ type Status struct {
 	Members []string
 }
 
+// Prober is a Client that knows better than by a read when a node is healthy: when the cluster
+// has recovered, as far as it can be seen from there.
+type Prober interface {
+	// Probe changes nothing that a workload uses. It fails, and says why, as long as the node
+	// at endpoint does not serve, or the last words about what is kept are not spoken yet.
+	Probe(ctx context.Context, endpoint string) error
+}
+
 // Operator is a Client that can tell a cluster to change itself, where the declaration has
 // no orders. It has to be an Informant, because an order is proved by the status after it.
 type Operator interface {
