@@ -12,13 +12,16 @@ import (
 	"github.com/ordeal-dev/ordeal/systems/native"
 	"github.com/ordeal-dev/ordeal/systems/operation"
 	"github.com/ordeal-dev/ordeal/systems/postgres"
+	"github.com/ordeal-dev/ordeal/systems/redis"
 	"github.com/ordeal-dev/ordeal/systems/zookeeper"
 	"github.com/ordeal-dev/ordeal/workload"
 )
 
 // Natives lists the systems that the checker knows by name, beside the reference cluster.
 func Natives() []native.System {
-	return []native.System{mariadb.System(), postgres.System(), zookeeper.System()}
+	return []native.System{
+		mariadb.System(), postgres.System(), redis.System(), zookeeper.System(),
+	}
 }
 
 // Native returns the one of that name.
