@@ -10,6 +10,7 @@ import (
 	"github.com/ordeal-dev/ordeal/systems/declare"
 	"github.com/ordeal-dev/ordeal/systems/mariadb"
 	"github.com/ordeal-dev/ordeal/systems/native"
+	"github.com/ordeal-dev/ordeal/systems/nats"
 	"github.com/ordeal-dev/ordeal/systems/operation"
 	"github.com/ordeal-dev/ordeal/systems/postgres"
 	"github.com/ordeal-dev/ordeal/systems/redis"
@@ -20,7 +21,7 @@ import (
 // Natives lists the systems that the checker knows by name, beside the reference cluster.
 func Natives() []native.System {
 	return []native.System{
-		mariadb.System(), postgres.System(), redis.System(), zookeeper.System(),
+		mariadb.System(), nats.System(), postgres.System(), redis.System(), zookeeper.System(),
 	}
 }
 
