@@ -216,9 +216,15 @@ func scriptedChecker(d *datadriven.TestData) (Checker, error) {
 			Refusals: d.HasArg("refusals"), KeepUnknown: d.HasArg("keep"),
 		}), nil
 	case "set-full":
-		return SetFull(SetFullOptions{Linearizable: d.HasArg("linearizable")}), nil
+		grace, _ := time.ParseDuration(arg("grace"))
+		return SetFull(SetFullOptions{Linearizable: d.HasArg("linearizable"), Grace: grace}), nil
 	case "counter":
 		return Counter(), nil
+	case "echo":
+		return Echo(), nil
+	case "eventual-counter":
+		n, _ := strconv.Atoi(arg("nodes"))
+		return EventualCounter(EventualCounterOptions{Clients: 2 * n, Nodes: n}), nil
 	case "unique-ids":
 		return UniqueIDs(), nil
 	case "stats":

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
@@ -16,6 +17,10 @@ type SetFullOptions struct {
 	// after its add was acknowledged or it was first read. Without it, an
 	// element may be missing for a while.
 	Linearizable bool
+	// Grace is how long after it was known, and after the last fault, an element may be
+	// missing without being lost, if Linearizable is not demanded. With 0 the last read
+	// that was called after it was known decides, whenever it comes.
+	Grace time.Duration
 
 	_ struct{} // keyed literals only
 }
@@ -97,6 +102,9 @@ const uncoveredMost = 0.1
 
 func setFull(ctx context.Context, h *history.History, o SetFullOptions) Result {
 	s := &setCheck{o: o}
+	if o.Grace > 0 && !o.Linearizable {
+		s.grace, s.quiet = history.Time(o.Grace), quietFrom(h)
+	}
 	for key, ops := range h.ByKey() {
 		if r, stop := interrupted(ctx, setFullName); stop {
 			return r
@@ -110,7 +118,10 @@ func setFull(ctx context.Context, h *history.History, o SetFullOptions) Result {
 
 // setCheck adds up the keys.
 type setCheck struct {
-	o      SetFullOptions
+	o SetFullOptions
+	// grace is how long what is known may be missing, counted at the earliest from quiet.
+	grace, quiet history.Time
+
 	d      SetFullDetails
 	stable []int64 // latencies
 	lost   []int64
@@ -285,7 +296,7 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 	absent := e.tail - 1 // the last read without it
 	missed := e.known != history.Never && absent >= 0 && reads[absent].Call > e.known
 	switch {
-	case missed && absent > e.present:
+	case missed && absent > e.present && s.late(e.known, reads[absent]):
 		d.Lost++
 		d.LostElements = sample(d.LostElements, e.value)
 		s.lost = append(s.lost, e.lostLatency(reads))
@@ -293,7 +304,7 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 			reads[absent].Process, seconds(reads[absent].Return), e.value, e.whyKnown(reads)),
 			e.add, e.presentRead(reads), reads[absent])
 	case e.present < 0 || absent > e.present:
-		// All reads were called before it was known, if it ever was.
+		// All reads were called before it had to be there, if it ever had to.
 		d.NeverRead++
 		if e.acknowledged {
 			d.Uncovered++
@@ -313,6 +324,11 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 				e.add, reads[absent])
 		}
 	}
+}
+
+// late reports whether a read comes so late that it had to have what was known.
+func (s *setCheck) late(known history.Time, read *history.Operation) bool {
+	return s.quiet != history.Never && read.Call > max(known, s.quiet)+s.grace
 }
 
 // unexpected says why an element cannot be in a read.

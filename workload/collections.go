@@ -21,7 +21,11 @@ func setWorkload() Workload {
 			return check.Recheck(check.SetFull(check.SetFullOptions{Linearizable: true}))
 		},
 		judge: func(o Options) []check.Checker {
-			return []check.Checker{check.SetFull(check.SetFullOptions{Linearizable: !o.Promise.Eventual})}
+			o = o.withDefaults(4, 500)
+			// The final reads come a little later than what they are to show.
+			return []check.Checker{check.SetFull(check.SetFullOptions{
+				Linearizable: !o.Promise.Eventual, Grace: o.Settle * 5 / 6,
+			})}
 		},
 		floors: map[history.F]int{Read: 20, Add: 20},
 	}.workload()

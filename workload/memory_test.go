@@ -60,6 +60,8 @@ func (s *store) others(op history.Event) (history.Value, error) {
 			s.regs[op.Key] = op.Value
 		}
 		return s.regs[op.Key], nil
+	case Echo:
+		return op.Value, nil
 	case Generate:
 		s.token++
 		return history.Int(s.token), nil

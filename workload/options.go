@@ -68,12 +68,14 @@ type Promise struct {
 	// Eventual says that the system promises no more of a set than that its
 	// elements are all there in the end: a read may miss the latest ones.
 	Eventual bool
+	// Growing says that nothing can be taken away from an eventual counter.
+	Growing bool
 	// Stale says that no real-time order is claimed: what is read may be old.
 	Stale bool
 	// Isolation is the level that transactions keep.
 	Isolation graph.Level
 	// Unordered says that the elements of a log have no order in which they
-	// appear, only that they are all there in the end.
+	// appear, only that they are all there in the end, and ids none at all.
 	Unordered bool
 	// Sessions are the guarantees that sessions have. 0 stands for all, as whatever is
 	// linearizable or serializable in real time has them.

@@ -3,6 +3,7 @@ package workload
 import (
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/check/session"
@@ -38,6 +39,13 @@ func repeats(s *store, n int64, op history.Event) (history.Value, error) {
 		s.mu.Unlock()
 	}
 	return s.apply(op)
+}
+
+// falls gives out numbers from the top.
+func falls(s *store, _ int64, op history.Event) (history.Value, error) {
+	v, err := s.apply(op)
+	n, _ := v.AsInt()
+	return history.Int(-n), err
 }
 
 // wavers takes decisions back.
@@ -107,6 +115,23 @@ func shuffles(s *store, n int64, op history.Event) (history.Value, error) {
 	return history.List(list...), nil
 }
 
+// garbles sends back something else, now and then.
+func garbles(s *store, n int64, op history.Event) (history.Value, error) {
+	if n%50 == 0 {
+		return history.Str("what?"), nil
+	}
+	return s.apply(op)
+}
+
+// lags reads what was there some time ago.
+func lags(s *store, _ int64, op history.Event) (history.Value, error) {
+	if op.F == Read {
+		return s.apply(op)
+	}
+	s.after(10*time.Millisecond, func() { _, _ = s.apply(op) })
+	return history.Nil(), nil
+}
+
 // TestOthersJudge runs the other workloads against systems that keep their promise,
 // perhaps in odd ways, and such that break it. What is wrong for a strong promise may
 // be right for a weak one.
@@ -158,6 +183,40 @@ func TestOthersJudge(t *testing.T) {
 		{"liveness", "honest", strong, honest, check.Valid},
 		{"liveness", "unsure", strong, unsure, check.Valid},
 		{"liveness", "torn", strong, torn, check.Invalid},
+	} {
+		t.Run(c.workload+" "+c.name, func(t *testing.T) {
+			t.Parallel()
+			judge(t, c.workload, c.promise, c.conduct, c.want)
+		})
+	}
+}
+
+// TestWeakPromises: what is wrong for a strong promise may be right for one that is about
+// the end only, or about no order.
+func TestWeakPromises(t *testing.T) {
+	strong := Promise{}
+	for _, c := range []struct {
+		workload, name string
+		promise        Promise
+		conduct        conduct
+		want           check.Verdict
+	}{
+		{"unique-ids", "falls", Promise{Unordered: true}, falls, check.Valid},
+		{"unique-ids", "falls, ordered", strong, falls, check.Invalid},
+		{"unique-ids", "repeats", Promise{Unordered: true}, repeats, check.Invalid},
+		{"eventual-counter", "honest", strong, honest, check.Valid},
+		{"eventual-counter", "lags", Promise{Growing: true}, lags, check.Valid},
+		{"eventual-counter", "unsure", strong, unsure, check.Valid},
+		{"eventual-counter", "refuses", strong, refuses, check.Valid},
+		{"eventual-counter", "loses", strong, loses, check.Invalid},
+		{"eventual-counter", "doubles", Promise{Growing: true}, doubles, check.Invalid},
+		{"eventual-counter", "dirty", Promise{Growing: true}, dirty, check.Invalid},
+		{"echo", "honest", strong, honest, check.Valid},
+		{"echo", "refuses", strong, refuses, check.Valid},
+		{"echo", "garbles", strong, garbles, check.Invalid},
+		{"set-full", "lags", Promise{Eventual: true}, lags, check.Valid},
+		{"set-full", "lags, linearizable", strong, lags, check.Invalid},
+		{"set-full", "loses", Promise{Eventual: true}, loses, check.Invalid},
 	} {
 		t.Run(c.workload+" "+c.name, func(t *testing.T) {
 			t.Parallel()

@@ -28,8 +28,9 @@ const (
 	Ask     history.F = "ask"
 	Acquire history.F = "acquire"
 	Release history.F = "release"
-	// Generate asks for an id.
+	// Generate asks for an id, Echo for what it holds.
 	Generate history.F = "generate"
+	Echo     history.F = "echo"
 )
 
 // Workload is what clients do, and how it is judged.
@@ -66,7 +67,7 @@ func All() []Workload {
 		listAppendWorkload(), rwRegisterWorkload(),
 		longForkWorkload(), g2Workload(), queueWorkload(), decideWorkload(), lockWorkload(),
 		fencedWorkload(), uniqueIDsWorkload(), sessionWorkload(), logWorkload(),
-		cachedWorkload(), livenessWorkload(),
+		cachedWorkload(), livenessWorkload(), eventualCounterWorkload(), echoWorkload(),
 	}
 }
 
@@ -205,7 +206,12 @@ func (s spec) final(o Options) Generator {
 	} else {
 		reads = FinalReads(s.prefix, s.read, o.Nodes, o.FinalKeys)
 	}
-	if o.Promise.Eventual || o.Promise.Stale || o.Promise.Unordered {
+	late := o.Promise.Eventual || o.Promise.Stale || o.Promise.Unordered
+	if late && s.readAll == nil {
+		// What was added after the healing has to have spread before anybody misses it.
+		reads = Followed(reads, FinalReads(s.prefix+finalMark, s.read, o.Nodes, o.FinalKeys))
+	}
+	if late && s.read != "" {
 		reads = Settled(o.Settle, reads)
 	}
 	g := TimeLimit(o.FinalLimit, s.translated(Followed(after, reads)))

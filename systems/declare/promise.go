@@ -50,6 +50,12 @@ func consistencies(name string) []consistency {
 			linearizable, {"sequential", workload.Promise{Stale: true}},
 			{"eventual", workload.Promise{Stale: true, Unordered: true}},
 		}
+	case "unique-ids":
+		return []consistency{linearizable, {"unique", workload.Promise{Unordered: true}}}
+	case "eventual-counter":
+		return []consistency{{name: "eventual"}, {"growing", workload.Promise{Growing: true}}}
+	case "echo":
+		return []consistency{{name: "echo"}}
 	case "session":
 		return []consistency{{name: "session"}}
 	case "liveness":

@@ -89,6 +89,9 @@ func Objects() []Object {
 		{"ids", "a source of ids", []Op{
 			{F: "generate", Out: "an integer", fits: integer},
 		}},
+		{"echo", "what is sent back", []Op{
+			{F: "echo", In: "a text", Out: "the same text", fits: text},
+		}},
 	}
 }
 
@@ -128,7 +131,7 @@ func (o Object) Fs() string {
 // cannot, it has failed for certain.
 func Changes(op history.Event) bool {
 	switch op.F {
-	case "read", "ask":
+	case "read", "ask", "echo":
 		return false
 	case "txn":
 		return !history.ReadOnly(op.Value)
@@ -201,6 +204,13 @@ func integerOrNil(in, out history.Value) error {
 	}
 	if err := integer(in, out); err != nil {
 		return fmt.Errorf("%w; null if there is nothing", err)
+	}
+	return nil
+}
+
+func text(_, out history.Value) error {
+	if _, ok := out.AsString(); !ok {
+		return fmt.Errorf("want a text, got a %s", out.Kind())
 	}
 	return nil
 }
