@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/cluster"
+	"github.com/ordeal-dev/ordeal/cluster/links"
 	"github.com/ordeal-dev/ordeal/internal/vtime"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/target/world"
@@ -52,7 +53,7 @@ type Cluster struct {
 	cfg   Config
 	w     *vtime.World
 	nodes *world.Cluster
-	net   *network
+	net   *links.Network
 	rng   *rand.Rand
 	flips map[nemesis.Node]flip
 	// locks serialize what is done to a node's process.
@@ -68,9 +69,15 @@ type flip struct {
 }
 
 const (
+	// linkLeast and linkMost bound how long a message takes on a clean link.
+	linkLeast  = 100 * time.Microsecond
+	linkMost   = 500 * time.Microsecond
+	probeTook  = 2 * time.Millisecond
 	startLeast = 20 * time.Millisecond
 	startMost  = 50 * time.Millisecond
 )
+
+func latency() links.Latency { return links.Latency{Least: linkLeast, Most: linkMost} }
 
 // Start starts all nodes. ctx has to belong to a virtual world.
 func Start(ctx context.Context, cfg Config) (*Cluster, error) {
@@ -80,7 +87,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	}
 	c := &Cluster{
 		cfg: cfg, w: w, rng: rand.New(rand.NewPCG(cfg.Seed, 0xc1)),
-		net: newNetwork(w, cfg.Nodes, cfg.Seed), flips: map[nemesis.Node]flip{},
+		net: links.New(w, cfg.Nodes, cfg.Seed, latency()), flips: map[nemesis.Node]flip{},
 		locks: map[nemesis.Node]*vtime.Mutex{},
 	}
 	names := make([]string, len(cfg.Nodes))
@@ -93,7 +100,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 		Protocol: cfg.Protocol, Bug: cfg.Bug, Nodes: names, Seed: cfg.Seed,
 		RequestTimeout: cfg.RequestTimeout,
 		Carry: func(from, to, size int, deliver func()) {
-			c.net.carry(cfg.Nodes[from], cfg.Nodes[to], size, deliver)
+			c.net.Carry(nemesis.Link{From: cfg.Nodes[from], To: cfg.Nodes[to]}, size, deliver)
 		},
 		Exited: c.exited,
 		Log: func(i int, line string) {
@@ -187,22 +194,25 @@ func (c *Cluster) State(_ context.Context, n nemesis.Node) (s nemesis.ProcessSta
 func (c *Cluster) SetRules(
 	_ context.Context, h nemesis.Handle, rules map[nemesis.Link]nemesis.Rule,
 ) error {
-	return c.net.setRules(h, rules)
+	return c.net.SetRules(h, rules)
 }
 
 // Clear implements nemesis.Network.
 func (c *Cluster) Clear(_ context.Context, h nemesis.Handle) error {
-	return c.net.setRules(h, nil)
+	return c.net.SetRules(h, nil)
 }
 
 // Counters implements nemesis.Network.
 func (c *Cluster) Counters(context.Context) (map[nemesis.Link]nemesis.Counters, error) {
-	return c.net.counters(), nil
+	return c.net.Counters(), nil
 }
 
 // Probe implements nemesis.Network.
 func (c *Cluster) Probe(ctx context.Context) (map[nemesis.Link]bool, error) {
-	return c.net.probe(ctx)
+	if !vtime.Sleep(ctx, probeTook) {
+		return nil, vtime.Cause(ctx)
+	}
+	return c.net.Probe(), nil
 }
 
 // SetClock bends the clocks of a node.

@@ -90,7 +90,7 @@ func (x *call) over(from, to nemesis.Node, size int, deliver func()) {
 		x.c.w.After(linkLeast, deliver)
 		return
 	}
-	x.c.net.links[nemesis.Link{From: from, To: to}].stream(size+headerBytes, deliver)
+	x.c.net.Stream(nemesis.Link{From: from, To: to}, size+headerBytes, deliver)
 }
 
 // begin sends the request; done is called when its outcome is known.

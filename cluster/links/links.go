@@ -1,7 +1,10 @@
-package sim
+// Package links is a network in memory: directed links between nodes, and between clients
+// and nodes, with the rules that fault handles have put on them and exact counters of what
+// they did. What becomes of a message is drawn by cluster/impair, so a rule means the same
+// here as on relays and for packets. Time comes from a Clock, virtual or real.
+package links
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,22 +13,34 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/cluster/impair"
-	"github.com/ordeal-dev/ordeal/internal/vtime"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
 const (
-	// linkLeast and linkMost bound how long a message takes on a clean link.
-	linkLeast = 100 * time.Microsecond
-	linkMost  = 500 * time.Microsecond
 	// probeTries is how often a probe is sent before the link counts as dead.
 	probeTries = 10
-	probeTook  = 2 * time.Millisecond
+	probeSize  = 24
 )
 
-// network is all links, with the rules that the fault handles have put on them.
-type network struct {
-	w       *vtime.World
+// Clock is the time of a network. All functions that it calls, and all calls of the network,
+// come one after the other.
+type Clock interface {
+	// Now is the time since some beginning.
+	Now() time.Duration
+	// After has f called when d has passed; of what is due at the same time the older first.
+	After(d time.Duration, f func())
+}
+
+// Latency bounds how long a message takes on a clean link.
+type Latency struct{ Least, Most time.Duration }
+
+func (l Latency) draw(rng *rand.Rand) time.Duration {
+	return l.Least + time.Duration(rng.Int64N(int64(l.Most-l.Least)+1))
+}
+
+// Network is all links.
+type Network struct {
+	clock   Clock
 	order   []nemesis.Link // of links
 	links   map[nemesis.Link]*line
 	handles map[nemesis.Handle]map[nemesis.Link]nemesis.Rule
@@ -33,11 +48,12 @@ type network struct {
 
 // line is one directed link.
 type line struct {
-	w     *vtime.World
-	fate  impair.Line
-	rng   *rand.Rand // how long messages take
-	rule  nemesis.Rule
-	count nemesis.Counters
+	clock   Clock
+	latency Latency
+	fate    impair.Line
+	rng     *rand.Rand // how long messages take
+	rule    nemesis.Rule
+	count   nemesis.Counters
 	// held are messages that later ones are to overtake, the oldest first.
 	held []*parcel
 	// waiting is what goes on when a cut of a stream ends.
@@ -55,16 +71,19 @@ type parcel struct {
 	gone                  bool
 }
 
-func newNetwork(w *vtime.World, nodes []nemesis.Node, seed uint64) *network {
-	n := &network{
-		w: w, links: map[nemesis.Link]*line{},
+// New makes clean links between all nodes, and between each and the clients. The seed
+// decides what becomes of messages.
+func New(clock Clock, nodes []nemesis.Node, seed uint64, latency Latency) *Network {
+	n := &Network{
+		clock: clock, links: map[nemesis.Link]*line{},
 		handles: map[nemesis.Handle]map[nemesis.Link]nemesis.Rule{},
 	}
 	add := func(from, to nemesis.Node) {
 		l := nemesis.Link{From: from, To: to}
 		n.order = append(n.order, l)
 		n.links[l] = &line{
-			w: w, fate: impair.Line{Rand: impair.Rand(seed, l)}, rng: impair.Rand(seed^0x71, l),
+			clock: clock, latency: latency, fate: impair.Line{Rand: impair.Rand(seed, l)},
+			rng: impair.Rand(seed^0x71, l),
 		}
 	}
 	for _, a := range nodes {
@@ -79,8 +98,8 @@ func newNetwork(w *vtime.World, nodes []nemesis.Node, seed uint64) *network {
 	return n
 }
 
-// setRules gives a handle these rules, replacing what it had.
-func (n *network) setRules(h nemesis.Handle, rules map[nemesis.Link]nemesis.Rule) error {
+// SetRules gives a handle these rules, replacing what it had.
+func (n *Network) SetRules(h nemesis.Handle, rules map[nemesis.Link]nemesis.Rule) error {
 	var errs []error
 	for l, r := range rules {
 		if n.links[l] == nil {
@@ -105,7 +124,8 @@ func (n *network) setRules(h nemesis.Handle, rules map[nemesis.Link]nemesis.Rule
 	return nil
 }
 
-func (n *network) counters() map[nemesis.Link]nemesis.Counters {
+// Counters returns what the links have done so far.
+func (n *Network) Counters() map[nemesis.Link]nemesis.Counters {
 	out := make(map[nemesis.Link]nemesis.Counters, len(n.links))
 	for l, line := range n.links {
 		out[l] = line.count
@@ -113,11 +133,9 @@ func (n *network) counters() map[nemesis.Link]nemesis.Counters {
 	return out
 }
 
-// probe sends probes over every link. They are treated as messages, and not counted.
-func (n *network) probe(ctx context.Context) (map[nemesis.Link]bool, error) {
-	if !vtime.Sleep(ctx, probeTook) {
-		return nil, vtime.Cause(ctx)
-	}
+// Probe sends probes over every link and reports which deliver. They are treated as
+// messages, and not counted. What a cut stream holds back counts as not delivered.
+func (n *Network) Probe() map[nemesis.Link]bool {
 	out := make(map[nemesis.Link]bool, len(n.links))
 	for _, link := range n.order {
 		l := n.links[link]
@@ -128,15 +146,21 @@ func (n *network) probe(ctx context.Context) (map[nemesis.Link]bool, error) {
 		}
 		out[link] = false
 		for try := 0; try < probeTries && !out[link]; try++ {
-			out[link] = l.fate.Draw(n.w.Now(), 24, l.rule, true).Outcome == impair.Passes
+			out[link] = l.fate.Draw(n.clock.Now(), probeSize, l.rule, true).Outcome == impair.Passes
 		}
 	}
-	return out, nil
+	return out
 }
 
-// carry takes a datagram from node to node.
-func (n *network) carry(from, to nemesis.Node, size int, deliver func()) {
-	n.links[nemesis.Link{From: from, To: to}].carry(size, deliver)
+// Carry takes a datagram over a link. deliver is called for each copy that arrives.
+func (n *Network) Carry(l nemesis.Link, size int, deliver func()) {
+	n.links[l].carry(size, deliver)
+}
+
+// Stream takes a piece of a stream of so many bytes over a link: it waits for the end of a
+// cut.
+func (n *Network) Stream(l nemesis.Link, size int, deliver func()) {
+	n.links[l].stream(size, deliver)
 }
 
 // set replaces the rule. What waits for the end of a cut goes on.
@@ -154,13 +178,13 @@ func (l *line) set(r nemesis.Rule) {
 
 // carry draws the fate of a datagram.
 func (l *line) carry(size int, deliver func()) {
-	took := between(l.rng, linkLeast, linkMost)
+	took := l.latency.draw(l.rng)
 	p := parcel{deliver: deliver}
 	if l.rule == (nemesis.Rule{}) {
-		l.w.After(took, func() { l.arrive(&p) })
+		l.clock.After(took, func() { l.arrive(&p) })
 		return
 	}
-	f := l.fate.Draw(l.w.Now(), size, l.rule, false)
+	f := l.fate.Draw(l.clock.Now(), size, l.rule, false)
 	switch f.Outcome {
 	case impair.Passes:
 	case impair.Cut:
@@ -182,14 +206,14 @@ func (l *line) carry(size int, deliver func()) {
 	p.corrupted, p.overtakers = f.FlipBit >= 0, f.Overtakers
 	twin, again := p, p
 	p.delayed = f.Wait+f.Delay > 0 && f.Delay > 0
-	l.w.After(took+f.Wait+f.Delay, func() { l.arrive(&p) })
+	l.clock.After(took+f.Wait+f.Delay, func() { l.arrive(&p) })
 	if f.Duplicate {
 		twin.duplicate, twin.overtakers, twin.delayed = true, 0, f.DuplicateDelay > 0
-		l.w.After(took+f.Wait+f.DuplicateDelay, func() { l.arrive(&twin) })
+		l.clock.After(took+f.Wait+f.DuplicateDelay, func() { l.arrive(&twin) })
 	}
 	if f.Replay {
 		again.replay, again.overtakers = true, 0
-		l.w.After(took+f.ReplayDelay, func() { l.arrive(&again) })
+		l.clock.After(took+f.ReplayDelay, func() { l.arrive(&again) })
 	}
 }
 
@@ -198,7 +222,7 @@ func (l *line) carry(size int, deliver func()) {
 func (l *line) arrive(p *parcel) {
 	if p.overtakers > 0 {
 		l.held = append(l.held, p)
-		l.w.After(impair.MaxHold, func() {
+		l.clock.After(impair.MaxHold, func() {
 			if !p.gone {
 				l.unhold(p)
 				l.emit(p)
@@ -260,21 +284,20 @@ func (l *line) emit(p *parcel) bool {
 	return true
 }
 
-// stream takes a piece of a stream of so many bytes over the link: it waits for the end
-// of a cut.
+// stream takes a piece of a stream over the link.
 func (l *line) stream(size int, deliver func()) {
-	wait := between(l.rng, linkLeast, linkMost)
+	wait := l.latency.draw(l.rng)
 	if l.rule.Delay > 0 || l.rule.Jitter > 0 {
 		wait += impair.Delay(l.fate.Rand, l.rule)
 		l.count.Delayed++
 	}
 	if l.rule.Rate > 0 {
-		if slow := l.bucket.Take(l.w.Now(), size, l.rule.Rate); slow > 0 {
+		if slow := l.bucket.Take(l.clock.Now(), size, l.rule.Rate); slow > 0 {
 			l.count.Throttled++
 			wait += slow
 		}
 	}
-	l.w.After(wait, func() { l.pass(deliver) })
+	l.clock.After(wait, func() { l.pass(deliver) })
 }
 
 // pass delivers a piece of a stream, as soon as the link is not cut.
