@@ -1,9 +1,11 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -41,6 +43,11 @@ type Config struct {
 	// beside those in its process group: $1 is the leader of that. They get the signals of
 	// faults, too.
 	Others func(cluster.NodeSpec) string
+	// Attach, if not nil, makes nodes speak by their standard input and output, which are
+	// pipes of the harness, and by nothing else: there are no relays and no ports. It is
+	// called after each start and returns nil when the node is ready. Its context ends with
+	// the process, or when that took too long, and the cause says so. Nodes are Assigned.
+	Attach func(context.Context, nemesis.Node, Pipes) error
 	// Logs, if not nil, are patterns of the node's files that are kept in the store beside
 	// what it prints.
 	Logs func(cluster.NodeSpec) []string
@@ -54,6 +61,14 @@ type Config struct {
 	// OnExit, if not nil, is called when a node has exited that nobody killed. It
 	// must not block, and not call Close.
 	OnExit func(cluster.Exit)
+}
+
+// Pipes are the ends of a process's standard input and output that the harness has. In is
+// closed when the process is gone; whoever reads Out closes it.
+type Pipes struct {
+	In, Out *os.File
+	// Gone is closed when the process is gone. Another one may still hold its output open.
+	Gone <-chan struct{}
 }
 
 // Validate says everything that is wrong with the configuration.
@@ -82,6 +97,9 @@ func (c Config) Validate() error {
 	}
 	if c.Dir == "" {
 		bad("no directory")
+	}
+	if c.Attach != nil && (!c.Assigned || c.BasePort != 0) {
+		bad("attached nodes report nothing and have no ports")
 	}
 	if c.StartTimeout < 0 || c.Grace < 0 {
 		bad("negative start timeout %v or grace %v", c.StartTimeout, c.Grace)

@@ -129,7 +129,7 @@ func newPatient() (*patient, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	defer func() { _ = out.Close() }()
-	p, err := spawn([]string{"/bin/sh", "-c", "read line", "sh", dir}, out)
+	p, err := spawn([]string{"/bin/sh", "-c", "read line", "sh", dir}, out, false)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}

@@ -85,6 +85,9 @@ func newFabric(cfg Config) (_ *fabric, err error) {
 			err = errors.Join(err, f.close())
 		}
 	}()
+	if cfg.Attach != nil {
+		return f, nil // no link is one of the fabric
+	}
 	if f.prober, err = newProber(); err != nil {
 		return nil, err
 	}
@@ -184,10 +187,12 @@ func (f *fabric) retarget(n nemesis.Node, to *addresses) {
 			l.retarget(&to.peer)
 		}
 	}
-	if to == nil {
-		f.clients[n].retarget(nil)
-	} else {
-		f.clients[n].retarget(&to.http)
+	switch client := f.clients[n]; {
+	case client == nil: // it is attached
+	case to == nil:
+		client.retarget(nil)
+	default:
+		client.retarget(&to.http)
 	}
 }
 

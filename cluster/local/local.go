@@ -98,7 +98,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 // addMembers prepares directories and fixed ports of all nodes.
 func (c *Cluster) addMembers() error {
 	ports := portPlan{base: c.cfg.BasePort, n: len(c.cfg.Nodes)}
-	if c.cfg.Assigned && c.cfg.BasePort == 0 {
+	if c.cfg.Assigned && c.cfg.Attach == nil && c.cfg.BasePort == 0 {
 		var err error
 		if ports.chosen, err = unusedPorts(2 * len(c.cfg.Nodes)); err != nil {
 			return err

@@ -66,6 +66,7 @@ type process struct {
 	cmd   *exec.Cmd
 	pid   int
 	stdin *os.File // our end of its standard input; its end tells of our death
+	out   *os.File // our end of its standard output, if it is attached
 
 	// Guarded by member.mu.
 	told bool       // that it must end
@@ -186,7 +187,7 @@ func (m *member) launch() (*process, error) {
 	if err := m.cfg.Ledger.ProcessStarting(m.name, m.spec.DataDir); err != nil {
 		return nil, err
 	}
-	p, err := spawn(argv, log)
+	p, err := spawn(argv, log, m.cfg.Attach != nil)
 	if err != nil {
 		none := nemesis.ProcessRecord{Node: m.name, Marker: m.spec.DataDir}
 		return nil, errors.Join(err, m.cfg.Ledger.ProcessEnded(none))
@@ -206,20 +207,35 @@ func (m *member) launch() (*process, error) {
 }
 
 // spawn starts a process in a process group of its own, so that a Ctrl-C in the
-// terminal does not reach it, with a pipe as its standard input.
-func spawn(argv []string, out *os.File) (*process, error) {
+// terminal does not reach it, with a pipe as its standard input and, if it is to be
+// attached, another as its standard output.
+func spawn(argv []string, log *os.File, attached bool) (*process, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = r.Close() }()
+	p := &process{stdin: w, done: make(chan struct{})}
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, out, out
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(err, w.Close())
+	if attached {
+		ours, its, err := os.Pipe()
+		if err != nil {
+			return nil, errors.Join(err, w.Close())
+		}
+		defer func() { _ = its.Close() }()
+		p.out, cmd.Stdout = ours, its
 	}
-	return &process{cmd: cmd, pid: cmd.Process.Pid, stdin: w, done: make(chan struct{})}, nil
+	if err := cmd.Start(); err != nil {
+		errs := []error{err, w.Close()}
+		if attached {
+			errs = append(errs, p.out.Close())
+		}
+		return nil, errors.Join(errs...)
+	}
+	p.cmd, p.pid = cmd, cmd.Process.Pid
+	return p, nil
 }
 
 // openLog opens the node's log and writes a line that marks the new start.
@@ -278,8 +294,30 @@ type readyFile struct {
 	Peer string `json:"peer"`
 }
 
+// awaitAttached waits until an attached process says that it is ready.
+func (m *member) awaitAttached(ctx context.Context, p *process) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, m.cfg.StartTimeout,
+		fmt.Errorf("not ready within %v", m.cfg.StartTimeout))
+	defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	crash.Go(func() {
+		select {
+		case <-p.done:
+			end(fmt.Errorf("exited before it was ready: %s", p.status))
+		case <-m.closing:
+			end(errClosed)
+		case <-ctx.Done():
+		}
+	})
+	return m.cfg.Attach(ctx, m.name, Pipes{In: p.stdin, Out: p.out, Gone: p.done})
+}
+
 // awaitReady waits for the ready file of a process.
 func (m *member) awaitReady(ctx context.Context, p *process) (*addresses, error) {
+	if m.cfg.Attach != nil {
+		return &addresses{}, m.awaitAttached(ctx, p)
+	}
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	limit := time.NewTimer(m.cfg.StartTimeout)
