@@ -67,7 +67,7 @@ func FindTarget(ctx context.Context, named, buildDir string) (string, error) {
 // findTarget returns the program of the nodes, "" where they need none that is the
 // project's own.
 func (c Config) findTarget(ctx context.Context) (string, error) {
-	if systems.IsDeclared(c.System) || !c.starts() {
+	if systems.IsDeclared(c.System) || c.System == systems.Maelstrom || !c.starts() {
 		return "", nil
 	}
 	return FindTarget(ctx, c.Target, BuildDir())

@@ -99,7 +99,9 @@ type way struct {
 
 // ways are all ways of running nodes, the default one first.
 func ways() []way {
-	return []way{localWay(), netnsWay(), composeWay(), sshWay(), existingWay(), simWay()}
+	return []way{
+		localWay(), netnsWay(), composeWay(), sshWay(), existingWay(), simWay(), maelstromWay(),
+	}
 }
 
 // ClusterDoc describes a way of running nodes to a person.

@@ -40,6 +40,8 @@ type Config struct {
 	Bug      string            `json:"bug,omitempty"`
 	// Target is the program of a node; empty means to find or build it.
 	Target string `json:"target,omitempty"`
+	// Bin is the program of a node of Maelstrom.
+	Bin string `json:"bin,omitempty"`
 	// Cluster says how nodes are run: a name of Clusters.
 	Cluster string `json:"cluster"`
 	// Nodes is the number of nodes, n1 to nN; with hosts their number.
@@ -302,7 +304,8 @@ func (c Config) Name() string {
 // Args is the command line of `checker test` that repeats the test.
 func (c Config) Args() []string {
 	d := Default()
-	args := []string{"test", "--workload", c.Workload, "--system", c.System}
+	workload, protocol := c.said()
+	args := []string{"test", "--workload", workload, "--system", c.System}
 	add := func(flag string, value, standard any) {
 		if value != standard {
 			args = append(args, flag, fmt.Sprint(value))
@@ -311,10 +314,11 @@ func (c Config) Args() []string {
 	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
 		args = append(args, "--set", name+"="+c.Settings[name])
 	}
-	add("--protocol", c.Protocol, "")
+	add("--protocol", protocol, "")
 	add("--bug", c.Bug, d.Bug)
 	add("--target", c.Target, d.Target)
-	if len(c.Endpoints) == 0 {
+	add("--bin", c.Bin, d.Bin)
+	if len(c.Endpoints) == 0 && c.System != systems.Maelstrom {
 		add("--cluster", c.Cluster, d.Cluster)
 	}
 	switch {
@@ -377,8 +381,8 @@ func special(r rune) bool {
 func (c Config) systemOptions(binary string) systems.Options {
 	return systems.Options{
 		System: c.System, Declaration: c.Declaration, Settings: c.Settings,
-		Protocol: c.Protocol, Bug: c.Bug,
-		Binary: binary, RequestTimeout: c.RequestTimeout.String(), TxnPause: c.TxnPause,
+		Protocol: c.Protocol, Bug: c.Bug, Faults: c.Faults,
+		Binary: c.binary(binary), RequestTimeout: c.RequestTimeout.String(), TxnPause: c.TxnPause,
 	}
 }
 

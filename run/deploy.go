@@ -20,6 +20,9 @@ import (
 // can be judged again without it, and puts the settings of one that is known by name right.
 // Counted says that somebody has said how many nodes there are to be.
 func (c *Config) ReadSystem(counted bool) error {
+	if c.System == systems.Maelstrom {
+		return c.readMaelstrom()
+	}
 	if !systems.IsDeclared(c.System) {
 		return nil
 	}
@@ -56,7 +59,7 @@ func (c Config) validateDeployment(sys systems.System) error {
 		return fmt.Errorf("%s does not say how a node is started: name nodes that run already, "+
 			"--nodes host:port,…", sys.Name())
 	}
-	return nil
+	return c.validatePipes(sys)
 }
 
 // lacksSeams says what cannot be done to nodes that have no clock and disk files.

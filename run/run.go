@@ -21,6 +21,7 @@ import (
 	"github.com/ordeal-dev/ordeal/reports"
 	"github.com/ordeal-dev/ordeal/reports/live"
 	"github.com/ordeal-dev/ordeal/systems"
+	"github.com/ordeal-dev/ordeal/systems/maelstrom"
 	"github.com/ordeal-dev/ordeal/workload"
 )
 
@@ -436,9 +437,16 @@ func (c *conductor) setUp(ctx context.Context) error {
 		return err
 	}
 	c.cluster = started
-	if t, ok := started.(systems.Transport); ok {
-		opts := c.cfg.systemOptions(c.program)
-		opts.Transport = t
+	opts, reached := c.cfg.systemOptions(c.program), true
+	switch s := started.(type) {
+	case systems.Transport:
+		opts.Transport = s
+	case maelstrom.Network:
+		opts.Messages = s
+	default:
+		reached = false // by their addresses
+	}
+	if reached {
 		c.sys, err = systems.New(opts)
 	}
 	return err

@@ -66,6 +66,7 @@ func noSettings(opts Options) error {
 	for _, s := range Natives() {
 		have = append(have, s.Name)
 	}
+	have = append(have, Maelstrom)
 	return fmt.Errorf("system %s: %w: it has none; those that have are %s", opts.System,
 		native.ErrSettings, strings.Join(have, ", "))
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/systems/declare"
+	"github.com/ordeal-dev/ordeal/systems/maelstrom"
 	"github.com/ordeal-dev/ordeal/systems/native"
 	"github.com/ordeal-dev/ordeal/workload"
 )
@@ -66,6 +67,8 @@ type Deployment struct {
 	Reporting bool
 	// Startable: the system says how a node is started.
 	Startable bool
+	// Piped nodes speak by their standard input and output, and have no addresses.
+	Piped bool
 	// Port and PeerPort are where nodes listen on hosts of their own; 0 is the cluster's
 	// own choice.
 	Port, PeerPort uint16
@@ -177,6 +180,12 @@ type Operator interface {
 	Move(ctx context.Context, endpoint string, shard int, to string) error
 }
 
+// Neighborly is a System whose nodes are told, after each start, who is whose neighbor; nil:
+// they are not.
+type Neighborly interface {
+	Neighbors(nodes []string) (map[string][]string, error)
+}
+
 // Libc is a System whose program asks libc for the time and has no clock file: its clocks
 // are bent by libfaketime, where nodes have hosts, and measured there.
 type Libc interface {
@@ -191,8 +200,11 @@ type Options struct {
 	Declaration string
 	// Settings are those of a system that the checker knows by name: see Natives.
 	Settings map[string]string
-	// Protocol and Bug are the reference cluster's.
+	// Protocol and Bug are the reference cluster's; of nodes of Maelstrom Protocol is
+	// Maelstrom's workload.
 	Protocol, Bug string
+	// Faults are the families of faults that are named.
+	Faults []string
 	// Binary is the program of a node.
 	Binary string
 	// RequestTimeout is how long a node may work on a request, "1s".
@@ -202,6 +214,8 @@ type Options struct {
 	TxnPause time.Duration
 	// Transport, if not nil, leads to nodes that no network of this machine leads to.
 	Transport Transport
+	// Messages, if not nil, is the network of nodes that have no addresses.
+	Messages maelstrom.Network
 }
 
 // Transport carries the requests of clients. An *http.Transport is one.
@@ -223,7 +237,7 @@ func Names() []string {
 	for _, s := range Natives() {
 		names = append(names, s.Name)
 	}
-	return names
+	return append(names, Maelstrom)
 }
 
 // referenceName is the name of the reference cluster.
@@ -249,6 +263,9 @@ func New(opts Options) (System, error) { return newOf(Natives(), opts) }
 func newOf(natives []native.System, opts Options) (System, error) {
 	if s, ok := nativeOf(natives, opts.System); ok {
 		return newNative(s, opts.Settings)
+	}
+	if opts.System == Maelstrom {
+		return newMaelstrom(opts)
 	}
 	if opts.System != referenceName && !IsFile(opts.System) {
 		return nil, fmt.Errorf("system %q: %w; there is %s, or a file that describes one, "+

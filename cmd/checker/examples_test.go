@@ -70,6 +70,44 @@ func TestExampleDrivers(t *testing.T) {
 	}
 }
 
+// TestExampleNodes: the nodes that speak Maelstrom's protocol are short, and what they are said
+// to be.
+func TestExampleNodes(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("there is no python3")
+	}
+	for _, c := range []struct {
+		bin, workload string
+		env           []string
+		want          string
+	}{
+		{"echo.py", "echo", nil, "VALID"}, {"echo.py", "unique-ids", nil, "VALID"},
+		{"broadcast.py", "broadcast", nil, "VALID"}, {"linkv.py", "lin-kv", nil, "VALID"},
+		{"linkv.py", "lin-kv", []string{"LOCAL_READS=1"}, "INVALID"},
+	} {
+		t.Run(c.workload+" "+c.want, func(t *testing.T) {
+			t.Parallel()
+			path, err := filepath.Abs(filepath.Join(examples, "maelstrom", c.bin))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(path)
+			if n := bytes.Count(text, []byte("\n")); err != nil || n > 60 {
+				t.Errorf("%s has %d lines, at most 60: %v", c.bin, n, err)
+			}
+			cmd := exec.CommandContext(t.Context(), "checker", "test", "--system", "maelstrom",
+				"--bin", path, "--workload", c.workload, "--nodes", "3", "--concurrency", "6",
+				"--time-limit", "1s", "--faults", "none", "--seed", "1", "--store", t.TempDir())
+			cmd.Env = append(os.Environ(), c.env...)
+			out, err := cmd.CombinedOutput()
+			if !strings.Contains(string(out), "verdict: "+c.want) {
+				t.Errorf("%v:\n%s", err, out)
+			}
+		})
+	}
+}
+
 // startStore runs one node of examples/kv and returns its endpoint.
 func startStore(t *testing.T) string {
 	t.Helper()

@@ -19,6 +19,7 @@ import (
 	"github.com/ordeal-dev/ordeal/reports/store"
 	"github.com/ordeal-dev/ordeal/run"
 	"github.com/ordeal-dev/ordeal/systems"
+	"github.com/ordeal-dev/ordeal/systems/maelstrom"
 	"github.com/ordeal-dev/ordeal/systems/native"
 	"github.com/ordeal-dev/ordeal/workload"
 )
@@ -123,6 +124,11 @@ func testedBy(workload string) []string {
 			names = append(names, n.Name)
 		}
 	}
+	for _, p := range maelstrom.Protocols() {
+		if slices.Contains(p.Workloads, workload) {
+			names = append(names, systems.Maelstrom+" "+p.Name)
+		}
+	}
 	return names
 }
 
@@ -162,6 +168,11 @@ func listSystems(w io.Writer, _ string) error {
 			return err
 		}
 	}
+	for _, p := range maelstrom.Protocols() {
+		fmt.Fprintf(w, "  maelstrom %s\tclaims: %s\n  \tworkloads: %s\n", p.Name, p.Claim,
+			strings.Join(p.Workloads, ", "))
+	}
+	listSettings(w, systems.MaelstromSettings())
 	return nil
 }
 
@@ -174,14 +185,18 @@ func listNative(w io.Writer, n native.System) error {
 	fmt.Fprintf(w, "  %s\t%s\n  \tclaims: %s\n  \tworkloads: %s\n  \tunder faults of: %s\n", n.Name,
 		n.Doc, sys.Claim(), strings.Join(sys.Workloads(), ", "),
 		cmp.Or(strings.Join(sys.Faults(), ", "), "none"))
-	for _, s := range n.Settings {
+	listSettings(w, n.Settings)
+	return nil
+}
+
+func listSettings(w io.Writer, settings []native.Setting) {
+	for _, s := range settings {
 		values := ""
 		if s.Values != nil {
 			values = " (" + strings.Join(s.Values, ", ") + ")"
 		}
 		fmt.Fprintf(w, "  \t--set %s=%s%s: %s\n", s.Name, s.Default, values, s.Doc)
 	}
-	return nil
 }
 
 func listModels(w io.Writer, _ string) error {

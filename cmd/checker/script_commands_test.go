@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/ordeal-dev/ordeal/internal/crash"
+	"github.com/ordeal-dev/ordeal/internal/testnode"
 )
 
 // cmdStatus runs a program and compares its exit status: status 254 checker test.
@@ -49,6 +50,12 @@ func brittle() {
 		os.Exit(execute(stop, os.Args[1:],
 			panicking{Writer: os.Stdout, at: at}, panicking{Writer: os.Stderr, at: at}))
 	})()
+}
+
+// node is a node that speaks Maelstrom's protocol: see package testnode.
+func node() {
+	status, _ := testnode.Main()
+	os.Exit(status)
 }
 
 type panicking struct {

@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"checker": main, "brittle": brittle})
+	testscript.Main(m, map[string]func(){"checker": main, "brittle": brittle, "testnode": node})
 }
 
 // TestScripts runs the command line as a user would; each script is a story in

@@ -53,6 +53,7 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
   checker test --cluster ssh --hosts n1=10.0.0.1,n2=10.0.0.2,n3=10.0.0.3
   checker test --system mykv.yaml --faults kill,pause
   checker test --system etcd --set reads=serializable --cluster netns
+  checker test --system maelstrom --bin ./mynode --workload broadcast
   checker test --system mykv.yaml --nodes 10.0.0.1:8080,10.0.0.2:8080
   checker test --seed 42 --schedule store/latest/schedule.jsonl`,
 		Args: noArguments,
@@ -82,17 +83,38 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
 
 // chooseSystem reads what is under test, and takes the workload that it suggests.
 func (f *testFlags) chooseSystem(cmd *cobra.Command) error {
-	if f.cfg.System != run.Default().System {
-		for _, name := range []string{"protocol", "bug", "target"} {
-			if cmd.Flags().Changed(name) {
-				return fmt.Errorf("--%s is the reference cluster's, not %s's", name, f.cfg.System)
-			}
-		}
+	if err := f.refuseStrange(cmd); err != nil {
+		return err
+	}
+	if f.cfg.System == systems.Maelstrom && !cmd.Flags().Changed("rate") {
+		f.cfg.Rate = maelstromRate
 	}
 	if err := f.cfg.ReadSystem(cmd.Flags().Changed("nodes")); err != nil {
 		return err
 	}
 	return f.cfg.ChooseWorkload()
+}
+
+// maelstromRate is what nodes that gossip all that they have bear, by default.
+const maelstromRate = 100
+
+// refuseStrange refuses flags of another system than the one that is tested.
+func (f *testFlags) refuseStrange(cmd *cobra.Command) error {
+	reference, ofMaelstrom := run.Default().System, f.cfg.System == systems.Maelstrom
+	for _, flag := range []struct {
+		name, owner string
+		fits        bool
+	}{
+		{"protocol", "the reference cluster's", f.cfg.System == reference || ofMaelstrom},
+		{"bug", "the reference cluster's", f.cfg.System == reference},
+		{"target", "the reference cluster's", f.cfg.System == reference},
+		{"bin", "of nodes of maelstrom", ofMaelstrom},
+	} {
+		if !flag.fits && cmd.Flags().Changed(flag.name) {
+			return fmt.Errorf("--%s is %s, not %s's", flag.name, flag.owner, f.cfg.System)
+		}
+	}
+	return nil
 }
 
 // bindHosts binds the flags that say where nodes run.
@@ -120,7 +142,9 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 			", or the file that describes it, mykv.yaml")
 	fs.Var(settingsFlag{c}, "set",
 		"a setting of the system, name=value; once for each: checker list systems")
-	fs.StringVarP(&c.Protocol, "protocol", "p", c.Protocol, "protocol of the reference cluster")
+	fs.StringVarP(&c.Protocol, "protocol", "p", c.Protocol,
+		"protocol of the reference cluster; or Maelstrom's workload, if --workload is none of those")
+	fs.StringVar(&c.Bin, "bin", c.Bin, "program of a node that speaks Maelstrom's protocol")
 	fs.StringVar(&c.Bug, "bug", c.Bug, "planted bug of the reference cluster to switch on")
 	fs.StringVar(&c.Target, "target", c.Target,
 		"program of the reference cluster's nodes (default: found or built)")
