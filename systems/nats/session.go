@@ -225,8 +225,9 @@ type lastsRequest struct {
 }
 
 // all reads all elements of a set or log, each of which has a subject of its own, in the order
-// of the stream, of any replica. (Messages of one subject could be asked for in batches, but
-// servers up to 2.12 may lock up by that.)
+// of the stream, of any replica. (Messages of one subject could be asked for in batches, but by
+// that nats-server 2.12.1 locks up while others publish: it takes a stream's lock for reading
+// twice.)
 func (s *session) all(ctx context.Context, subject string) (history.Value, error) {
 	inbox := s.link.conn.NewInbox()
 	sub, err := s.link.conn.SubscribeSync(inbox)
