@@ -45,8 +45,8 @@ const (
 	settingAvailable   = "available"
 )
 
-// maelstromFaults are the families that "all" stands for: what Maelstrom itself does to
-// nodes. Who names more claims to survive more.
+// maelstromFaults are the families that "all" stands for: what a network may do. Who names
+// more claims to survive more.
 func maelstromFaults() []string { return []string{"partition", "messages"} }
 
 // nodesOfMaelstrom is nodes that speak Maelstrom's protocol.
