@@ -29,6 +29,8 @@ type LockDetails struct {
 	// Handovers are the grants that came less than a second after the tenure
 	// before had ended: there a lock shows what it is worth.
 	Handovers int `json:"handovers"`
+	// Unheld grants were none: see Lock.
+	Unheld int `json:"unheld"`
 	// Overlaps are pairs of tenures that overlap, Repeated the tokens given out
 	// twice, Backward those that are not greater than an earlier one.
 	Overlaps int `json:"overlaps"`
@@ -45,6 +47,10 @@ type LockDetails struct {
 // Drift in opposite directions, it ends at call + ttl*(1-Drift)/(1+Drift). Tenures
 // of one lock must not overlap, and tokens rise: whoever asked after another had
 // been granted the lock gets a greater one.
+//
+// A client that can find out what became of the lock may add "held": false to a grant that
+// came when the lock had never been its own, not for a moment: its attempt had ended while
+// another one held the lock. No length of a tenure excuses that.
 //
 // A client that was paused and acts beyond its own end breaks the contract itself,
 // and a lock that outlives its time after a fail-over harms nobody: neither is a
@@ -71,6 +77,7 @@ func lockCheck(ctx context.Context, h *history.History, o LockOptions) Result {
 		}
 		d.Locks++
 		d.Grants += len(grants)
+		d.unheld(key, grants, &bad)
 		d.tokens(key, grants, &bad)
 		d.overlaps(key, grants, &bad)
 	}
@@ -78,7 +85,8 @@ func lockCheck(ctx context.Context, h *history.History, o LockOptions) Result {
 	r.Power = []Measure{measure("locks", d.Locks), measure("grants", d.Grants),
 		measure("released", d.Released), measure("handovers within a second", d.Handovers)}
 	bad.settle(&r, fmt.Sprintf("of %s, %s", count(d.Grants, "grant", "grants"), tallies(
-		tally{d.Overlaps, "overlapping"}, tally{d.Repeated, "with a token given out before"},
+		tally{d.Unheld, "of a lock that was never held"}, tally{d.Overlaps, "overlapping"},
+		tally{d.Repeated, "with a token given out before"},
 		tally{d.Backward, "with a token that is too small"})),
 		func() (Verdict, string) {
 			if d.Handovers == 0 {
@@ -97,6 +105,8 @@ type grant struct {
 	token    int64
 	tenures  []span
 	released bool
+	// unheld: the client has found that it never had the lock.
+	unheld bool
 }
 
 // grants reads the operations of one lock. The error says which does not fit.
@@ -121,7 +131,11 @@ func (o LockOptions) grants(ops []*history.Operation) ([]grant, error) {
 				continue
 			}
 			byToken[token] = len(grants)
-			grants = append(grants, grant{op: op, token: token, tenures: []span{o.tenure(op, ttl)}})
+			g := grant{op: op, token: token, tenures: []span{o.tenure(op, ttl)}}
+			if held, says := op.Out.Get("held").AsBool(); says && !held {
+				g.unheld, g.tenures = true, nil
+			}
+			grants = append(grants, g)
 		case "renew", "release", "read":
 		default:
 			return nil, misfit(op, "a lock",
@@ -174,6 +188,18 @@ func cut(grants []grant, byToken map[int64]int, ops []*history.Operation) {
 	}
 }
 
+// unheld counts the grants of what was never held.
+func (d *LockDetails) unheld(key history.Key, grants []grant, bad *violations) {
+	for i := range grants {
+		if g := &grants[i]; g.unheld {
+			d.Unheld++
+			bad.add(key, fmt.Sprintf("Process %d was told at %s that it has the lock (token %d), and "+
+				"never had it: its attempt had ended while another client held the lock.",
+				g.op.Process, seconds(g.op.Return), g.token), g.op)
+		}
+	}
+}
+
 // tokens compares the tokens of grants that came one after the other.
 func (d *LockDetails) tokens(key history.Key, grants []grant, bad *violations) {
 	byReturn := slices.Clone(grants)
@@ -220,6 +246,7 @@ func (d *LockDetails) overlaps(key history.Key, grants []grant, bad *violations)
 	for i := range grants {
 		g := &grants[i]
 		switch {
+		case g.unheld:
 		case len(g.tenures) == 0:
 			d.Late++
 		case g.released:

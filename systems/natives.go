@@ -8,6 +8,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/systems/declare"
+	"github.com/ordeal-dev/ordeal/systems/etcd"
 	"github.com/ordeal-dev/ordeal/systems/mariadb"
 	"github.com/ordeal-dev/ordeal/systems/native"
 	"github.com/ordeal-dev/ordeal/systems/nats"
@@ -21,7 +22,8 @@ import (
 // Natives lists the systems that the checker knows by name, beside the reference cluster.
 func Natives() []native.System {
 	return []native.System{
-		mariadb.System(), nats.System(), postgres.System(), redis.System(), zookeeper.System(),
+		etcd.System(), mariadb.System(), nats.System(), postgres.System(), redis.System(),
+		zookeeper.System(),
 	}
 }
 
