@@ -53,8 +53,12 @@ func (s *soak) conduct(
 	return f
 }
 
-// healTries is how often healing is tried: a host may be away for a while.
-const healTries = 3
+// healTries is how often healing is tried, healPause the time between: a host may be away for
+// a while, or a checker that lost its leash still be healing by itself.
+const (
+	healTries = 3
+	healPause = 5 * time.Second
+)
 
 // heal undoes what the runs of a directory left behind.
 func heal(work string) error {
@@ -65,7 +69,10 @@ func heal(work string) error {
 	var errs []error
 	for _, dir := range dirs {
 		var err error
-		for range healTries {
+		for try := range healTries {
+			if try > 0 {
+				<-time.After(healPause)
+			}
 			// It has a time limit of its own, and nothing cuts it short.
 			if _, err = run.Heal(context.Background(), dir); err == nil {
 				break
