@@ -131,9 +131,7 @@ func (f *diskFault) measure(ctx context.Context, first bool) {
 			return nil
 		}
 		before := f.before[n]
-		if before.Start != c.Start || before.Syncs != c.Syncs {
-			f.quiet[n] = false
-		}
+		f.quiet[n] = f.quiet[n] && c.quietSince(before)
 		if before.Start != c.Start {
 			before = DiskCounts{}
 		}
@@ -156,13 +154,23 @@ func (f *diskFault) showing() (yes, no []Node) {
 	return yes, no
 }
 
+// quietSince reports whether nothing was synced between two measurements, or since the
+// node's start if that came between them.
+func (c DiskCounts) quietSince(before DiskCounts) bool {
+	if c.Start != before.Start {
+		return c.Syncs == 0
+	}
+	return c.Syncs == before.Syncs
+}
+
 // idle reports whether none of the nodes has written anything since the first measurement,
-// by what all of them say now.
+// by what all of them say now; or said last, if another fault has taken them away.
 func (f *diskFault) idle(ctx context.Context) bool {
 	for _, n := range f.taken {
 		c, err := f.disks.DiskCounts(ctx, n)
+		gone := err != nil && !f.world.idle(f.id, n)
 		f.mu.Lock()
-		quiet := err == nil && f.quiet[n] && f.before[n].Start == c.Start && f.before[n].Syncs == c.Syncs
+		quiet := f.quiet[n] && (gone || err == nil && c.quietSince(f.before[n]))
 		f.mu.Unlock()
 		if !quiet {
 			return false

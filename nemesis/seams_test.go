@@ -475,3 +475,19 @@ func TestClockOfTheDead(t *testing.T) {
 		}
 	})
 }
+
+// TestQuietDiskOfTheDead slows a disk on which nothing is written, and before the end another
+// fault takes its node away: what was seen until then counts.
+func TestQuietDiskOfTheDead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBench(t, 3)
+		b.traffic = 0
+		n1, second := []Node{"n1"}, time.Second
+		s := b.run(t, t.Context(),
+			Step{ID: 1, Fault: "disk-slow", Nodes: n1, At: second, For: 3 * second},
+			Step{ID: 2, Fault: "kill", Nodes: n1, At: 6 * second, For: 9 * second})
+		if f := s.Faults[0]; f.Bit || !f.Evidence.Idle {
+			t.Errorf("record %+v", f)
+		}
+	})
+}
