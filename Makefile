@@ -32,6 +32,8 @@ soak-kills: ## kill soaks with SIGKILL at 20 random moments each, and look wheth
 	ORDEAL_SOAK_KILLS=20 go test -count=1 -timeout 20m -v -run 'TestKilled|TestSoakKilled' ./soak ./cmd/checker
 manifests: ## write deploy/kubernetes anew
 	go test ./soak -run Kubernetes -update
+track-record: ## known anomalies of other systems, red and green (Linux, root, apt; half an hour)
+	go run ./bench/trackrecord -out docs/TRACK-RECORD.md
 pictures: ## make the README's pictures from the report's tests (needs Chromium)
 	ORDEAL_CHROMIUM=required ORDEAL_SCREENSHOTS="$(CURDIR)/docs/images" go test -count=1 -run 'TestBrowser/(invalid|moving)$$' ./reports
 build:  ## build both programs into bin/
