@@ -114,8 +114,10 @@ func (c *Cluster) addMembers() error {
 	}
 	ps := newInspector()
 	for i, n := range c.cfg.Nodes {
-		if err := checkPorts(n, ports.http(i), ports.peer(i)); err != nil {
-			return err
+		if ports.chosen == nil { // else they have just been looked at
+			if err := checkPorts(n, ports.http(i), ports.peer(i)); err != nil {
+				return err
+			}
 		}
 		dir := filepath.Join(c.cfg.Dir, "nodes", string(n))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -155,20 +157,31 @@ func (c *Cluster) addMembers() error {
 	return nil
 }
 
-// unusedPorts finds ports that nobody uses at this moment. They are not kept: whoever is
-// told to listen there has to.
+// unusedPorts finds ports that nobody uses at this moment, neither for connections nor for
+// datagrams. They are not kept: whoever is told to listen there has to.
 func unusedPorts(n int) (ports []int, err error) {
-	for range n {
+	for range portTries * n {
 		l, lerr := net.Listen("tcp4", loopback(0))
 		if lerr != nil {
 			return nil, errors.Join(err, lerr)
 		}
 		// All stay open until the last is found, so that none is found twice.
 		defer func() { err = errors.Join(err, l.Close()) }()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		port := l.Addr().(*net.TCPAddr).Port
+		conn, lerr := net.ListenPacket("udp4", loopback(port))
+		if lerr != nil {
+			continue // somebody has it for datagrams
+		}
+		defer func() { err = errors.Join(err, conn.Close()) }()
+		if ports = append(ports, port); len(ports) == n {
+			return ports, nil
+		}
 	}
-	return ports, nil
+	return nil, fmt.Errorf("no %d ports are free", n)
 }
+
+// portTries is how many ports are looked at, at most, for each that is wanted.
+const portTries = 20
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
