@@ -28,8 +28,9 @@ matrix: ## every correct protocol, 10 minutes of each workload of its claim (hou
 	go run ./bench/recall -matrix -seeds 1 -for 10m
 soak:   ## soak examples/soak/quick.yaml, SOAK=another plan, in soak/ (docs/SOAK.md)
 	go run ./cmd/checker soak $(or $(SOAK),examples/soak/quick.yaml)
-soak-kills: ## kill soaks with SIGKILL at 20 random moments each, and look whether anything is lost
-	ORDEAL_SOAK_KILLS=20 go test -count=1 -timeout 20m -v -run 'TestKilled|TestSoakKilled' ./soak ./cmd/checker
+KILLS = 20
+soak-kills: ## kill soaks with SIGKILL at random moments, KILLS=20 of each, and look whether anything is lost
+	ORDEAL_SOAK_KILLS=$(KILLS) go test -count=1 -timeout 20m -v -run 'TestKilled|TestSoakKilled' ./soak ./cmd/checker
 manifests: ## write deploy/kubernetes anew
 	go test ./soak -run Kubernetes -update
 track-record: ## known anomalies of other systems, red and green (Linux, root, apt; half an hour)
