@@ -38,11 +38,17 @@ func body(text string) []reply { return []reply{{body: text}} }
 
 func newFake(t *testing.T, answer func(subject, body string) []reply) *fake {
 	t.Helper()
+	return newFakeOf(t, "2.12.1", answer)
+}
+
+// newFakeOf is a fake that says that it has a version.
+func newFakeOf(t *testing.T, version string, answer func(subject, body string) []reply) *fake {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fake{address: l.Addr().String(), version: "2.12.1", answer: answer}
+	f := &fake{address: l.Addr().String(), version: version, answer: answer}
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var open []net.Conn

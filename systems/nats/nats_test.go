@@ -276,8 +276,7 @@ func TestStatus(t *testing.T) {
 // TestOldServer: one that does not know how to read many messages at once is refused, by the
 // client's own name.
 func TestOldServer(t *testing.T) {
-	f := newFake(t, func(string, string) []reply { return nil })
-	f.version = "2.9.10"
+	f := newFakeOf(t, "2.9.10", func(string, string) []reply { return nil })
 	_, err := invoke(t, client(t, nil), f.address, "set", history.Event{F: "read", Key: "k"})
 	if !operation.IsBroken(err) {
 		t.Error(err)
