@@ -107,8 +107,8 @@ func (s *soak) left(runs int, active time.Duration) (left time.Duration, known b
 		left, known = max(0, t-active), true
 	}
 	if n := s.allowed.Runs; n > 0 && runs > 0 {
-		todo := (n+s.Shards-s.Shard)/s.Shards - runs + len(s.journal.repetitions())
-		byRuns := active / time.Duration(runs) * time.Duration(max(0, todo))
+		due := (n+s.Shards-s.Shard)/s.Shards - runs + len(s.journal.repetitions())
+		byRuns := active / time.Duration(runs) * time.Duration(max(0, due))
 		if !known || byRuns < left {
 			left, known = byRuns, true
 		}

@@ -291,8 +291,8 @@ func (s *soak) work(ctx context.Context) error {
 func (s *soak) choose() (Attempt, *Cell, bool) {
 	var a Attempt
 	var cell *Cell
-	if todo := s.journal.repetitions(); len(todo) > 0 {
-		a = todo[0]
+	if due := s.journal.repetitions(); len(due) > 0 {
+		a = due[0]
 		cell = s.cells[s.journal.Ended[Attempt{Run: a.Run}].Cell]
 	} else {
 		a.Run = s.journal.next()
