@@ -121,3 +121,34 @@ func TestAddedForAll(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingRemoved: an order that was not carried out is no doubt if all nodes still count
+// the member, and one if it was answered with ok or some node does not.
+func TestNothingRemoved(t *testing.T) {
+	second := time.Second
+	for _, test := range []struct {
+		name    string
+		prepare func(*bench)
+		idle    bool
+	}{
+		{"refused", func(b *bench) { b.failing["tell n1: remove-member n2"] = 1000 }, true},
+		{"answered and not done", func(b *bench) { b.toothless = true }, false},
+		{"a node counts without it", func(b *bench) {
+			b.failing["tell n1: remove-member n2"] = 1000
+			b.admin.behind, b.admin.until = "n3", b.start.Add(15*second)
+		}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := newBench(t, 3)
+				test.prepare(b)
+				s := b.run(t, t.Context(), Step{
+					Fault: "remove-member", Nodes: []Node{"n2"}, At: second, For: second,
+				})
+				if e := s.Faults[0].Evidence; e.Bit || e.Idle != test.idle {
+					t.Errorf("%+v", e)
+				}
+			})
+		})
+	}
+}

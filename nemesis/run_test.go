@@ -315,8 +315,8 @@ func TestNoEvidence(t *testing.T) {
 				b.toothless = true
 				s := b.run(t, t.Context(),
 					Step{Fault: kind.Name, At: time.Second, For: 3 * time.Second})
-				if s.Faults[0].Bit {
-					t.Errorf("record %+v", s.Faults[0])
+				if f := s.Faults[0]; f.Bit || f.Evidence.Idle {
+					t.Errorf("record %+v", f)
 				}
 				wantUnknown(t, s, kind.Name+" #1 ")
 			})
@@ -331,6 +331,9 @@ func TestNoTraffic(t *testing.T) {
 		b.traffic = 0
 		s := b.run(t, t.Context(), Step{Fault: "messages", At: time.Second, For: time.Second})
 		wantUnknown(t, s, "no effect on any of 0 messages")
+		if !s.Faults[0].Evidence.Idle {
+			t.Errorf("record %+v", s.Faults[0])
+		}
 	})
 }
 
@@ -507,4 +510,25 @@ func TestLinksOnRecord(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestMessagesMet: what was lost had no other fate, so that nothing else is missing of it.
+func TestMessagesMet(t *testing.T) {
+	rule := Rule{Loss: 0.4, Duplicate: 0.3}
+	for _, test := range []struct {
+		name      string
+		sum       Counters
+		bit, idle bool
+	}{
+		{"both effects", Counters{Passed: 60, Lost: 40, Duplicated: 20}, true, false},
+		{"all were lost, or dropped by a cut", Counters{Lost: 73, Dropped: 110}, true, false},
+		{"many passed and none came twice", Counters{Passed: 100, Lost: 40}, false, false},
+		{"many passed and none was lost", Counters{Passed: 100, Duplicated: 30}, false, false},
+		{"only a cut", Counters{Dropped: 100}, false, true},
+	} {
+		f := &netFault{rules: map[Link]Rule{{From: "n1", To: "n2"}: rule}}
+		if e := f.observeMessages(test.sum); e.Bit != test.bit || e.Idle != test.idle {
+			t.Errorf("%s: %+v", test.name, e)
+		}
+	}
 }
