@@ -61,8 +61,11 @@ func noInjuries(Config) nemesis.Lacks {
 		nemesis.PowerVolumes: why}
 }
 
+// ErrHosts is returned for a test whose faults the hosts do not allow.
+var ErrHosts = errors.New("the hosts do not allow a fault of this test")
+
 // tryHosts tries on the hosts what some of the steps need and not every host allows, so
-// that a test which cannot be done is refused before it begins.
+// that a test which cannot be done is refused before it begins, with ErrHosts.
 func (c Config) tryHosts(ctx context.Context, steps []nemesis.Step) error {
 	var trials []trial
 	for _, t := range hostTrials() {
@@ -90,6 +93,9 @@ func (c Config) tryHosts(ctx context.Context, steps []nemesis.Step) error {
 		programs := doctor.Programs{Agent: program}
 		if err = doctor.Try(ctx, to.shell, to.hosts, programs, t.mechanism); err != nil {
 			err = fmt.Errorf("%s: %w", t.failed, err)
+			if errors.Is(err, doctor.ErrRefused) {
+				err = fmt.Errorf("%w: %w", ErrHosts, err)
+			}
 		}
 	}
 	return errors.Join(err, to.close(ctx))

@@ -40,7 +40,12 @@ type Finding struct {
 	OK   bool
 	// Detail is what was seen, or why it does not work.
 	Detail string
+	// untried: nobody knows, because the node could not be worked on.
+	untried bool
 }
+
+// ErrRefused says that a host does not allow what was tried on it.
+var ErrRefused = errors.New("it does not work")
 
 // Row is a mechanism with its findings, in the order of the nodes.
 type Row struct {
@@ -110,7 +115,8 @@ func Examine(
 	return r, errors.Join(errs...)
 }
 
-// Try tries one mechanism on all nodes, and says on which it does not work, and why.
+// Try tries one mechanism on all nodes, and says on which it does not work, and why: with
+// ErrRefused if it was the host that said so.
 func Try(
 	ctx context.Context, sh remote.Shell, hosts []remote.Host, programs Programs, mechanism string,
 ) error {
@@ -124,8 +130,11 @@ func Try(
 	for at, h := range hosts {
 		wg.Go(crash.Guard(func() {
 			p := patient{sh: sh, host: h, hosts: hosts, name: name, programs: programs}
-			if f := p.try(ctx, mechanisms()[i]); !f.OK {
+			switch f := p.try(ctx, mechanisms()[i]); {
+			case f.untried:
 				errs[at] = fmt.Errorf("node %s: %s", h.Node, f.Detail)
+			case !f.OK:
+				errs[at] = fmt.Errorf("node %s: %w: %s", h.Node, ErrRefused, f.Detail)
 			}
 			errs[at] = errors.Join(errs[at], p.sweep(ctx))
 		}))
@@ -182,7 +191,7 @@ func (p *patient) try(ctx context.Context, m Mechanism) Finding {
 	defer cancel()
 	f := Finding{Node: p.host.Node}
 	if err := p.bring(ctx, m.brings); err != nil {
-		f.Detail = err.Error()
+		f.Detail, f.untried = err.Error(), true
 		return f
 	}
 	argv := []string{"sh", "-c", preamble + m.script, "doctor", p.name, p.directory()}
@@ -196,7 +205,7 @@ func (p *patient) try(ctx context.Context, m Mechanism) Finding {
 	}
 	r, err := p.sh.Run(ctx, p.host.Node, remote.Command{Argv: argv})
 	if err != nil {
-		f.Detail = err.Error()
+		f.Detail, f.untried = err.Error(), true
 		return f
 	}
 	f.OK = r.Status == 0

@@ -82,6 +82,29 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// One mechanism by itself: a host that refuses is told apart from one that is not there.
+func TestTry(t *testing.T) {
+	for _, tc := range []struct {
+		hosts   []remote.Host
+		name    string
+		refused bool
+		want    string
+	}{
+		{hosts()[:2], "tc netem", true, "node n2: it does not work: kind is unknown"},
+		{hosts()[2:], "tc netem", false, "no route"},
+		{hosts()[:1], "sorcery", false, "no mechanism"},
+	} {
+		err := Try(t.Context(), hospital(), tc.hosts, both(), tc.name)
+		if err == nil || errors.Is(err, ErrRefused) != tc.refused ||
+			!strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "node n1") {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+	if err := Try(t.Context(), hospital(), hosts()[:1], both(), "tc netem"); err != nil {
+		t.Errorf("what works: %v", err)
+	}
+}
+
 // However a doctor is interrupted, what may be left on a node that was reached is taken
 // away.
 func TestSweep(t *testing.T) {

@@ -257,8 +257,10 @@ func runTest(stop interrupts, std streams, cfg run.Config, verbose bool) error {
 		fmt.Fprintf(std.out, "\nverdict: UNKNOWN\n  nothing was tested: %s\n", oneLine(err))
 		return verdictReached{check.Unknown}
 	}
-	if errors.Is(err, systems.ErrOptions) || errors.Is(err, run.ErrTarget) {
-		return usage(err)
+	for _, refused := range []error{systems.ErrOptions, run.ErrTarget, run.ErrHosts} {
+		if errors.Is(err, refused) {
+			return usage(err)
+		}
 	}
 	return err
 }
