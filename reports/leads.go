@@ -30,8 +30,9 @@ func (l lead) told() string {
 const leadsMax = 2000
 
 // leads reads from the nodes' logs who believed to lead, and when: lines with primary=true
-// and primary=false, as the reference cluster writes them at every change of its role. One
-// that was killed says nothing any more: it leads until the fault.
+// and primary=false, as the reference cluster writes them at every change of its role,
+// also in a simulation. One that was killed says nothing any more: it leads until the
+// fault.
 func leads(r Run) []lead {
 	var all []lead
 	for i, log := range r.Logs {
@@ -56,8 +57,7 @@ func leads(r Run) []lead {
 				end(line.at)
 				open = len(all)
 				all = append(all, lead{log.Node, what, line.at, history.Never, i % bandColors})
-			case field(line.text, "primary") == "false",
-				strings.HasPrefix(line.text, "=== ordeal: start"):
+			case field(line.text, "primary") == "false", died(line.text):
 				end(line.at)
 			}
 		}
@@ -65,6 +65,15 @@ func leads(r Run) []lead {
 	}
 	slices.SortStableFunc(all, func(a, b lead) int { return sign(int64(a.start - b.start)) })
 	return all
+}
+
+// died reports whether a line says that a process ended, or another one began.
+func died(line string) bool {
+	if strings.HasPrefix(line, "=== ordeal: start") {
+		return true
+	}
+	_, said, _ := strings.Cut(line, " ") // after the time, in a simulation
+	return said == "killed" || strings.HasPrefix(said, "starts, epoch ")
 }
 
 // leaders says who believed to lead while an operation was open, "" if that is not known.

@@ -48,6 +48,8 @@ func timedLines(text string, started time.Time) []logLine {
 		l := logLine{text: strings.TrimRight(line, "\r\n"), at: history.Never}
 		if t, ok := stamp(l.text); ok && !started.IsZero() {
 			l.at = history.Time(t.Sub(started))
+		} else if t, ok := sinceStart(l.text); ok {
+			l.at = t
 		}
 		all = append(all, l)
 	}
@@ -74,6 +76,14 @@ func stamp(line string) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
+}
+
+// sinceStart is the time of the test at the beginning of a line, as the nodes of a
+// simulation write it: there is no date in a world of its own.
+func sinceStart(line string) (history.Time, bool) {
+	word, _, _ := strings.Cut(line[:min(len(line), stampWithin)], " ")
+	d, err := time.ParseDuration(word)
+	return history.Time(d), err == nil && d >= 0 && strings.HasSuffix(word, "s")
 }
 
 // logsOf are the telling parts of the logs.

@@ -123,6 +123,25 @@ func TestLeads(t *testing.T) {
 	}
 }
 
+// TestSimulatedLeads: the same from the logs of simulated nodes, which have no dates.
+func TestSimulatedLeads(t *testing.T) {
+	log := "37.7ms starts, epoch 1, records 0, checkpoint of 0 bytes, damaged false\n" +
+		"630.6ms msg=role role=leader primary=true leader=\"n4\" ballot=1.n4.1\n" +
+		"1m4.3s killed\n1m5s msg=role role=leader primary=true leader=\"n4\" ballot=2.n4.1\n" +
+		"1m6s starts, epoch 2, records 9, checkpoint of 0 bytes, damaged false\n" +
+		"fast primary=true\n7 primary=true\n-5s primary=true\n"
+	var got []string
+	for _, l := range leads(Run{Logs: []NodeLog{{Node: "n4", Text: log}}}) {
+		got = append(got, fmt.Sprintf("%s, %s to %s", l.told(), at(l.start), at(l.end)))
+	}
+	want := []string{
+		"n4 leads, ballot 1.n4.1, 0.631 s to 64.300 s", "n4 leads, ballot 2.n4.1, 65.000 s to 66.000 s",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestErrors: errors that differ in numbers only are one class.
 func TestErrors(t *testing.T) {
 	h := &history.History{}

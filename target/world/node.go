@@ -343,15 +343,15 @@ func (n *node) send(m protocol.Message) {
 // datagram is the size of a message with its envelope.
 func datagram(m protocol.Message) int { return 44 + len(m.From) + len(m.To) + len(m.Payload) }
 
-// publish logs changes of the machine's role, now and then.
+// publish logs changes of the machine's role, as target serve does.
 func (n *node) publish() {
-	if n.machine == nil || n.counts.batches%16 != 0 || n.c.cfg.Log == nil {
+	if n.machine == nil || n.c.cfg.Log == nil {
 		return
 	}
 	now := n.machine.Status()
 	if now.Role != n.last.Role || now.Leader != n.last.Leader || now.Primary != n.last.Primary ||
 		now.Ballot != n.last.Ballot {
-		n.c.say(n, "role %s, primary %v, leader %q, ballot %s", now.Role, now.Primary, now.Leader,
+		n.c.say(n, "msg=role role=%s primary=%v leader=%q ballot=%s", now.Role, now.Primary, now.Leader,
 			now.Ballot)
 	}
 	n.last = now
