@@ -22,10 +22,10 @@ corpora: ## compare verdicts with those of recorded histories, CORPORA=directory
 	go run ./bench/corpora -dir "$(CORPORA)"
 sim:    ## simulate the protocols over 10,000 seeds each
 	SIM_SEEDS=10000 go test -timeout 3h -run 'Sim|Disks' ./target/...
-recall: ## run every planted bug and write docs/RECALL.md (hours)
-	go run ./bench/recall -seeds 10 -for 3m -out docs/RECALL.md
+recall: ## how many planted bugs are found, and how soon, in the simulator (docs/RECALL.md; an hour)
+	go run ./cmd/checker recall --parallel 2 --results store/recall.jsonl
 matrix: ## every correct protocol, 10 minutes of each workload of its claim (hours)
-	go run ./bench/recall -matrix -seeds 1 -for 10m
+	go run ./cmd/checker recall --matrix --cluster local --for 10m
 soak:   ## soak examples/soak/quick.yaml, SOAK=another plan, in soak/ (docs/SOAK.md)
 	go run ./cmd/checker soak $(or $(SOAK),examples/soak/quick.yaml)
 KILLS = 20

@@ -163,7 +163,7 @@ func (o *outcome) judge(s side, result check.Result) {
 	o.asStated = o.asStated && found != nil && mentions(*found, s.anomaly)
 	if found != nil {
 		o.reason = found.Reason
-		o.witness = firstWitness(*found)
+		o.witness, _ = check.FirstWitness(*found)
 	}
 }
 
@@ -191,21 +191,6 @@ func mentions(r check.Result, anomaly string) bool {
 	return slices.ContainsFunc(r.Counterexamples, func(c check.Counterexample) bool {
 		return strings.Contains(c.Why, anomaly)
 	})
-}
-
-// firstWitness is when the earliest counter-example was complete.
-func firstWitness(r check.Result) time.Duration {
-	var first int64
-	for _, c := range r.Counterexamples {
-		var last int64
-		for _, op := range c.Ops {
-			last = max(last, op.Call, op.Return)
-		}
-		if last > 0 && (first == 0 || last < first) {
-			first = last
-		}
-	}
-	return time.Duration(first)
 }
 
 // command runs a program and returns what it said if it failed.

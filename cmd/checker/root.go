@@ -113,7 +113,7 @@ does not decide it), 254 bad arguments, 255 the checker itself failed.`,
 	})
 	root.AddCommand(
 		newTest(stop, std), newDemo(stop, std), newCheck(stop, std), newReport(std),
-		newReplay(stop, std), newShrink(stop, std), newSoak(stop, std),
+		newReplay(stop, std), newShrink(stop, std), newSoak(stop, std), newRecall(stop, std),
 		newExport(std), newServe(stop, std), newInit(std), newDriverTest(std), newHeal(std),
 		newList(std), newDoctor(std), newVersion(std),
 		agent.Command(os.Stdin, std.out),

@@ -65,6 +65,7 @@ var layers = []struct {
 	{"run", place{harness, 50}},
 	{"run/", place{harness, 60}},
 	{"soak", place{harness, 60}},
+	{"recall", place{harness, 60}},
 	{"cmd/checker", place{harness, 70}},
 	{"target/bug", place{system, 0}},
 	{"target/protocol", place{system, 10}},
