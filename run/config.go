@@ -104,7 +104,8 @@ type Config struct {
 	StopOnViolation bool `json:"stop_on_violation,omitempty"`
 	// Watch tells of such a violation when it is seen, and lets the workload go on.
 	Watch bool `json:"watch,omitempty"`
-	// SetupTime, RecoveryTime and FinalTime bound these phases.
+	// SetupTime, RecoveryTime and FinalTime bound these phases; the final reads may take a
+	// tenth of TimeLimit where that is longer: what a longer test has written is more to read.
 	SetupTime    time.Duration `json:"setup_time"`
 	RecoveryTime time.Duration `json:"recovery_time"`
 	FinalTime    time.Duration `json:"final_time"`
@@ -419,7 +420,7 @@ func (c Config) workloadOptions() workload.Options {
 		Keys:        c.Keys,
 		OpsPerKey:   c.OpsPerKey,
 		// The run's own limit comes first, always: it leaves a note.
-		FinalLimit: 2 * max(0, c.FinalTime),
+		FinalLimit: 2 * max(0, c.finalTime()),
 	}
 }
 

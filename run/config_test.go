@@ -77,8 +77,23 @@ func TestFinalLimit(t *testing.T) {
 	c := Default()
 	for _, limit := range []time.Duration{c.FinalTime, time.Millisecond, 10 * time.Minute} {
 		c.FinalTime = limit
-		if got := c.workloadOptions().FinalLimit; got < limit*3/2 {
-			t.Errorf("the run allows %v, the workload %v", limit, got)
+		if got := c.workloadOptions().FinalLimit; got < c.finalTime()*3/2 {
+			t.Errorf("the run allows %v, the workload %v", c.finalTime(), got)
+		}
+	}
+}
+
+// TestFinalTime: what a long test has written takes longer to read than what a short one has.
+func TestFinalTime(t *testing.T) {
+	for _, row := range []struct{ limit, want time.Duration }{
+		{10 * time.Second, 30 * time.Second},
+		{5 * time.Minute, 30 * time.Second},
+		{10 * time.Minute, time.Minute},
+	} {
+		c := Default()
+		c.TimeLimit = row.limit
+		if got := c.finalTime(); got != row.want {
+			t.Errorf("a test of %v may read for %v at its end, want %v", row.limit, got, row.want)
 		}
 	}
 }

@@ -123,8 +123,11 @@ const (
 
 // driveTime bounds everything from the first operation to the last final read.
 func (c Config) driveTime() time.Duration {
-	return c.TimeLimit + healPhaseTime + c.RecoveryTime + c.FinalTime + 2*c.OpTimeout
+	return c.TimeLimit + healPhaseTime + c.RecoveryTime + c.finalTime() + 2*c.OpTimeout
 }
+
+// finalTime bounds the final reads.
+func (c Config) finalTime() time.Duration { return max(c.FinalTime, c.TimeLimit/10) }
 
 // phaseRecovery is the last phase before the final operations.
 const phaseRecovery = "wait for recovery"
@@ -161,8 +164,9 @@ func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 				c.note("%v", err)
 			}
 			c.progress.status(c.now(), "final reads")
-			vtime.Later(ctx, c.cfg.FinalTime, func() {
-				cancelFinal(fmt.Errorf("the final reads took longer than %v", c.cfg.FinalTime))
+			limit := c.cfg.finalTime()
+			vtime.Later(ctx, limit, func() {
+				cancelFinal(fmt.Errorf("the final reads took longer than %v", limit))
 			})
 			return nil
 		},
