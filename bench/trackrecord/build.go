@@ -73,7 +73,8 @@ import (
 
 func main() {
 	flags := flag.NewFlagSet("nats-server", flag.ExitOnError)
-	options, err := server.ConfigureOptions(flags, os.Args[1:], nil, nil, nil)
+	options, err := server.ConfigureOptions(flags, os.Args[1:],
+		server.PrintServerAndExit, flags.Usage, server.PrintTLSHelpAndDie)
 	if err != nil {
 		server.PrintAndDie(err.Error())
 	}
