@@ -25,7 +25,7 @@ sim:    ## simulate the protocols over 10,000 seeds each
 recall: ## how many planted bugs are found, and how soon, in the simulator (docs/RECALL.md; an hour)
 	go run ./cmd/checker recall --parallel 2 --results store/recall.jsonl
 matrix: ## every correct protocol, 10 minutes of each workload of its claim (hours)
-	go run ./cmd/checker recall --matrix --cluster local --for 10m
+	go run ./cmd/checker recall --matrix --cluster local --for 10m --nodes 3 --rate 50 --parallel 4 --results matrix.jsonl
 soak:   ## soak examples/soak/quick.yaml, SOAK=another plan, in soak/ (docs/SOAK.md)
 	go run ./cmd/checker soak $(or $(SOAK),examples/soak/quick.yaml)
 KILLS = 20
