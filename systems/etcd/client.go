@@ -24,6 +24,8 @@ import (
 // one may be another session.
 type client struct {
 	serializable, keepalive bool
+	// logs is how logs are read.
+	logs string
 	// ttl is that of the leases of locks.
 	ttl time.Duration
 	// guard is how many keys are compared beside each element that is added. Who makes them

@@ -121,6 +121,39 @@ func TestObjects(t *testing.T) {
 	}
 }
 
+// TestWatch: a log is read by watching it, and what a watch should not do is seen.
+func TestWatch(t *testing.T) {
+	for name, c := range map[string]struct {
+		logs  string
+		wrong func(f *fake)
+		want  string
+	}{
+		"to the newest":            {"watch", func(*fake) {}, "[9,8,7]"},
+		"to a revision":            {"progress", func(*fake) {}, "[9,8,7]"},
+		"a node that is behind":    {"progress", func(f *fake) { f.behind = 3 }, "[9,8,7]"},
+		"an event is lost":         {"watch", func(f *fake) { f.hidden = 3 }, "[9,7]"},
+		"one is lost to progress":  {"progress", func(f *fake) { f.hidden = 3 }, "[9,7]"},
+		"progress before the past": {"progress", func(f *fake) { f.eager = true }, "[]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, at := serveFake(t)
+			s := open(t, "log", at, "logs="+c.logs)
+			if got, err := invoke(t, s, "read", ""); err != nil || got != "[]" {
+				t.Errorf("nothing was appended: %s, %v", got, err)
+			}
+			for _, value := range []string{"9", "8", "7"} {
+				if _, err := invoke(t, s, "append", value); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.wrong(f)
+			if got, err := invoke(t, s, "read", ""); err != nil || got != c.want {
+				t.Errorf("%s, %v, want %s", got, err, c.want)
+			}
+		})
+	}
+}
+
 // TestGuard: the keys of a guard are made once, and whoever changes one keeps all from adding.
 func TestGuard(t *testing.T) {
 	f, at := serveFake(t)

@@ -50,6 +50,11 @@ func System() native.System {
 				Doc: "Whether who waits for a lock keeps its lease alive.",
 			},
 			{Name: "lock-ttl", Default: "2", Doc: "Seconds of the lease of a lock, at least 1."},
+			{
+				Name: "logs", Default: byRange, Values: []string{byRange, byWatch, byProgress},
+				Doc: "How logs are read: at one revision; by a watch from the beginning until the " +
+					"newest element; or until a notification of progress.",
+			},
 			{Name: "heartbeat", Default: "100", Doc: "Milliseconds between heartbeats of the leader."},
 			{Name: "election", Default: "1000", Doc: "Milliseconds without one until an election."},
 			{Name: "quota", Default: "0", Doc: "Bytes of the database; 0 is etcd's own default."},
@@ -92,6 +97,7 @@ func newClient(v native.Values) (native.Client, error) {
 	}
 	return &client{
 		serializable: v["reads"] == serializable,
+		logs:         v["logs"],
 		keepalive:    v["lock-keepalive"] == yes,
 		guard:        int(guard),
 		ttl:          time.Duration(ttl) * time.Second,

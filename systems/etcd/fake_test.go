@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -37,6 +38,11 @@ type fake struct {
 	// kept counts keepalives; moved is to whom leadership went.
 	kept  int
 	moved uint64
+	// hidden is the revision of an event that watchers do not get. An eager fake tells of
+	// progress and sends no event at all. It says so many times that it is behind.
+	hidden int64
+	eager  bool
+	behind int
 }
 
 // change is one change of a key.
@@ -249,35 +255,63 @@ func (f *fake) LeaseKeepAlive(s pb.Lease_LeaseKeepAliveServer) error {
 	}
 }
 
+// Watch sends the past of the keys, and answers whoever asks for progress.
 func (f *fake) Watch(s pb.Watch_WatchServer) error {
 	r, err := s.Recv()
 	if err != nil {
 		return err
 	}
 	ask := r.GetCreateRequest()
-	if err := s.Send(&pb.WatchResponse{Created: true}); err != nil {
+	f.mu.Lock()
+	header := f.header()
+	f.mu.Unlock()
+	if err := s.Send(&pb.WatchResponse{Header: header, Created: true}); err != nil {
 		return err
 	}
+	if !f.eager {
+		if err := s.Send(f.events(ask)); err != nil {
+			return err
+		}
+	}
+	for {
+		if r, err = s.Recv(); err != nil {
+			return err
+		}
+		if r.GetProgressRequest() == nil {
+			return fmt.Errorf("want a request for progress: %v", r)
+		}
+		f.mu.Lock()
+		header = f.header()
+		if f.behind > 0 {
+			f.behind--
+			header.Revision = 1
+		}
+		f.mu.Unlock()
+		if err := s.Send(&pb.WatchResponse{Header: header, WatchId: -1}); err != nil {
+			return err
+		}
+	}
+}
+
+// events are those of the keys that are asked for, but the one that is hidden.
+func (f *fake) events(ask *pb.WatchCreateRequest) *pb.WatchResponse {
 	f.mu.Lock()
-	var events []*mvccpb.Event
+	defer f.mu.Unlock()
+	r := &pb.WatchResponse{Header: f.header()}
 	for _, c := range f.past {
-		if c.revision < ask.StartRevision || c.key != string(ask.Key) {
+		one := len(ask.RangeEnd) == 0 && c.key == string(ask.Key)
+		among := len(ask.RangeEnd) > 0 && c.key >= string(ask.Key) && c.key < string(ask.RangeEnd)
+		if c.revision < ask.StartRevision || c.revision == f.hidden || !one && !among {
 			continue
 		}
-		ev := &mvccpb.Event{Type: mvccpb.PUT, Kv: &mvccpb.KeyValue{Key: ask.Key,
-			CreateRevision: c.revision, ModRevision: c.revision}}
-		if c.deleted {
-			ev = &mvccpb.Event{Type: mvccpb.DELETE, Kv: &mvccpb.KeyValue{Key: ask.Key,
-				ModRevision: c.revision}}
+		kv := &mvccpb.KeyValue{Key: []byte(c.key), ModRevision: c.revision}
+		ev := &mvccpb.Event{Type: mvccpb.DELETE, Kv: kv}
+		if !c.deleted {
+			ev.Type, kv.CreateRevision, kv.Value = mvccpb.PUT, c.revision, []byte(c.value)
 		}
-		events = append(events, ev)
+		r.Events = append(r.Events, ev)
 	}
-	f.mu.Unlock()
-	if err := s.Send(&pb.WatchResponse{Events: events}); err != nil {
-		return err
-	}
-	<-s.Context().Done()
-	return s.Context().Err()
+	return r
 }
 
 func (f *fake) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {

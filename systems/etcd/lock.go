@@ -126,25 +126,15 @@ func (c call) granted(
 func (c call) lost(name, key string, after int64) (created int64, held bool, err error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
-	watch, err := pb.NewWatchClient(c.node.conn).Watch(ctx)
-	if err != nil {
-		return 0, false, err
-	}
-	ask := &pb.WatchCreateRequest{Key: []byte(key), StartRevision: after + 1}
-	err = watch.Send(&pb.WatchRequest{
-		RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: ask},
-	})
+	w, err := c.watch(ctx, &pb.WatchCreateRequest{Key: []byte(key), StartRevision: after + 1})
 	if err != nil {
 		return 0, false, err
 	}
 	var deleted int64
 	for deleted == 0 {
-		got, err := watch.Recv()
-		switch {
-		case err != nil:
+		got, err := w.next()
+		if err != nil {
 			return 0, false, err
-		case got.Canceled:
-			return 0, false, operation.Brokenf("the watch was canceled: %s", got.CancelReason)
 		}
 		for _, ev := range got.Events {
 			if ev.Type == mvccpb.DELETE {

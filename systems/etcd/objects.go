@@ -198,6 +198,9 @@ func (c call) queue(op history.Event) (history.Value, error) {
 
 // log is a collection; the position of an element is how many there were before it.
 func (c call) log(op history.Event) (history.Value, error) {
+	if op.F == "read" && c.client.logs != byRange {
+		return c.watched(c.client.logs)
+	}
 	if op.F == "read" {
 		return c.list()
 	}
