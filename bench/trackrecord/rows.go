@@ -132,6 +132,16 @@ func etcdRows() []row {
 			green: green("3.5.5", "--set", "bin=$etcd355"),
 		},
 		{
+			name: "etcd: progress that is told before the events", nodes: 3,
+			packages: debianEtcd, builds: []program{etcd("etcd364", "v3.6.4")},
+			source: "A notification of progress says that all events up to its revision were " +
+				"delivered. Before 3.4.25 and 3.5.8 one that was asked for did not wait for them " +
+				"(etcd issue 15220).",
+			args:  test("etcd", "log", "none", "--rate", "60", "--set", "logs=progress"),
+			red:   red("3.4.23", "log", "without an acknowledged element"),
+			green: green("3.6.4", "--set", "bin=$etcd364"),
+		},
+		{
 			name: "etcd 3.5.0: nodes that differ after a kill", nodes: 3,
 			builds: []program{etcd("etcd350", "v3.5.0"), etcd("etcd355", "v3.5.5")},
 			source: "A node that is killed while it applies may skip a transaction when it comes " +
