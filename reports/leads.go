@@ -3,6 +3,7 @@ package reports
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
@@ -124,16 +125,29 @@ func ballotOf(line string) string {
 	return ""
 }
 
-// killed is when a fault ended a node's process in a stretch of time, or its end.
+// killed is when a fault ended a node's process in a stretch of time, or its end. Where
+// processes are started again at once, the log has the time of that.
 func killed(faults []nemesis.FaultRecord, node string, from, to history.Time) history.Time {
 	for _, f := range faults {
-		if !strings.Contains(f.Step.Fault, "kill") && !strings.Contains(f.Step.Fault, "restart") {
+		if !strings.Contains(f.Step.Fault, "kill") {
 			continue
 		}
 		hit := slices.ContainsFunc(f.Nodes, func(n nemesis.Node) bool { return string(n) == node })
-		if hit && f.Start >= from && f.Start < to {
-			to = f.Start
+		if at := f.Start + killedAfter(f.Step); hit && at >= from && at < to {
+			to = at
 		}
 	}
 	return to
+}
+
+// killedAfter is how long a fault waits before it kills: it may cut its victim off first.
+func killedAfter(s nemesis.Step) history.Time {
+	if s.Fault != "isolate-kill" {
+		return 0
+	}
+	after, err := time.ParseDuration(s.Params["after"])
+	if err != nil {
+		after = time.Second
+	}
+	return history.Time(min(after, s.For/2))
 }

@@ -142,6 +142,18 @@ func TestSimulatedLeads(t *testing.T) {
 	}
 }
 
+// TestCutOffBeforeKilled: who is cut off first and killed later believes to lead until then.
+func TestCutOffBeforeKilled(t *testing.T) {
+	step := nemesis.Step{Fault: "isolate-kill", For: 10e9}
+	for after, want := range map[string]history.Time{"": 8e9, "2s": 9e9, "9s": 12e9} {
+		step.Params = map[string]string{"after": after}
+		f := nemesis.FaultRecord{Step: step, Nodes: []nemesis.Node{"n1"}, Start: 7e9, End: 20e9}
+		if got := killed([]nemesis.FaultRecord{f}, "n1", 1e9, 30e9); got != want {
+			t.Errorf("after %q: at %s, want %s", after, at(got), at(want))
+		}
+	}
+}
+
 // TestErrors: errors that differ in numbers only are one class.
 func TestErrors(t *testing.T) {
 	h := &history.History{}

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -41,16 +40,12 @@ func checkSim(c Config) error {
 // simulated is a simulated cluster with the files of its nodes' logs.
 type simulated struct {
 	*sim.Cluster
-	logs map[nemesis.Node]*nodeLog
-}
-
-type nodeLog struct {
-	file *os.File
-	*bufio.Writer
+	// logs are written to line by line: the report reads them while the cluster is there.
+	logs map[nemesis.Node]*os.File
 }
 
 func startSim(ctx context.Context, l launch) (Cluster, error) {
-	s := &simulated{logs: map[nemesis.Node]*nodeLog{}}
+	s := &simulated{logs: map[nemesis.Node]*os.File{}}
 	for _, n := range l.cfg.nodes() {
 		dir := filepath.Join(l.dir, nodesDir, string(n))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -60,7 +55,7 @@ func startSim(ctx context.Context, l launch) (Cluster, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("log of %s: %w", n, err), s.closeLogs())
 		}
-		s.logs[n] = &nodeLog{file: f, Writer: bufio.NewWriter(f)}
+		s.logs[n] = f
 	}
 	c, err := sim.Start(ctx, sim.Config{
 		Protocol: l.cfg.Protocol, Bug: l.cfg.Bug, Nodes: l.cfg.nodes(), Seed: l.cfg.Seed,
@@ -74,7 +69,7 @@ func startSim(ctx context.Context, l launch) (Cluster, error) {
 	return s, nil
 }
 
-// Close implements Cluster. Errors of writing the logs show here.
+// Close implements Cluster.
 func (s *simulated) Close(ctx context.Context) error {
 	return errors.Join(s.Cluster.Close(ctx), s.closeLogs())
 }
@@ -82,7 +77,7 @@ func (s *simulated) Close(ctx context.Context) error {
 func (s *simulated) closeLogs() error {
 	var errs []error
 	for _, l := range s.logs {
-		errs = append(errs, l.Flush(), l.file.Close())
+		errs = append(errs, l.Close())
 	}
 	s.logs = nil
 	return errors.Join(errs...)
