@@ -2,126 +2,35 @@ package reports
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/network"
-	cdpruntime "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/ordeal-dev/ordeal/internal/browsertest"
 )
-
-// requireVariable names the environment variable that turns a missing browser
-// into a failure, for machines that are known to have one.
-const requireVariable = "ORDEAL_CHROMIUM"
-
-// browserTime bounds everything that is done in one tab, also on a machine that is busy.
-const browserTime = 5 * time.Minute
-
-// startBrowser starts the one Chromium of a test, or skips the test when there is
-// none.
-func startBrowser(t *testing.T) context.Context {
-	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" && os.Getenv(requireVariable) == "required" {
-		t.Fatalf("no chromium, chromium-browser or google-chrome in PATH, but %s=required",
-			requireVariable)
-	}
-	if path == "" {
-		t.Skip("no chromium, chromium-browser or google-chrome in PATH")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.DisableGPU, chromedp.WindowSize(1280, 1600),
-		chromedp.UserDataDir(filepath.Join(t.TempDir(), "profile")),
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true),
-		// Nothing may leave the machine, whatever a page asks for.
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
-		// Frames stay in the process of their page, so that its events are theirs.
-		chromedp.Flag("disable-features", "Translate,IsolateSandboxedIframes"),
-	)
-	if os.Geteuid() == 0 && runtime.GOOS == "linux" {
-		options = append(options, chromedp.NoSandbox)
-	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancelBrowser := chromedp.NewContext(ctx)
-	t.Cleanup(func() {
-		end, stop := context.WithTimeout(ctx, 10*time.Second)
-		defer stop()
-		if err := chromedp.Cancel(end); err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("end of chromium: %v", err)
-		}
-		cancelBrowser()
-	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start %s: %v", path, err)
-	}
-	return ctx
-}
 
 // tab is a report, opened from disk.
 type tab struct {
+	*browsertest.Tab
 	t    *testing.T
-	ctx  context.Context
 	path string
-
-	mu       sync.Mutex
-	troubles []string
-	requests []string
-	worlds   map[string]cdpruntime.ExecutionContextID
 }
 
 // open renders a run, writes it to disk and opens it. When the test ends, there
 // must have been no request but that for the page, and nothing on the console.
 func open(t *testing.T, browser context.Context, r Run) *tab {
 	t.Helper()
-	page := &tab{
-		t: t, path: filepath.Join(t.TempDir(), "report.html"),
-		worlds: map[string]cdpruntime.ExecutionContextID{},
-	}
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithListener(page.hear))
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("open a tab: %v", err)
-	}
-	ctx, cancelTime := context.WithTimeout(ctx, browserTime)
-	t.Cleanup(cancelTime)
-	page.ctx = ctx
+	page := &tab{t: t, path: filepath.Join(t.TempDir(), "report.html")}
+	page.Tab = browsertest.Open(t, browser, func(a string) bool { return a == page.address() })
 	page.load(render(t, r))
-	t.Cleanup(func() {
-		page.mu.Lock()
-		defer page.mu.Unlock()
-		for _, trouble := range page.troubles {
-			t.Errorf("console: %s", trouble)
-		}
-		for _, r := range page.requests {
-			if r != page.address() {
-				t.Errorf("the page asked for %.200s", r)
-			}
-		}
-		if len(page.requests) == 0 {
-			t.Error("no request was seen, not even that for the page: the test is deaf")
-		}
-	})
 	return page
 }
 
@@ -135,9 +44,7 @@ func (p *tab) load(document string) {
 	if err := os.WriteFile(p.path, []byte(document), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
-	if err := chromedp.Do(p.ctx, chromedp.Navigate(p.address())); err != nil {
-		p.t.Fatalf("open the report: %v", err)
-	}
+	p.Visit(p.address())
 	ready := eval[string](p, `new Promise(done => {
 		const wait = () => { const r = document.documentElement.dataset.ready;
 			r ? done(r) : setTimeout(wait, 5) };
@@ -148,43 +55,10 @@ func (p *tab) load(document string) {
 	}
 }
 
-// hear notes what a page does behind its looks.
-func (p *tab) hear(event any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch e := event.(type) {
-	case *network.EventRequestWillBeSent:
-		p.requests = append(p.requests, e.Request.URL)
-	case *network.EventWebSocketCreated:
-		p.requests = append(p.requests, e.URL)
-	case *cdpruntime.EventConsoleAPICalled:
-		for _, a := range e.Args {
-			p.troubles = append(p.troubles, fmt.Sprintf("%s: %s", e.Type, a.Value))
-		}
-	case *cdpruntime.EventExceptionThrown:
-		p.troubles = append(p.troubles, "exception: "+e.ExceptionDetails.Text)
-	case *log.EventEntryAdded:
-		p.troubles = append(p.troubles, string(e.Entry.Source)+": "+e.Entry.Text)
-	case *cdpruntime.EventExecutionContextCreated:
-		if strings.Contains(string(e.Context.AuxData), `"isDefault":true`) {
-			p.worlds[e.Context.UniqueID] = e.Context.ID
-		}
-	case *cdpruntime.EventExecutionContextDestroyed:
-		delete(p.worlds, e.ExecutionContextUniqueID)
-	case *cdpruntime.EventExecutionContextsCleared:
-		clear(p.worlds)
-	}
-}
-
 // eval returns the value of a JavaScript expression, awaited if it is a promise.
 func eval[T any](p *tab, expression string, options ...chromedp.EvaluateOption) T {
 	p.t.Helper()
-	options = append(options, chromedp.EvalAwaitPromise)
-	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression, options...))
-	if err != nil {
-		p.t.Fatalf("evaluate %.300s: %v", expression, err)
-	}
-	return v
+	return browsertest.Eval[T](p.Tab, expression, options...)
 }
 
 // until waits in the page for a condition.
@@ -193,25 +67,6 @@ func until(condition string) string {
 		const look = () => { (` + condition + `) ? done(true) : setTimeout(look, 5) };
 		look();
 	})`
-}
-
-// frame returns an option to evaluate in the opened frame of Porcupine's.
-func (p *tab) frame() chromedp.EvaluateOption {
-	p.t.Helper()
-	p.mu.Lock()
-	var worlds []cdpruntime.ExecutionContextID
-	for _, w := range p.worlds {
-		worlds = append(worlds, w)
-	}
-	p.mu.Unlock()
-	for _, w := range worlds {
-		in := func(e *cdpruntime.EvaluateParams) { e.ContextID = w }
-		if eval[string](p, `location.href`, in) == "about:srcdoc" {
-			return in
-		}
-	}
-	p.t.Fatal("there is no frame")
-	return nil
 }
 
 // seen is what a reader finds of an element.
@@ -249,20 +104,9 @@ func (p *tab) wantCount(selector string, n int) {
 	}
 }
 
-// scheme emulates the reader's preference for light or dark.
-func (p *tab) scheme(name string) {
-	p.t.Helper()
-	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
-	})
-	if err != nil {
-		p.t.Fatalf("emulate %s: %v", name, err)
-	}
-}
-
 // TestBrowser looks at reports as a reader does, in one Chromium.
 func TestBrowser(t *testing.T) {
-	browser := startBrowser(t)
+	browser := browsertest.Start(t, 1280, 1600)
 	for _, test := range []struct {
 		name string
 		look func(*testing.T, context.Context)
@@ -309,13 +153,15 @@ func lookAtInvalid(t *testing.T, browser context.Context) {
 	p.wantText("#logs", "nodes/n1/node.log")
 	p.wantText("#log-lines li:nth-child(2)", "lost the lease")
 	p.wantText("details.told", "process 0 at n1")
-	p.picture("caught")
+	p.Picture("caught", false)
 	for _, scheme := range []string{"light", "dark"} {
-		p.scheme(scheme)
-		checkLegible(p, scheme)
+		p.Scheme(scheme)
+		p.Audit(scheme)
 	}
-	checkKeyboard(p)
+	eval[any](p, `document.querySelectorAll("details").forEach(d => { d.open = true })`)
+	p.Audit("all opened")
 	checkBars(p)
+	p.AuditKeyboard("all opened")
 }
 
 // checkBars goes to each operation with the keyboard and looks whether it shows.
@@ -347,29 +193,19 @@ func lookAtPictures(t *testing.T, browser context.Context) {
 			kind  string
 			width int64
 		}{{"wide", 1280}, {"medium", 800}, {"narrow", 390}} {
-			p.resize(screen.width)
+			p.Resize(screen.width)
 			for _, kind := range []string{"wide", "medium", "narrow"} {
 				if got := p.see("#ce1 ." + kind + " svg").Visible; got != (kind == screen.kind) {
 					t.Errorf("%s at %d px: the %s picture is visible: %v", name, screen.width, kind, got)
 				}
 			}
 			checkLabels(p, "#ce1 ."+screen.kind)
-			p.picture(name + "-" + screen.kind)
+			p.Picture(name+"-"+screen.kind, false)
 			for _, scheme := range []string{"light", "dark"} {
-				p.scheme(scheme)
-				checkLegible(p, fmt.Sprintf("%s, %d px, %s", name, screen.width, scheme))
+				p.Scheme(scheme)
+				p.Audit(fmt.Sprintf("%s, %d px, %s", name, screen.width, scheme))
 			}
 		}
-	}
-}
-
-// resize makes the window as wide as a reader's.
-func (p *tab) resize(width int64) {
-	p.t.Helper()
-	_, err := chromedp.Call(p.ctx, emulation.SetDeviceMetricsOverride,
-		emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1})
-	if err != nil {
-		p.t.Fatalf("resize to %d: %v", width, err)
 	}
 }
 
@@ -382,7 +218,7 @@ func lookAtValid(t *testing.T, browser context.Context) {
 	p.wantText("#faults", "None were asked for.")
 	p.wantCount(".counterexample", 0)
 	p.wantCount("#charts canvas", 3)
-	checkLegible(p, "light")
+	p.Audit("light")
 }
 
 func lookAtUnknown(t *testing.T, browser context.Context) {
@@ -394,8 +230,8 @@ func lookAtUnknown(t *testing.T, browser context.Context) {
 	p.wantText("#notes", "node n2 ended by itself")
 	p.wantText("#faults", "not healed: n1 is gone")
 	for _, scheme := range []string{"light", "dark"} {
-		p.scheme(scheme)
-		checkLegible(p, scheme)
+		p.Scheme(scheme)
+		p.Audit(scheme)
 	}
 }
 
@@ -418,7 +254,7 @@ func lookAtPorcupine(t *testing.T, browser context.Context) {
 	p := open(t, browser, r)
 	p.wantCount("details.porcupine", 2)
 	eval[any](p, `document.querySelector("details.porcupine summary").focus()`)
-	if err := chromedp.Do(p.ctx, chromedp.KeyEvent("\r")); err != nil {
+	if err := chromedp.Do(p.Ctx, chromedp.KeyEvent("\r")); err != nil {
 		t.Fatal(err)
 	}
 	eval[bool](p, until(`document.querySelector("iframe").srcdoc`))
@@ -427,7 +263,7 @@ func lookAtPorcupine(t *testing.T, browser context.Context) {
 		frame.addEventListener("load", () => done(true));
 		frame.srcdoc = frame.srcdoc; // once more, now that somebody listens
 	})`)
-	in := p.frame()
+	in := p.Frame("about:srcdoc")
 	drawn := eval[[]string](p, `Array.from(
 		document.querySelectorAll(".history-text"), e => e.textContent)`, in)
 	for _, want := range []string{"write(1)", "write(2)", "read() = 1", "no place for read() = 1"} {
@@ -467,14 +303,9 @@ func lookAtPolicy(t *testing.T, browser context.Context) {
 		<script src="ADDRESS/script"></script><form action="ADDRESS/form"></form>
 		<object data="ADDRESS/object"></object>`, "ADDRESS", server.URL)
 	text := strings.Replace(render(t, invalidRun(t)), "<main>", "<main>"+hole, 1)
-	ctx, cancel := chromedp.NewContext(browser)
-	defer cancel()
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
+	p := &tab{
+		Tab: browsertest.Open(t, browser, nil), t: t, path: filepath.Join(t.TempDir(), "hole.html"),
 	}
-	ctx, cancelTime := context.WithTimeout(ctx, browserTime)
-	defer cancelTime()
-	p := &tab{t: t, ctx: ctx, path: filepath.Join(t.TempDir(), "hole.html")}
 	p.load(text)
 	p.wantCount("main > img", 1)
 	eval[any](p, `document.querySelector("form").submit()`)
@@ -495,12 +326,12 @@ func lookAtLabels(t *testing.T, browser context.Context) {
 	p.wantText(".keys .open", "never answered")
 	p.wantText(".keys .cut", "idle time")
 	checkLabels(p, ".wide")
-	p.resize(390)
+	p.Resize(390)
 	checkLabels(p, ".narrow")
 	p.load(render(t, busyRun()))
 	checkLabels(p, ".narrow")
 	p.wantCount(".narrow .bar", 30)
-	p.resize(1280)
+	p.Resize(1280)
 	checkLabels(p, ".wide")
 	p.wantCount(".wide .arrow .way", edgesDrawn)
 	p.wantText(".counterexample", "Not all of these are drawn")
@@ -510,8 +341,8 @@ func lookAtLabels(t *testing.T, browser context.Context) {
 // shows what cannot be opened on paper.
 func lookAtPaper(t *testing.T, browser context.Context) {
 	p := open(t, browser, busyRun())
-	p.scheme("dark")
-	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+	p.Scheme("dark")
+	_, err := chromedp.Call(p.Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Media:    "print",
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
 	})
@@ -530,5 +361,5 @@ func lookAtPaper(t *testing.T, browser context.Context) {
 	if ground != "rgb(255, 255, 255)" {
 		t.Errorf("the paper is %s", ground)
 	}
-	checkLegible(p, "print")
+	p.Audit("print")
 }

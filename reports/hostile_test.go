@@ -130,7 +130,7 @@ func checkHarmless(p *tab, evil string) {
 	p.wantCount("main img, main a, header img, header a, svg script, details script", 0)
 	p.wantCount("script", 2)
 	checkInert(p, evil)
-	in := p.frame()
+	in := p.Frame("about:srcdoc")
 	if n := eval[int](p, `document.querySelectorAll(".history-rect").length`, in); n < 3 {
 		p.t.Errorf("%q: Porcupine's view has %d operations", evil, n)
 	}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,11 +16,9 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/browsertest"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
-
-// screenshotsVariable names the directory in which pictures of the reports are kept.
-const screenshotsVariable = "ORDEAL_SCREENSHOTS"
 
 // busyHistory is what so many clients do who ask again as soon as they have an answer.
 func busyHistory(operations, clients int) *history.History {
@@ -169,7 +165,7 @@ func (p *tab) mouse(e mouseEvent) {
 	if e.Type == pressed || e.Type == released {
 		e.Button, e.ClickCount = input.MouseButtonLeft, 1
 	}
-	if _, err := chromedp.Call(p.ctx, input.DispatchMouseEvent, e); err != nil {
+	if _, err := chromedp.Call(p.Ctx, input.DispatchMouseEvent, e); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -190,29 +186,8 @@ func (p *tab) drag(x1, y1, x2, y2 float64) {
 
 func (p *tab) key(keys string) {
 	p.t.Helper()
-	if err := chromedp.Do(p.ctx, chromedp.KeyEvent(keys)); err != nil {
-		p.t.Fatal(err)
-	}
+	p.Press(keys)
 	p.settle()
-}
-
-// picture keeps a picture of the page, if somebody wants it.
-func (p *tab) picture(name string) {
-	p.t.Helper()
-	dir := os.Getenv(screenshotsVariable)
-	if dir == "" {
-		return
-	}
-	png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
-	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
-	}
-	if err != nil {
-		p.t.Errorf("screenshot %s: %v", name, err)
-	}
 }
 
 // lookAtMoving uses everything that moves, with mouse and keys.
@@ -294,7 +269,7 @@ func hoverAndSelect(p *tab, r Run) {
 	y = canvas.Top + canvas.Height - 24 - 20*(float64(r.Concurrency)-lane) + 10
 	p.mouse(mouseEvent{Type: moved, X: x, Y: y})
 	p.wantText(".tip", fmt.Sprintf("process %d at n", culprit.Process))
-	p.picture("timeline")
+	p.Picture("timeline", false)
 }
 
 // filterAndLogs takes the failures away, and jumps to the logs.
@@ -390,7 +365,7 @@ func zoomChart(p *tab) {
 // or moving takes long.
 func lookAtMillion(t *testing.T, browser context.Context) {
 	operations := 100_000
-	if os.Getenv(requireVariable) == "required" {
+	if browsertest.Required() {
 		operations = 1_000_000
 	}
 	r := movingRun(operations, 30)
@@ -407,11 +382,18 @@ func lookAtMillion(t *testing.T, browser context.Context) {
 	if s := p.state(); s.Visible < float64(operations) {
 		t.Errorf("the timeline shows %+v", s)
 	}
-	p.picture("million")
-	if _, err := chromedp.Call(p.ctx, performance.Enable, performance.EnableParams{
+	p.Picture("million", false)
+	if _, err := chromedp.Call(p.Ctx, performance.Enable, performance.EnableParams{
 		TimeDomain: performance.EnableTimeDomainThreadTicks,
 	}); err != nil {
 		t.Fatal(err)
+	}
+	steps, long := turnAndDrag(p)
+	t.Logf("%d operations: the wheel and dragging, %d steps, keep the page busy for %.0f ms at most; "+
+		"tasks of over 100 ms by the wall clock: %.0f", operations, steps.n, steps.worst*1000, long)
+	// As below, but without room for several charts: a step of these is one frame.
+	if steps.worst > 0.2 {
+		t.Errorf("a step of the wheel or of dragging takes %.0f ms", steps.worst*1000)
 	}
 	eval[any](p, `document.querySelector("#timeline-chart canvas").focus()`)
 	worst := 0.0
@@ -430,10 +412,56 @@ func lookAtMillion(t *testing.T, browser context.Context) {
 	}
 }
 
+// effort is how many steps there were, and the processor time of the worst.
+type effort struct {
+	n     int
+	worst float64 // s
+}
+
+// turnAndDrag zooms in and out by the wheel and moves what is shown by dragging, as fast
+// as the page follows. long are the tasks that blocked it for over 100 ms, in milliseconds,
+// by the wall clock, which on a busy machine says more of that than of the page.
+func turnAndDrag(p *tab) (steps effort, long []float64) {
+	p.t.Helper()
+	eval[any](p, `(() => {
+		window.long = [];
+		new PerformanceObserver(l => {
+			for (const e of l.getEntries()) if (e.duration > 100) long.push(Math.round(e.duration));
+		}).observe({type: "longtask"});
+	})()`)
+	canvas := p.bring("#timeline-chart canvas")
+	x, y := canvas.Left+canvas.Width/2, canvas.Top+canvas.Height/2
+	step := func(e mouseEvent) {
+		before := p.busy()
+		p.mouse(e)
+		p.settle()
+		steps.n++
+		steps.worst = max(steps.worst, p.busy()-before)
+	}
+	for i := range 24 {
+		turn := mouseEvent{Type: wheeled, X: x, Y: y, DeltaX: .01, DeltaY: -120, Modifiers: 2}
+		if i >= 12 { // back, and aside
+			turn.DeltaY = 120
+		}
+		step(turn)
+		step(mouseEvent{Type: wheeled, X: x, Y: y, DeltaX: 80, DeltaY: .01})
+	}
+	p.key("+")
+	p.key("+")
+	const shift = 8
+	step(mouseEvent{Type: pressed, X: x, Y: y, Modifiers: shift})
+	for i := range 20 {
+		step(mouseEvent{Type: moved, X: x + float64(i*15), Y: y, Buttons: 1, Modifiers: shift})
+	}
+	step(mouseEvent{Type: released, X: x + 300, Y: y, Modifiers: shift})
+	p.key("0")
+	return steps, eval[[]float64](p, `window.long`)
+}
+
 // busy is the processor time of the page's main thread so far, in seconds.
 func (p *tab) busy() float64 {
 	p.t.Helper()
-	got, err := chromedp.Call(p.ctx, performance.GetMetrics, cdp.Empty{})
+	got, err := chromedp.Call(p.Ctx, performance.GetMetrics, cdp.Empty{})
 	if err != nil {
 		p.t.Fatal(err)
 	}
