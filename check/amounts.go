@@ -102,7 +102,7 @@ func (c *CounterRead) counterexample(
 	if !whole {
 		ops = nil
 	}
-	cx := counterexample(key, why, append(ops, c.source)...)
+	cx := counterexample(key, "out of bounds", why, append(ops, c.source)...)
 	cx.Minimal = whole
 	return cx
 }

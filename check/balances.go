@@ -99,14 +99,17 @@ func (b *balances) operation(op *history.Operation, o BankOptions, sum *balances
 	switch {
 	case !sameNames(b.first.Out, op.Out):
 		sum.d.Accounts++
-		sum.bad.add(op.Key, got+", which are not the accounts of the first read.", b.first, op)
+		sum.bad.add(op.Key, "other accounts",
+			got+", which are not the accounts of the first read.", b.first, op)
 	case total != b.d.Total:
 		sum.d.WrongTotal++
-		sum.bad.add(op.Key, fmt.Sprintf("%s, %d in all, and the first read added up to %d.", got,
-			total, b.d.Total), b.first, op)
+		sum.bad.add(op.Key, "another total",
+			fmt.Sprintf("%s, %d in all, and the first read added up to %d.", got,
+				total, b.d.Total), b.first, op)
 	case o.NoOverdraft && negative != "":
 		sum.d.Negative++
-		sum.bad.add(op.Key, fmt.Sprintf("%s: %s is below zero.", got, negative), op)
+		sum.bad.add(op.Key, "below zero",
+			fmt.Sprintf("%s: %s is below zero.", got, negative), op)
 	}
 	return nil
 }

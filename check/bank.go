@@ -173,8 +173,9 @@ func (b *bank) read(key history.Key, t txn, opening *txn, total int64) (bool, er
 		}
 		if sum += n; n < 0 && b.o.NoOverdraft {
 			b.d.Negative++
-			b.bad.add(key, fmt.Sprintf("Process %d read a balance of %d on %s at %s.",
-				t.op.Process, n, s.Key, seconds(t.op.Return)), t.op)
+			b.bad.add(key, "below zero",
+				fmt.Sprintf("Process %d read a balance of %d on %s at %s.",
+					t.op.Process, n, s.Key, seconds(t.op.Return)), t.op)
 			return false, nil
 		}
 	}
@@ -186,19 +187,22 @@ func (b *bank) read(key history.Key, t txn, opening *txn, total int64) (bool, er
 		return false, nil
 	case missing == len(t.steps):
 		b.d.Missing++
-		b.bad.add(key, fmt.Sprintf("Process %d found no accounts at %s, although their opening "+
-			"had been acknowledged at %s.", t.op.Process, seconds(t.op.Return),
-			seconds(opening.op.Return)), opening.op, t.op)
+		b.bad.add(key, "misses the accounts",
+			fmt.Sprintf("Process %d found no accounts at %s, although their opening "+
+				"had been acknowledged at %s.", t.op.Process, seconds(t.op.Return),
+				seconds(opening.op.Return)), opening.op, t.op)
 		return false, nil
 	case !opened:
 		b.d.WrongTotal++
-		b.bad.add(key, fmt.Sprintf("Process %d read a total of %d at %s, but the accounts had "+
-			"not been opened.", t.op.Process, sum, seconds(t.op.Return)), t.op)
+		b.bad.add(key, "another total",
+			fmt.Sprintf("Process %d read a total of %d at %s, but the accounts had "+
+				"not been opened.", t.op.Process, sum, seconds(t.op.Return)), t.op)
 		return false, nil
 	case sum != total || missing > 0:
 		b.d.WrongTotal++
-		b.bad.add(key, fmt.Sprintf("Process %d read a total of %d at %s; it has to be %d always.",
-			t.op.Process, sum, seconds(t.op.Return), total), opening.op, t.op)
+		b.bad.add(key, "another total",
+			fmt.Sprintf("Process %d read a total of %d at %s; it has to be %d always.",
+				t.op.Process, sum, seconds(t.op.Return), total), opening.op, t.op)
 		return false, nil
 	}
 	return true, nil

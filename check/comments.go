@@ -127,8 +127,9 @@ func (d *CommentsDetails) read(
 		by := w.by[v]
 		if by == nil || by.Type == history.Fail || by.Call > op.Return {
 			d.Unexpected++
-			bad.add(key, fmt.Sprintf("Process %d read %s at %s%s, which nobody had written by then.",
-				op.Process, v, seconds(op.Return), onKey(key)), by, op)
+			bad.add(key, "not written by then",
+				fmt.Sprintf("Process %d read %s at %s%s, which nobody had written by then.",
+					op.Process, v, seconds(op.Return), onKey(key)), by, op)
 			continue
 		}
 		seen[by] = true
@@ -145,10 +146,11 @@ func (d *CommentsDetails) read(
 		}
 		if !seen[first] {
 			d.Reversed++
-			bad.add(key, fmt.Sprintf("Process %d read at %s%s what process %d wrote, %s, but not %s, "+
-				"which process %d had been told at %s, before that write was called.", op.Process,
-				seconds(op.Return), onKey(key), latest.Process, latest.In, first.In, first.Process,
-				seconds(first.Return)), first, latest, op)
+			bad.add(key, "misses what was written first",
+				fmt.Sprintf("Process %d read at %s%s what process %d wrote, %s, but not %s, "+
+					"which process %d had been told at %s, before that write was called.", op.Process,
+					seconds(op.Return), onKey(key), latest.Process, latest.In, first.In, first.Process,
+					seconds(first.Return)), first, latest, op)
 			break
 		}
 	}

@@ -125,23 +125,25 @@ func (d *DecideDetails) judge(key history.Key, in instance, bad *violations) {
 	for _, op := range in.answers {
 		if !op.Out.Equal(first.Out) {
 			d.Disagreed++
-			bad.add(key, fmt.Sprintf("Process %d was told by %s that %s is decided, and process %d by %s "+
-				"that %s is.", first.Process, seconds(first.Return), first.Out, op.Process,
-				seconds(op.Return), op.Out), first, op)
+			bad.add(key, "another decision",
+				fmt.Sprintf("Process %d was told by %s that %s is decided, and process %d by %s "+
+					"that %s is.", first.Process, seconds(first.Return), first.Out, op.Process,
+					seconds(op.Return), op.Out), first, op)
 			return
 		}
 	}
 	if why, ops := in.invented(first); why != "" {
 		d.Invented++
-		bad.add(key, why, append(ops, first)...)
+		bad.add(key, "not proposed by then", why, append(ops, first)...)
 		return
 	}
 	for _, op := range in.nothing {
 		if op.Call > first.Return {
 			d.Forgotten++
-			bad.add(key, fmt.Sprintf("Process %d was told that nothing is decided (called at %s), although "+
-				"process %d had been told by %s that %s is.", op.Process, seconds(op.Call), first.Process,
-				seconds(first.Return), first.Out), first, op)
+			bad.add(key, "the decision is forgotten",
+				fmt.Sprintf("Process %d was told that nothing is decided (called at %s), although "+
+					"process %d had been told by %s that %s is.", op.Process, seconds(op.Call), first.Process,
+					seconds(first.Return), first.Out), first, op)
 			return
 		}
 	}

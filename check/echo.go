@@ -25,8 +25,9 @@ func echo(ctx context.Context, h *history.History) Result {
 		}
 		answered++
 		if !op.In.Equal(op.Out) {
-			bad.add(op.Key, fmt.Sprintf("Process %d asked for %s and got %s, at %s.", op.Process, op.In,
-				op.Out, seconds(op.Return)), op)
+			bad.add(op.Key, "not what was sent",
+				fmt.Sprintf("Process %d asked for %s and got %s, at %s.", op.Process, op.In,
+					op.Out, seconds(op.Return)), op)
 		}
 	}
 	r.Power = []Measure{measure("echoes", answered)}

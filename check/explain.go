@@ -431,7 +431,7 @@ func (w *witness) takenTwice(c *item, t models.Token) string {
 		return ""
 	}
 	return fmt.Sprintf("%s, so %s came out %s, but it was put in %s.",
-		w.got(c), t.Value, count(out, "time", "times"), count(in, "time", "times"))
+		w.got(c), t.Value, howOften(out), howOften(in))
 }
 
 // missing is about reads of everything: something acknowledged is not there.

@@ -145,12 +145,14 @@ func (d *FencedDetails) order(key history.Key, seen []sighting, bad *violations)
 		switch {
 		case s.op.F == "write":
 			d.OldAccepted++
-			bad.add(key, fmt.Sprintf("The write of process %d with token %d (called at %s) was "+
-				"accepted, %s.", s.op.Process, s.token, seconds(s.op.Call), before), greatest.op, s.op)
+			bad.add(key, "accepted with an older token",
+				fmt.Sprintf("The write of process %d with token %d (called at %s) was "+
+					"accepted, %s.", s.op.Process, s.token, seconds(s.op.Call), before), greatest.op, s.op)
 		default:
 			d.OldRead++
-			bad.add(key, fmt.Sprintf("Process %d read %s (called at %s), %s.", s.op.Process, s.op.Out,
-				seconds(s.op.Call), before), greatest.op, s.op)
+			bad.add(key, "shows an older token",
+				fmt.Sprintf("Process %d read %s (called at %s), %s.", s.op.Process, s.op.Out,
+					seconds(s.op.Call), before), greatest.op, s.op)
 		}
 	}
 }

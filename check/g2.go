@@ -72,7 +72,7 @@ func (d *G2Details) group(key history.Key, txns []txn, bad *violations) {
 		for _, k := range keys {
 			if why, ops := from.fromNowhere(t, k, reads[k]); why != "" {
 				d.Unexpected++
-				bad.add(key, why, ops...)
+				bad.add(key, "nobody wrote it by then", why, ops...)
 			}
 		}
 		if t.readOnly() {
@@ -92,9 +92,10 @@ func (d *G2Details) group(key history.Key, txns []txn, bad *violations) {
 			continue
 		}
 		d.Skewed++
-		bad.add(key, fmt.Sprintf("The transactions of process %d and of process %d both took effect, "+
-			"and neither saw what the other had inserted (by %s and by %s).", first.Process,
-			t.op.Process, seconds(first.Return), seconds(t.op.Return)), first, t.op)
+		bad.add(key, "",
+			fmt.Sprintf("The transactions of process %d and of process %d both took effect, "+
+				"and neither saw what the other had inserted (by %s and by %s).", first.Process,
+				t.op.Process, seconds(first.Return), seconds(t.op.Return)), first, t.op)
 	}
 	if contended {
 		d.Contended++

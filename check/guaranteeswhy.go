@@ -35,7 +35,7 @@ func (g *guaranteed) counterexample(
 			cx.Until = max(cx.Until, op.Return)
 		}
 	}
-	cx.Why = g.why(claimed, c)
+	cx.Why, cx.Mark = g.why(claimed, c), unseen(c.Kind)
 	if c.Kind == session.Unwritten {
 		if f := g.failedWrite(c); f != nil {
 			shown = append(shown, f)
@@ -53,6 +53,19 @@ func (g *guaranteed) counterexample(
 		cx.Edges = g.edges(c, position)
 	}
 	return cx
+}
+
+// unseen is what is wrong with a read, if it is a read.
+func unseen(k session.Kind) string {
+	switch k {
+	case session.Unwritten:
+		return "nobody wrote it"
+	case session.Repeated:
+		return "one element twice"
+	case session.Missing:
+		return "does not see what it has to"
+	}
+	return ""
 }
 
 func (g *guaranteed) failedWrite(c *session.Conflict) *history.Operation {

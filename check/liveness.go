@@ -139,10 +139,11 @@ func (d *LivenessDetails) key(
 	if len(d.Names) < 100 {
 		d.Names = append(d.Names, key)
 	}
-	bad.add(key, fmt.Sprintf("From %s to %s none of %s%s succeeded, although the grace after the "+
-		"last fault was over at %s; the last one was told %q.", seconds(vain[0].Call),
-		seconds(last.Ended),
-		count(len(vain), "operation", "operations"), onKey(key), seconds(from), last.Error),
+	bad.add(key, "did not succeed",
+		fmt.Sprintf("From %s to %s none of %s%s succeeded, although "+
+			"the grace after the last fault was over at %s; the last one was told %q.",
+			seconds(vain[0].Call), seconds(last.Ended),
+			count(len(vain), "operation", "operations"), onKey(key), seconds(from), last.Error),
 		vain[:3]...)
 }
 

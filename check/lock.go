@@ -193,9 +193,10 @@ func (d *LockDetails) unheld(key history.Key, grants []grant, bad *violations) {
 	for i := range grants {
 		if g := &grants[i]; g.unheld {
 			d.Unheld++
-			bad.add(key, fmt.Sprintf("Process %d was told at %s that it has the lock (token %d), and "+
-				"never had it: its attempt had ended while another client held the lock.",
-				g.op.Process, seconds(g.op.Return), g.token), g.op)
+			bad.add(key, "never had the lock",
+				fmt.Sprintf("Process %d was told at %s that it has the lock (token %d), and "+
+					"never had it: its attempt had ended while another client held the lock.",
+					g.op.Process, seconds(g.op.Return), g.token), g.op)
 		}
 	}
 }
@@ -221,14 +222,16 @@ func (d *LockDetails) tokens(key history.Key, grants []grant, bad *violations) {
 		switch other := holders[g.token]; {
 		case other != nil:
 			d.Repeated++
-			bad.add(key, fmt.Sprintf("Process %d was granted the lock with token %d at %s, which "+
-				"process %d had got at %s.", g.op.Process, g.token, seconds(g.op.Return), other.Process,
-				seconds(other.Return)), other, g.op)
+			bad.add(key, "the same token once more",
+				fmt.Sprintf("Process %d was granted the lock with token %d at %s, which "+
+					"process %d had got at %s.", g.op.Process, g.token, seconds(g.op.Return), other.Process,
+					seconds(other.Return)), other, g.op)
 		case greatest != nil && g.token < greatest.token:
 			d.Backward++
-			bad.add(key, fmt.Sprintf("Process %d was granted the lock with token %d (called at %s), after "+
-				"process %d had got %d by %s.", g.op.Process, g.token, seconds(g.op.Call),
-				greatest.op.Process, greatest.token, seconds(greatest.op.Return)), greatest.op, g.op)
+			bad.add(key, "a smaller token",
+				fmt.Sprintf("Process %d was granted the lock with token %d (called at %s), after "+
+					"process %d had got %d by %s.", g.op.Process, g.token, seconds(g.op.Call),
+					greatest.op.Process, greatest.token, seconds(greatest.op.Return)), greatest.op, g.op)
 		}
 		holders[g.token] = g.op
 	}
@@ -265,10 +268,11 @@ func (d *LockDetails) overlaps(key history.Key, grants []grant, bad *violations)
 		case last.grant.token == t.grant.token:
 		case t.from < last.to:
 			d.Overlaps++
-			bad.add(key, fmt.Sprintf("Process %d held the lock by contract from %s to %s (token %d), and "+
-				"process %d from %s to %s (token %d).", last.grant.op.Process, seconds(last.from),
-				seconds(last.to), last.grant.token, t.grant.op.Process, seconds(t.from), seconds(t.to),
-				t.grant.token), last.grant.op, t.grant.op)
+			bad.add(key, "while the other holds the lock",
+				fmt.Sprintf("Process %d held the lock by contract from %s to %s (token %d), and "+
+					"process %d from %s to %s (token %d).", last.grant.op.Process, seconds(last.from),
+					seconds(last.to), last.grant.token, t.grant.op.Process, seconds(t.from), seconds(t.to),
+					t.grant.token), last.grant.op, t.grant.op)
 		case t.from-last.to < history.Time(1e9):
 			d.Handovers++
 		}

@@ -179,18 +179,21 @@ func (c *logs) content(key history.Key, r logRead, entries map[models.Scalar]*lo
 		switch {
 		case seen[v]:
 			c.d.Duplicated++
-			c.bad.add(key, what+"twice in one list.", r.op)
+			c.bad.add(key, "one element twice", what+"twice in one list.", r.op)
 		case e == nil:
 			c.d.Unexpected++
-			c.bad.add(key, what+"which nobody ever tried to append.", r.op)
+			c.bad.add(key, "nobody appended it",
+				what+"which nobody ever tried to append.", r.op)
 		case e.op == nil:
 			c.d.Unexpected++
-			c.bad.add(key, what+fmt.Sprintf("but the append of process %d had failed.",
-				e.refused.Process), e.refused, r.op)
+			c.bad.add(key, "its append had failed",
+				what+fmt.Sprintf("but the append of process %d had failed.",
+					e.refused.Process), e.refused, r.op)
 		case e.op.Call > r.op.Return:
 			c.d.Unexpected++
-			c.bad.add(key, what+fmt.Sprintf("but process %d only began to append it at %s.",
-				e.op.Process, seconds(e.op.Call)), e.op, r.op)
+			c.bad.add(key, "not appended by then",
+				what+fmt.Sprintf("but process %d only began to append it at %s.",
+					e.op.Process, seconds(e.op.Call)), e.op, r.op)
 		default:
 			seen[v] = true
 			continue
@@ -223,9 +226,10 @@ func (c *logs) losses(key history.Key, r logRead, acked []*logEntry) {
 			continue
 		}
 		c.d.Lost++
-		c.bad.add(key, fmt.Sprintf("Process %d read the log (called at %s) without %s, which process %d "+
-			"had been told at %s that it had appended.", r.op.Process, seconds(r.op.Call), e.value,
-			e.op.Process, seconds(e.op.Return)), e.op, r.op)
+		c.bad.add(key, "misses an element",
+			fmt.Sprintf("Process %d read the log (called at %s) without %s, which process %d "+
+				"had been told at %s that it had appended.", r.op.Process, seconds(r.op.Call), e.value,
+				e.op.Process, seconds(e.op.Return)), e.op, r.op)
 		break
 	}
 	if binding {
@@ -263,13 +267,15 @@ func (c *logs) positions(key history.Key, acked []*logEntry, reads []logRead) {
 		switch {
 		case position(a) == position(b):
 			c.d.Displaced++
-			c.bad.add(key, fmt.Sprintf("Process %d was told that %s is at position %d, and process %d that "+
-				"%s is.", a.op.Process, a.value, position(a), b.op.Process, b.value), a.op, b.op)
+			c.bad.add(key, "another position",
+				fmt.Sprintf("Process %d was told that %s is at position %d, and process %d that "+
+					"%s is.", a.op.Process, a.value, position(a), b.op.Process, b.value), a.op, b.op)
 		case inA && inB && at > bt:
 			c.d.Displaced++
-			c.bad.add(key, fmt.Sprintf("%s was appended at position %d and %s at %d, but process %d read "+
-				"them the other way round, by %s.", a.value, position(a), b.value, position(b),
-				longest.op.Process, seconds(longest.op.Return)), a.op, b.op, longest.op)
+			c.bad.add(key, "another order",
+				fmt.Sprintf("%s was appended at position %d and %s at %d, but process %d read "+
+					"them the other way round, by %s.", a.value, position(a), b.value, position(b),
+					longest.op.Process, seconds(longest.op.Return)), a.op, b.op, longest.op)
 		}
 	}
 }
@@ -287,9 +293,10 @@ func (c *logs) prefixes(key history.Key, reads []logRead) {
 				continue
 			}
 			c.d.Forked++
-			c.bad.add(key, fmt.Sprintf("At place %d process %d read %s, by %s, and process %d read %s, "+
-				"by %s.", at, a.op.Process, v, seconds(a.op.Return), b.op.Process, b.list[at],
-				seconds(b.op.Return)), a.op, b.op)
+			c.bad.add(key, "another element there",
+				fmt.Sprintf("At place %d process %d read %s, by %s, and process %d read %s, "+
+					"by %s.", at, a.op.Process, v, seconds(a.op.Return), b.op.Process, b.list[at],
+					seconds(b.op.Return)), a.op, b.op)
 			break
 		}
 	}

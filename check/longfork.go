@@ -95,7 +95,7 @@ func (d *LongForkDetails) group(key history.Key, txns []txn, bad *violations) er
 		for i, k := range keys {
 			if why, ops := from.fromNowhere(t, k, reads[k]); why != "" {
 				d.Unexpected++
-				bad.add(key, why, ops...)
+				bad.add(key, "nobody wrote it by then", why, ops...)
 				odd = true
 				break
 			}
@@ -137,9 +137,10 @@ func (d *LongForkDetails) order(
 			gained++ // there is one, because v is not the smaller one
 		}
 		d.Forks++
-		bad.add(key, fmt.Sprintf("Process %d saw the write of %s but not that of %s, by %s; "+
-			"process %d saw the write of %s but not that of %s, by %s. No order of the two writes "+
-			"explains both.", before.op.Process, keys[lost], keys[gained], seconds(before.op.Return),
-			v.op.Process, keys[gained], keys[lost], seconds(v.op.Return)), before.op, v.op)
+		bad.add(key, "",
+			fmt.Sprintf("Process %d saw the write of %s but not that of %s, by %s; "+
+				"process %d saw the write of %s but not that of %s, by %s. No order of the two writes "+
+				"explains both.", before.op.Process, keys[lost], keys[gained], seconds(before.op.Return),
+				v.op.Process, keys[gained], keys[lost], seconds(v.op.Return)), before.op, v.op)
 	}
 }

@@ -187,7 +187,8 @@ func (q *queueCheck) judge(key history.Key, d *QueueDetails, bad *violations) {
 	}
 	if lost := len(missing) - blind; lost > 0 {
 		d.Lost += lost
-		bad.add(key, lossWords(missing, blind, q.empty), missing[0].in, q.empty)
+		bad.add(key, "one never came out",
+			lossWords(missing, blind, q.empty), missing[0].in, q.empty)
 	}
 }
 
@@ -204,23 +205,26 @@ func (e *queueElement) judge(key history.Key, d *QueueDetails, bad *violations) 
 	switch {
 	case e.in == nil && e.refused != nil:
 		d.Unexpected++
-		bad.add(key, got+fmt.Sprintf("but process %d was told that enqueueing it had failed.",
-			e.refused.Process), e.refused, first)
+		bad.add(key, "its enqueue had failed",
+			got+fmt.Sprintf("but process %d was told that enqueueing it had failed.",
+				e.refused.Process), e.refused, first)
 	case e.in == nil:
 		d.Unexpected++
-		bad.add(key, got+"which nobody ever tried to enqueue.", first)
+		bad.add(key, "nobody enqueued it", got+"which nobody ever tried to enqueue.", first)
 	case e.in.Call > first.Return:
 		d.Unexpected++
-		bad.add(key, got+fmt.Sprintf("but process %d only began to enqueue it at %s.",
-			e.in.Process, seconds(e.in.Call)), e.in, first)
+		bad.add(key, "not enqueued by then",
+			got+fmt.Sprintf("but process %d only began to enqueue it at %s.",
+				e.in.Process, seconds(e.in.Call)), e.in, first)
 	case len(e.out) > e.ins:
 		d.Duplicated++
 		again := e.out[len(e.out)-1]
 		if again == first {
 			again = e.out[0]
 		}
-		bad.add(key, got+fmt.Sprintf("and process %d dequeued it once more, by %s, but it was put "+
-			"in %s.", again.Process, seconds(again.Return), count(e.ins, "time", "times")),
+		bad.add(key, "came out once more",
+			got+fmt.Sprintf("and process %d dequeued it once more, by %s, but it was put "+
+				"in %s.", again.Process, seconds(again.Return), howOften(e.ins)),
 			e.in, first, again)
 	}
 }

@@ -93,6 +93,8 @@ type Counterexample struct {
 	Key history.Key `json:"key"`
 	// Why is one or two sentences in words.
 	Why string `json:"why"`
+	// Mark says in a few words what is wrong with the culprit, for its place in a picture.
+	Mark string `json:"mark,omitempty"`
 	// Ops are the sub-history by the times of their calls: removing any operation
 	// makes the rest acceptable (when Minimal). Not counted are removals that
 	// would make up a violation of their own, such as that of a write whose value

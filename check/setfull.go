@@ -277,14 +277,16 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 	if e.duplicate >= 0 {
 		d.Duplicated++
 		d.DuplicatedElements = sample(d.DuplicatedElements, e.value)
-		s.show(key, fmt.Sprintf("Process %d read %s more than once in one list, at %s.",
-			reads[e.duplicate].Process, e.value, seconds(reads[e.duplicate].Return)),
+		s.show(key, "one element twice",
+			fmt.Sprintf("Process %d read %s more than once in one list, at %s.",
+				reads[e.duplicate].Process, e.value, seconds(reads[e.duplicate].Return)),
 			e.add, reads[e.duplicate])
 	}
 	if e.firstSeen >= 0 && (e.add == nil || e.add.Call > reads[e.firstSeen].Return) {
 		d.Unexpected++
 		d.UnexpectedElements = sample(d.UnexpectedElements, e.value)
-		s.show(key, unexpected(e, reads[e.firstSeen]), e.add, e.refused, reads[e.firstSeen])
+		s.show(key, "nobody added it by then",
+			unexpected(e, reads[e.firstSeen]), e.add, e.refused, reads[e.firstSeen])
 		return
 	}
 	if e.add == nil {
@@ -300,8 +302,9 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 		d.Lost++
 		d.LostElements = sample(d.LostElements, e.value)
 		s.lost = append(s.lost, e.lostLatency(reads))
-		s.show(key, fmt.Sprintf("The last read, of process %d at %s, misses %s, although %s.",
-			reads[absent].Process, seconds(reads[absent].Return), e.value, e.whyKnown(reads)),
+		s.show(key, misses(e.value),
+			fmt.Sprintf("The last read, of process %d at %s, misses %s, although %s.",
+				reads[absent].Process, seconds(reads[absent].Return), e.value, e.whyKnown(reads)),
 			e.add, e.presentRead(reads), reads[absent])
 	case e.present < 0 || absent > e.present:
 		// All reads were called before it had to be there, if it ever had to.
@@ -319,8 +322,9 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 		d.StaleElements = sample(d.StaleElements, e.value)
 		s.stable = append(s.stable, int64(reads[absent].Call-e.known))
 		if s.o.Linearizable {
-			s.show(key, fmt.Sprintf("Process %d called a read at %s that misses %s, although %s.",
-				reads[absent].Process, seconds(reads[absent].Call), e.value, e.whyKnown(reads)),
+			s.show(key, misses(e.value),
+				fmt.Sprintf("Process %d called a read at %s that misses %s, although %s.",
+					reads[absent].Process, seconds(reads[absent].Call), e.value, e.whyKnown(reads)),
 				e.add, reads[absent])
 		}
 	}
@@ -372,18 +376,23 @@ func (e *element) lostLatency(reads []*history.Operation) int64 {
 	return max(0, int64(reads[e.present].Call-e.known))
 }
 
-func (s *setCheck) show(key history.Key, why string, ops ...*history.Operation) {
+// misses is the mark of a read without an element.
+func misses(v models.Scalar) string { return "misses " + v.String() }
+
+func (s *setCheck) show(key history.Key, mark, why string, ops ...*history.Operation) {
 	const most = 5
 	if len(s.cxs) >= most {
 		return
 	}
-	s.cxs = append(s.cxs, counterexample(key, why, ops...))
+	s.cxs = append(s.cxs, counterexample(key, mark, why, ops...))
 }
 
-// counterexample shows operations, of which the last one is the culprit; nil ones
-// are left out.
-func counterexample(key history.Key, why string, ops ...*history.Operation) Counterexample {
-	cx := Counterexample{Key: key, Why: why, Minimal: true}
+// counterexample shows operations, of which the last one is the culprit, and mark says what
+// is wrong with it; nil ones are left out.
+func counterexample(
+	key history.Key, mark, why string, ops ...*history.Operation,
+) Counterexample {
+	cx := Counterexample{Key: key, Mark: mark, Why: why, Minimal: true}
 	for i, op := range ops {
 		if op != nil {
 			o := showOp(op)

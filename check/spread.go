@@ -210,7 +210,7 @@ func (d *SpreadDetails) read(
 	got := fmt.Sprintf("Process %d read %s at %s", s.op.Process, s.op.Out, seconds(s.op.Return))
 	if why, w := k.unexpected(s); why != "" {
 		d.Unexpected++
-		bad.add(key, got+", "+why, w, s.op)
+		bad.add(key, "nobody wrote it by then", got+", "+why, w, s.op)
 		return
 	}
 	if late == history.Never || s.op.Call <= late {
@@ -219,8 +219,9 @@ func (d *SpreadDetails) read(
 	d.Late++
 	if k.lastAck != nil && !s.has(k.ack) {
 		d.Unspread++
-		bad.add(key, fmt.Sprintf("%s, long after process %d had been told at %s that %d was written, "+
-			"its last.", got, k.lastAck.Process, seconds(k.lastAck.Return), k.ack), k.lastAck, s.op)
+		bad.add(key, "misses the last value",
+			fmt.Sprintf("%s, long after process %d had been told at %s that %d was written, "+
+				"its last.", got, k.lastAck.Process, seconds(k.lastAck.Return), k.ack), k.lastAck, s.op)
 	}
 }
 

@@ -18,15 +18,16 @@ func (k *staleKey) unwritten(read int) Counterexample {
 	op := k.from[read]
 	got := fmt.Sprintf("Process %d read %s at %s, ", op.Process, op.Out, seconds(op.Return))
 	if w := k.failed[k.ops[read].Value]; w != nil && k.write(k.ops[read].Value) < 0 {
-		return counterexample(k.key, got+"but the write of that had failed.", w, op)
+		return counterexample(k.key, "its write had failed",
+			got+"but the write of that had failed.", w, op)
 	}
 	if w := k.write(k.ops[read].Value); w >= 0 {
-		cx := counterexample(k.key, fmt.Sprintf("%sbut the write of that was only called at %s.", got,
-			seconds(k.from[w].Call)), k.from[w], op)
+		cx := counterexample(k.key, "not written by then", fmt.Sprintf(
+			"%sbut the write of that was only called at %s.", got, seconds(k.from[w].Call)), k.from[w], op)
 		cx.Until = op.Return
 		return cx
 	}
-	return counterexample(k.key, got+"but nobody ever tried to write that.", op)
+	return counterexample(k.key, "nobody wrote it", got+"but nobody ever tried to write that.", op)
 }
 
 // write is the write of a value, -1 if there is none.
@@ -116,7 +117,7 @@ func (k *staleKey) part(part []int) *staleKey {
 
 // show makes a part of the operations a counterexample.
 func (k *staleKey) show(part []int, culprit int, minimal bool, why string) Counterexample {
-	cx := Counterexample{Key: k.key, Why: why, Minimal: minimal}
+	cx := Counterexample{Key: k.key, Mark: "older than allowed", Why: why, Minimal: minimal}
 	for _, i := range part {
 		o := showOp(k.from[i])
 		o.Culprit = i == culprit

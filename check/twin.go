@@ -81,7 +81,7 @@ func (d *TwinDetails) read(key history.Key, t txn, from origins, bad *violations
 	for i, s := range t.steps {
 		if why, ops := from.fromNowhere(t, s.Key, s.Value); why != "" {
 			d.Unexpected++
-			bad.add(key, why, ops...)
+			bad.add(key, "nobody wrote it by then", why, ops...)
 			return
 		}
 		if i == 0 || s.Value.Equal(t.steps[0].Value) {
@@ -89,9 +89,10 @@ func (d *TwinDetails) read(key history.Key, t txn, from origins, bad *violations
 		}
 		first := t.steps[0]
 		d.Fractured++
-		bad.add(key, fmt.Sprintf("Process %d read %s = %s but %s = %s in one transaction, at %s: "+
-			"only a part of a transaction that wrote both.", t.op.Process, first.Key, first.Value,
-			s.Key, s.Value, seconds(t.op.Return)), t.parts(from)...)
+		bad.add(key, "sees only a part",
+			fmt.Sprintf("Process %d read %s = %s but %s = %s in one transaction, at %s: "+
+				"only a part of a transaction that wrote both.", t.op.Process, first.Key, first.Value,
+				s.Key, s.Value, seconds(t.op.Return)), t.parts(from)...)
 		return
 	}
 	if len(t.steps) > 1 && !t.steps[0].Value.IsNil() {

@@ -171,8 +171,10 @@ type violations struct {
 	cxs []Counterexample
 }
 
-func (v *violations) add(key history.Key, why string, ops ...*history.Operation) {
-	v.show(func() Counterexample { return counterexample(key, why, ops...) })
+// add counts a violation that is given away by the last one of ops; mark says what is wrong
+// with that one.
+func (v *violations) add(key history.Key, mark, why string, ops ...*history.Operation) {
+	v.show(func() Counterexample { return counterexample(key, mark, why, ops...) })
 }
 
 // show counts a violation, and keeps its counterexample if there are not enough yet.

@@ -62,7 +62,7 @@ func uniqueIDs(ctx context.Context, h *history.History) Result {
 			d.DuplicateIDs = sample(d.DuplicateIDs, id)
 		}
 		if len(r.Counterexamples) < most {
-			r.Counterexamples = append(r.Counterexamples, counterexample(op.Key,
+			r.Counterexamples = append(r.Counterexamples, counterexample(op.Key, "the same id once more",
 				fmt.Sprintf("Process %d got the id %s at %s, which process %d had got at %s.",
 					op.Process, id, seconds(op.Return), other.Process, seconds(other.Return)),
 				other, op))
@@ -126,9 +126,10 @@ func increasingIDs(ctx context.Context, h *history.History) Result {
 			continue
 		}
 		if compared++; id(op) <= id(greatest) {
-			bad.add(op.Key, fmt.Sprintf("Process %d got the id %d (called at %s), after process %d had got "+
-				"%d by %s.", op.Process, id(op), seconds(op.Call), greatest.Process, id(greatest),
-				seconds(greatest.Return)), greatest, op)
+			bad.add(op.Key, "not a greater id",
+				fmt.Sprintf("Process %d got the id %d (called at %s), after process %d had got "+
+					"%d by %s.", op.Process, id(op), seconds(op.Call), greatest.Process, id(greatest),
+					seconds(greatest.Return)), greatest, op)
 		}
 	}
 	r.Power = []Measure{measure("ids compared", compared)}

@@ -34,6 +34,14 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
+// howOften is as in "once" and "3 times".
+func howOften(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return count(n, "time", "times")
+}
+
 // seconds renders a time of the test. Histories without times count events, which
 // look like nanoseconds.
 func seconds(t history.Time) string {

@@ -28,6 +28,8 @@ type arrow struct {
 
 const (
 	pillHeight = 18
+	pillGap    = 5  // between the reasons of two arrows
+	curveSteps = 33 // at which is looked where a curve goes
 	headLength = 9.0
 	headWidth  = 4.5
 	portMargin = 8
@@ -51,7 +53,7 @@ func edgesOf(f *found, shown []int, first int) []edge {
 		}
 		list = append(list, edge{
 			from: e.From - first, to: e.To - first, number: i + 1, word: word, class: class,
-			why: e.Why,
+			why: f.reason(e),
 		})
 	}
 	return list
@@ -113,8 +115,12 @@ func (p *picture) route(edges []edge) {
 		})
 	}
 	ports := p.ports(edges)
+	curves := make([]curve, len(edges))
 	for i, e := range edges {
-		c := p.curve(e, ports[i])
+		curves[i] = p.curve(e, ports[i])
+	}
+	for i, e := range edges {
+		c := curves[i]
 		a := arrow{
 			Path: c.path(), Head: c.head(), Class: e.class,
 			Tip: fmt.Sprintf("%d %s: %s", e.number, e.word, brief(e.why, whyMost)),
@@ -122,10 +128,10 @@ func (p *picture) route(edges []edge) {
 		for _, label := range []string{
 			fmt.Sprintf("%d %s", e.number, e.word), fmt.Sprint(e.number),
 		} {
-			if pill, ok := p.pill(c, label, taken); ok {
+			if pill, ok := p.pill(curves, i, label, taken); ok {
 				a.Pill, a.Label = pill, label
 				a.TextX, a.TextY = pill.X+pill.Width/2, pill.Y+13
-				taken = append(taken, pill)
+				taken = append(taken, pill.grown(pillGap))
 				break
 			}
 		}
@@ -133,23 +139,44 @@ func (p *picture) route(edges []edge) {
 	}
 }
 
-// pill looks along a curve, and beside it, for a place for its reason.
-func (p *picture) pill(c curve, label string, taken []rect) (rect, bool) {
+// pill looks along a curve, and beside it, for a place for its reason: one that hides as
+// little as possible of the other curves.
+func (p *picture) pill(curves []curve, i int, label string, taken []rect) (rect, bool) {
 	width := int(textWidth(label)) + 8
+	var best rect
+	least := -1
 	for _, dy := range []float64{0, -12, 12, -24, 24} {
 		for _, t := range []float64{.5, .4, .6, .3, .7, .2, .8} {
-			at := c.at(t)
+			at := curves[i].at(t)
 			r := rect{
 				X: int(at.x) - width/2, Y: int(at.y+dy) - pillHeight/2,
 				Width: width, Height: pillHeight,
 			}
 			free := r.X >= 2 && r.right() <= p.Width-2 && r.Y >= p.Top && r.bottom() <= p.Axis-2
-			if free && !slices.ContainsFunc(taken, r.meets) {
-				return r, true
+			if !free || slices.ContainsFunc(taken, r.meets) {
+				continue
+			}
+			if hides := covered(curves, i, r); least < 0 || hides < least {
+				best, least = r, hides
 			}
 		}
 	}
-	return rect{}, false
+	return best, least >= 0
+}
+
+// covered counts the points of all curves but one that lie in a rectangle.
+func covered(curves []curve, but int, r rect) int {
+	n := 0
+	for i, c := range curves {
+		for step := range curveSteps {
+			at := c.at(float64(step) / (curveSteps - 1))
+			x, y := int(at.x), int(at.y)
+			if i != but && x >= r.X && x < r.right() && y >= r.Y && y < r.bottom() {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // ends are where an arrow leaves and arrives.

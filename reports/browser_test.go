@@ -334,7 +334,7 @@ func lookAtLabels(t *testing.T, browser context.Context) {
 	p.Resize(1280)
 	checkLabels(p, ".wide")
 	p.wantCount(".wide .arrow .way", edgesDrawn)
-	p.wantText(".counterexample", "Not all of these are drawn")
+	p.wantText(".counterexample .told", "more that are not drawn")
 }
 
 // lookAtPaper: a printed report is dark on white, whatever the reader's screen is, and

@@ -19,18 +19,18 @@ type diagram struct {
 	Pictures []picture
 	// Meanwhile are the faults behind the bars, in words.
 	Meanwhile []bandNote
-	// Told and Orders are the picture in words, for those who do not see it.
-	Told   []toldOp
-	Orders []toldEdge
+	// Told and Orders are the picture in words, for those who do not see it; Undrawn are
+	// the orders that are in words only.
+	Told            []toldOp
+	Orders, Undrawn []toldEdge
 	// Brief is true when the words are so few that they are always shown.
 	Brief bool
 	// Mark is what is wrong with the culprits, "" if there are none.
 	Mark string
 	// Bold says whether some of the orders are emphasized.
 	Bold bool
-	// Open says whether there are operations without end, Cut whether time was cut
-	// out, Undrawn whether orders are only told.
-	Open, Cut, Undrawn bool
+	// Open says whether there are operations without end, Cut whether time was cut out.
+	Open, Cut bool
 	// LeftOut are the operations before those drawn.
 	LeftOut int
 }
@@ -75,7 +75,7 @@ func newDiagram(r Run, i int, f found, bands bands) diagram {
 	clock := clockOf(f.Ops)
 	for i := range f.Ops {
 		op := &f.Ops[i]
-		t := tell(r, *op, clock)
+		t := tell(r, op, f.placed(op), clock)
 		t.Name = f.name(i)
 		if f.culprit(op) {
 			t.Mark = f.mark()
@@ -87,9 +87,8 @@ func newDiagram(r Run, i int, f found, bands bands) diagram {
 	d.Told = d.Told[max(0, len(d.Told)-opsTold):]
 	d.Brief = len(d.Told) <= briefOps
 	f.arrange()
-	shown := drawnEdges(&f)
-	d.tellOrders(&f)
-	d.Undrawn = len(shown) < len(f.Edges)
+	shown := f.advance(drawnEdges(&f))
+	d.tellOrders(&f, len(shown))
 	d.LeftOut = max(0, len(f.Ops)-opsDrawn)
 	for _, w := range widths {
 		if len(f.Ops) == 0 {
@@ -104,16 +103,18 @@ func newDiagram(r Run, i int, f found, bands bands) diagram {
 	return d
 }
 
-func (d *diagram) tellOrders(f *found) {
+// tellOrders tells the orders, of which the first are drawn.
+func (d *diagram) tellOrders(f *found, drawn int) {
 	for i, e := range f.Edges {
 		word, class := kindOf(e.Kind)
 		bold := f.loop[i] && !f.cyclic()
 		d.Bold = d.Bold || bold
 		d.Orders = append(d.Orders, toldEdge{
 			Number: i + 1, Class: class, Kind: word, Gloss: gloss(e.Kind),
-			Why: brief(e.Why, whyMost), Bold: bold,
+			Why: brief(f.reason(e), whyMost), Bold: bold,
 		})
 	}
+	d.Orders, d.Undrawn = d.Orders[:drawn], d.Orders[drawn:]
 }
 
 // tidy gives even the shortest operation a length.
@@ -180,6 +181,26 @@ func drawnEdges(f *found) []int {
 	return least[:min(len(least), edgesDrawn)]
 }
 
+// advance puts some edges first, so that their numbers are the first ones, and returns
+// their positions then.
+func (f *found) advance(first []int) []int {
+	var sorted []check.Edge
+	var loop []bool
+	for _, want := range []bool{true, false} {
+		for i, e := range f.Edges {
+			if slices.Contains(first, i) == want {
+				sorted, loop = append(sorted, e), append(loop, f.loop[i])
+			}
+		}
+	}
+	f.Edges, f.loop = sorted, loop
+	at := make([]int, len(first))
+	for i := range at {
+		at[i] = i
+	}
+	return at
+}
+
 // distinct are the positions of edges between different operations. Of several between the
 // same two it is one of values, if there is any. A circle has no more than it needs.
 func distinct(f *found) []int {
@@ -209,9 +230,9 @@ func class(t string) string {
 	return "other"
 }
 
-func tell(r Run, op check.Op, c clock) toldOp {
+func tell(r Run, op *check.Op, what []string, c clock) toldOp {
 	t := toldOp{
-		Process: processLabel(r, op.Process), What: brief(strings.Join(lines(&op), "; "), tellMost),
+		Process: processLabel(r, op.Process), What: brief(strings.Join(what, "; "), tellMost),
 		From: c.at(op.Call),
 		To:   c.returned(op.Return), Outcome: op.Type,
 	}

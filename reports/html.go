@@ -155,6 +155,9 @@ func newCharts(r Run, b bands, l *lanes) *charts {
 // showCounterexamples opens the page with the most telling one in words.
 func (p *page) showCounterexamples(bands bands) {
 	all := counterexamples(p.Result)
+	if p.Result.Verdict == check.Invalid {
+		all = append(all, silences(p.Run)...)
+	}
 	for i, f := range all {
 		p.diagrams = append(p.diagrams, newDiagram(p.Run, i, f, bands))
 	}
@@ -176,6 +179,9 @@ func (p *page) showCounterexamples(bands bands) {
 		g := &p.Grounds[i]
 		for _, f := range all { // it is told where it is drawn
 			g.Reason = strings.TrimRight(strings.TrimSuffix(g.Reason, f.Why), ": ")
+			if strings.EqualFold(strings.TrimRight(g.Reason, "."), strings.TrimRight(f.Why, ".")) {
+				g.Reason = ""
+			}
 		}
 		g.Reason = brief(g.Reason, whyMost)
 	}

@@ -57,6 +57,11 @@ type rect struct{ X, Y, Width, Height int }
 func (r rect) right() int  { return r.X + r.Width }
 func (r rect) bottom() int { return r.Y + r.Height }
 
+// grown is a rectangle with room around it.
+func (r rect) grown(by int) rect {
+	return rect{X: r.X - by, Y: r.Y - by, Width: r.Width + 2*by, Height: r.Height + 2*by}
+}
+
 func (r rect) meets(o rect) bool {
 	return r.X < o.right() && o.X < r.right() && r.Y < o.bottom() && o.Y < r.bottom()
 }
@@ -97,7 +102,7 @@ const (
 	rowGap     = 14
 	arrowRoom  = 24 // between rows for each arrow, up to arrowsMost
 	arrowsMost = 3
-	labelMax   = 300.0 // pixels
+	labelMax   = 360.0 // pixels
 	linesMax   = 6
 	topMargin  = 6
 	tickHeight = 18
@@ -142,7 +147,7 @@ func (p *picture) label(f *found, i int) []textLine {
 		width /= boldFactor
 	}
 	var all []textLine
-	text := lines(op)
+	text := f.placed(op)
 	if name := f.name(i); name != "" {
 		all = append(all, textLine{Text: name, Class: "call"})
 	}
@@ -193,7 +198,7 @@ func (p *picture) bar(f *found, op *check.Op, label []textLine, a *axis) bar {
 		X: max(p.Left, min(b.X, p.Right-width)), Width: width,
 		Height: labelGap + lineHeight*len(label),
 	}
-	b.Tip = fmt.Sprintf("%s, %s to %s, %s", brief(strings.Join(lines(op), "; "), tipMost),
+	b.Tip = fmt.Sprintf("%s, %s to %s, %s", brief(strings.Join(f.placed(op), "; "), tipMost),
 		a.clock.at(op.Call),
 		a.clock.returned(op.Return), op.Type)
 	if f.culprit(op) {

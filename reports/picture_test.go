@@ -226,6 +226,8 @@ func TestWords(t *testing.T) {
 func TestMarks(t *testing.T) {
 	one := check.Counterexample{Ops: []check.Op{{Culprit: true}}}
 	two := check.Counterexample{Ops: []check.Op{{Culprit: true}, {}}}
+	marked := two
+	marked.Mark = "the same token once more"
 	circle := two
 	circle.Edges = []check.Edge{{From: 0, To: 1, Kind: check.RW}, {From: 1, To: 0, Kind: check.RW}}
 	for _, test := range []struct {
@@ -234,7 +236,7 @@ func TestMarks(t *testing.T) {
 		want    string
 	}{
 		{"linearizable", two, "cannot be placed"}, {"sequential", two, "cannot be placed"},
-		{"bank", one, "breaks the promise"}, {"lock", two, "breaks the promise"},
+		{"bank", one, "breaks the promise"}, {"lock", marked, "the same token once more"},
 		{"list-append", one, "contradicts itself"}, {"rw-register", two, "contradicts the others"},
 		{"list-append", circle, ""}, {"g2", two, ""}, {"long-fork", two, ""},
 		{"liveness", two, "did not succeed"},

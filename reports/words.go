@@ -49,6 +49,8 @@ func (f *found) mark() string {
 	switch {
 	case f.stuck():
 		return "did not succeed"
+	case f.Mark != "":
+		return brief(f.Mark, 60)
 	case f.ordered():
 		return "cannot be placed"
 	case f.checker == "list-append" || f.checker == "rw-register":
@@ -198,6 +200,16 @@ func gloss(k check.EdgeKind) string {
 	return ""
 }
 
+// reason is why one operation comes before another. That of the order of two writes is about
+// others, which saw them: it says what follows from that.
+func (f *found) reason(e check.Edge) string {
+	if e.Kind != check.WriteOrder || !f.ordered() {
+		return e.Why
+	}
+	return fmt.Sprintf("%s: so %s comes before %s", e.Why, plainly(&f.Ops[e.From]),
+		plainly(&f.Ops[e.To]))
+}
+
 // lines describes an operation for its label: one line, or one for each step of a
 // transaction.
 func lines(op *check.Op) []string {
@@ -207,6 +219,15 @@ func lines(op *check.Op) []string {
 		}
 	}
 	return []string{plainly(op)}
+}
+
+// placed are the lines of an operation with its key, if they are on several.
+func (f *found) placed(op *check.Op) []string {
+	all := lines(op)
+	if f.Key == "" && op.Key != "" && op.F != "txn" {
+		all[0] += " on " + op.Key
+	}
+	return all
 }
 
 // plainly describes an operation; an object that came back is told as its fields.
@@ -279,9 +300,9 @@ func spaced(v history.Value) string {
 
 // How much of a text is shown: a set of a million elements may be in a sentence.
 const (
-	whyMost  = 1000   // of a sentence
-	tipMost  = 2000   // of what an operation did, at its bar
-	tellMost = 20_000 // and in the table
+	whyMost  = 1000 // of a sentence
+	tipMost  = 2000 // of what an operation did, at its bar
+	tellMost = 1000 // and in the table
 )
 
 // brief leaves out the middle of a text of more than most bytes.
