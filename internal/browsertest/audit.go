@@ -42,9 +42,9 @@ func (p *Tab) AuditKeyboard(where string) {
 				![...e.querySelectorAll(acts)].some(i => list.includes(i)))
 				list.push(e);
 		}
-		document.activeElement?.blur();
-		getSelection().removeAllRanges();
-		scrollTo(0, 0);
+		document.body.tabIndex = -1; // the next one is the first
+		document.body.focus();
+		document.body.removeAttribute("tabindex");
 		window.toVisit = new Set(list);
 		window.stopsAt = [];
 		return list.length;

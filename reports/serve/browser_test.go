@@ -133,6 +133,20 @@ func lookAtIndex(t *testing.T, browser context.Context) {
 	p.visit("/trends")
 	p.want("mp-bug", "register")
 	p.audit("trends")
+	p.visit("/map")
+	p.want("bug mp-bug")
+	for _, verdict := range []string{"valid", "unknown", "invalid"} {
+		cell := eval[string](p, `[...document.querySelectorAll(".heat-4.heat-`+verdict+`")].map(
+			e => e.textContent).join("; ")`)
+		if !strings.HasSuffix(cell, verdict+", 1 of 1") {
+			t.Errorf("the map says %q where one is %s", cell, verdict)
+		}
+	}
+	p.audit("map")
+	p.AuditKeyboard("map")
+	eval[any](p, `document.querySelector(".heat-invalid a").click()`)
+	p.await(`location.search.includes("workload=register")`)
+	p.want("1 to 1 of 1", "mp-bug")
 	// A run that is added while somebody looks is announced.
 	p.visit("/")
 	s := samples()[0]

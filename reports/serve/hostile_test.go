@@ -30,7 +30,7 @@ func TestHostile(t *testing.T) {
 	first, running := at+url.PathEscape("<script>x")+"/", at+"2/"
 	ids := url.Values{"run": {second.name + "/<script>x", second.name + "/2"}}
 	for _, path := range []string{
-		"/", "/?q=" + url.QueryEscape(hostile), "/?system=" + url.QueryEscape(hostile), "/trends",
+		"/", "/?q=" + url.QueryEscape(hostile), "/?system=" + url.QueryEscape(hostile), "/trends", "/map",
 		first, running, running + "live", "/compare?" + ids.Encode(), "/latest",
 		first + "archive", "/?sort=" + url.QueryEscape(hostile), "/" + url.PathEscape(hostile),
 		first + "files/" + url.PathEscape(hostile), first + "files/nodes/n1/node.log",

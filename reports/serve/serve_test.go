@@ -80,6 +80,7 @@ func TestPages(t *testing.T) {
 		"/":                           "1 to 5 of 5",
 		"/?verdict=unknown":           "1 to 1 of 1",
 		"/trends":                     "bug mp-bug",
+		"/map":                        "bug mp-bug",
 		"/runs/paxos-register/2/":     "checker test --seed 7",
 		"/runs/etcd-bank/4/":          "unjudged",
 		"/runs/paxos-register/5/":     "Watch it",
@@ -116,7 +117,7 @@ func TestPages(t *testing.T) {
 		t.Error("POST is answered")
 	}
 	empty := serve(t, newStore(t))
-	for path, want := range map[string]int{"/": 200, "/trends": 200, "/latest": 404} {
+	for path, want := range map[string]int{"/": 200, "/trends": 200, "/map": 200, "/latest": 404} {
 		if answer, _ := empty.get(path); answer.StatusCode != want {
 			t.Errorf("%s of an empty store: %d", path, answer.StatusCode)
 		}
