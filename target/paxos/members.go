@@ -180,6 +180,7 @@ func (m *Machine) chosenConfig() config { return m.configs[0] }
 
 // split lists the voters of a configuration and the learners.
 func (m *Machine) split(c config) (voters, learners []protocol.NodeID) {
+	voters = make([]protocol.NodeID, 0, len(m.members))
 	for i, id := range m.members {
 		if c.voters&(1<<i) != 0 {
 			voters = append(voters, id)
