@@ -221,8 +221,8 @@ func (b *bank) explain(
 			}
 			b.d.Unexplained++
 			why := fmt.Sprintf("Process %d read %d on %s at %s, but the transfers before and beside "+
-				"it only allow %d to %d.", read.source.Process, read.Value, account,
-				seconds(read.source.Return), read.Low, read.High)
+				"it only allow %s.", read.source.Process, read.Value, account,
+				seconds(read.source.Return), read.bounds())
 			b.bad.show(func() Counterexample { return read.counterexample(key, why, adds[account]) })
 		}
 	}

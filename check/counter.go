@@ -86,8 +86,15 @@ func counter(ctx context.Context, h *history.History) Result {
 
 func (c CounterRead) why() string {
 	return fmt.Sprintf("Process %d read %d at %s%s, but the adds before and beside it only "+
-		"allow %d to %d.", c.source.Process, c.Value, seconds(c.source.Return), onKey(c.Key),
-		c.Low, c.High)
+		"allow %s.", c.source.Process, c.Value, seconds(c.source.Return), onKey(c.Key), c.bounds())
+}
+
+// bounds are what a read may have found, in words.
+func (c CounterRead) bounds() string {
+	if c.Low == c.High {
+		return fmt.Sprint(c.Low)
+	}
+	return fmt.Sprintf("%d to %d", c.Low, c.High)
 }
 
 func counterOps(ops []*history.Operation) (adds []amount, reads []CounterRead, err error) {

@@ -134,7 +134,7 @@ func (d *DecideDetails) judge(key history.Key, in instance, bad *violations) {
 	}
 	if why, ops := in.invented(first); why != "" {
 		d.Invented++
-		bad.add(key, "not proposed by then", why, append(ops, first)...)
+		bad.add(key, "an invented decision", why, append(ops, first)...)
 		return
 	}
 	for _, op := range in.nothing {

@@ -146,8 +146,8 @@ func (c *eventual) why(r CounterRead) string {
 	if c.binds(r.source) {
 		what = "all that was added long before, and all that may have been, only allows"
 	}
-	return fmt.Sprintf("Process %d read %d at %s%s, but %s %d to %d.", r.source.Process, r.Value,
-		seconds(r.source.Return), onKey(r.Key), what, r.Low, r.High)
+	return fmt.Sprintf("Process %d read %d at %s%s, but %s %s.", r.source.Process, r.Value,
+		seconds(r.source.Return), onKey(r.Key), what, r.bounds())
 }
 
 func (c *eventual) otherwise() (Verdict, string) {

@@ -226,7 +226,7 @@ func (c *logs) losses(key history.Key, r logRead, acked []*logEntry) {
 			continue
 		}
 		c.d.Lost++
-		c.bad.add(key, "misses an element",
+		c.bad.add(key, misses(e.value),
 			fmt.Sprintf("Process %d read the log (called at %s) without %s, which process %d "+
 				"had been told at %s that it had appended.", r.op.Process, seconds(r.op.Call), e.value,
 				e.op.Process, seconds(e.op.Return)), e.op, r.op)

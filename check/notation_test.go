@@ -332,7 +332,12 @@ func showResult(r Result, details bool) string {
 			if op.Return >= 0 {
 				ret = strconv.FormatInt(op.Return/1e6, 10)
 			}
-			fmt.Fprintf(&b, "%s p%d %s %d..%s\n", mark, op.Process, op.Describe, op.Call/1e6, ret)
+			wrong := ""
+			if op.Culprit && cx.Mark != "" {
+				wrong = "  <- " + cx.Mark
+			}
+			fmt.Fprintf(&b, "%s p%d %s %d..%s%s\n", mark, op.Process, op.Describe, op.Call/1e6, ret,
+				wrong)
 		}
 	}
 	if details {

@@ -102,7 +102,7 @@ const (
 	rowGap     = 14
 	arrowRoom  = 24 // between rows for each arrow, up to arrowsMost
 	arrowsMost = 3
-	labelMax   = 360.0 // pixels
+	labelMax   = 400.0 // pixels
 	linesMax   = 6
 	topMargin  = 6
 	tickHeight = 18

@@ -133,6 +133,7 @@ func lookAtIndex(t *testing.T, browser context.Context) {
 	p.visit("/trends")
 	p.want("mp-bug", "register")
 	p.audit("trends")
+	p.AuditKeyboard("trends")
 	p.visit("/map")
 	p.want("bug mp-bug")
 	for _, verdict := range []string{"valid", "unknown", "invalid"} {
@@ -226,6 +227,7 @@ func lookAtCompare(t *testing.T, browser context.Context) {
 		t.Errorf("%d curves", n)
 	}
 	p.audit("compare")
+	p.AuditKeyboard("compare")
 }
 
 func lookAtHostile(t *testing.T, browser context.Context) {
