@@ -20,9 +20,16 @@ type AvailabilityOptions struct {
 	// Claimed is true when the system promises progress. Otherwise gaps are
 	// only reported.
 	Claimed bool
+	// Foreign is true when somebody else runs the nodes: that they were healthy is an
+	// assumption then, and a lack of progress is a doubt, no proof.
+	Foreign bool
 
 	_ struct{} // keyed literals only
 }
+
+// foreign is why a lack of progress proves nothing about nodes that somebody else runs.
+const foreign = "the checker did not start the nodes, so it cannot tell whether they were " +
+	"healthy all the time"
 
 // AvailabilityDetails are the Details of Availability.
 type AvailabilityDetails struct {
@@ -110,6 +117,8 @@ func availability(
 // verdict puts the judgement into words.
 func (j *judge) verdict(o AvailabilityOptions, known bool) (Verdict, string) {
 	switch {
+	case len(j.gaps) > 0 && o.Claimed && o.Foreign:
+		return Unknown, j.gaps[0].stretch() + ", and " + foreign
 	case len(j.gaps) > 0 && o.Claimed:
 		return Invalid, j.gaps[0].String()
 	case len(j.gaps) > 0:
@@ -169,6 +178,12 @@ func (g Gap) String() string {
 	return fmt.Sprintf("no operation completed between %s and %s although %s healthy and "+
 		"connected throughout, and %s tried", seconds(g.From), seconds(g.To), who,
 		count(g.Tried, "was", "were"))
+}
+
+// stretch says the same without a word about the nodes.
+func (g Gap) stretch() string {
+	return fmt.Sprintf("no operation completed between %s and %s, although %s tried",
+		seconds(g.From), seconds(g.To), count(g.Tried, "was", "were"))
 }
 
 func inSeconds(t history.Time) string { return fmt.Sprintf("%.3f s", float64(t)/1e9) }

@@ -21,6 +21,9 @@ type LivenessOptions struct {
 	// Claimed is true when the system promises progress. Otherwise keys that are
 	// stuck are only reported.
 	Claimed bool
+	// Foreign is true when somebody else runs the nodes, who may have stopped some: a key
+	// that is stuck is a doubt then, no proof.
+	Foreign bool
 
 	_ struct{} // keyed literals only
 }
@@ -76,6 +79,10 @@ func liveness(ctx context.Context, h *history.History, o LivenessOptions) Result
 	case d.Stuck > 0 && !o.Claimed:
 		r.Reason = fmt.Sprintf("not claimed, but %s stuck in the end: %s",
 			count(d.Stuck, "key is", "keys are"), names(d.Names))
+	case d.Stuck > 0 && o.Foreign:
+		r.Verdict = Unknown
+		r.Reason = fmt.Sprintf("%s stuck in the end, and %s: %s",
+			count(d.Stuck, "key is", "keys are"), foreign, names(d.Names))
 	default:
 		bad.settle(&r, fmt.Sprintf("%s stuck in the end", count(d.Stuck, "key is", "keys are")),
 			func() (Verdict, string) {

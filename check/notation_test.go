@@ -239,7 +239,9 @@ func scriptedChecker(d *datadriven.TestData) (Checker, error) {
 		}
 		return Floors(f), nil
 	case "availability":
-		return Availability(AvailabilityOptions{Claimed: d.HasArg("claimed")}), nil
+		return Availability(AvailabilityOptions{
+			Claimed: d.HasArg("claimed"), Foreign: d.HasArg("foreign"),
+		}), nil
 	}
 	return scriptedWorkload(d)
 }
@@ -271,7 +273,9 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 	case "log":
 		return Log(LogOptions{Unordered: d.HasArg("unordered"), Stale: d.HasArg("stale")}), nil
 	case "liveness":
-		return Liveness(LivenessOptions{Claimed: d.HasArg("claimed")}), nil
+		return Liveness(LivenessOptions{
+			Claimed: d.HasArg("claimed"), Foreign: d.HasArg("foreign"),
+		}), nil
 	case "list-append":
 		l, err := levelArg(arg("level"))
 		return ListAppend(TxnOptions{Level: l}), err

@@ -125,6 +125,19 @@ func TestExistingNodes(t *testing.T) {
 	}
 }
 
+// TestProgressOfExistingNodes: somebody else may stop nodes that run already, so nothing
+// that depends on their health is a proof.
+func TestProgressOfExistingNodes(t *testing.T) {
+	cfg := declaredConfig(t, registersYAML, "127.0.0.1:1", "127.0.0.1:2")
+	if !cfg.workloadOptions().Foreign {
+		t.Error("nodes that run already count as the checker's own")
+	}
+	cfg.Cluster, cfg.Endpoints = "local", nil
+	if cfg.workloadOptions().Foreign {
+		t.Error("nodes that the checker starts count as somebody else's")
+	}
+}
+
 // TestExistingRefuses: faults are refused with a sentence, and so is what makes no sense.
 func TestExistingRefuses(t *testing.T) {
 	for want, change := range map[string]func(*Config){

@@ -100,6 +100,7 @@ func livenessWorkload() Workload {
 			o = o.withDefaults(10, 24)
 			return []check.Checker{check.Twin(), check.Liveness(check.LivenessOptions{
 				Claimed: o.Available || o.Promise.Recovers, Grace: o.Settle * 5 / 6,
+				Foreign: o.Foreign,
 			})}
 		},
 		floors: map[history.F]int{Read: 10, Txn: 20},

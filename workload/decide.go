@@ -20,7 +20,7 @@ func decideWorkload() Workload {
 		judge: func(o Options) []check.Checker {
 			o = o.withDefaults(12, 24)
 			return []check.Checker{check.Decide(), check.Liveness(check.LivenessOptions{
-				Claimed: o.Available, Grace: o.Settle * 5 / 6,
+				Claimed: o.Available, Grace: o.Settle * 5 / 6, Foreign: o.Foreign,
 			})}
 		},
 		readAll: func(o Options) Generator {

@@ -60,6 +60,9 @@ type Options struct {
 	// healthy for longer than AvailabilityGrace (default: the checker's).
 	Available         bool
 	AvailabilityGrace time.Duration
+	// Foreign says that somebody else runs the nodes: nobody knows whether they were
+	// healthy, so that a lack of progress proves nothing.
+	Foreign bool
 }
 
 // Promise is what a workload has to know of what a system claims. The zero Promise
