@@ -154,6 +154,7 @@ func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 		Concurrency: c.cfg.Concurrency,
 		Seed:        c.cfg.Seed,
 		Timeout:     c.cfg.OpTimeout,
+		OpenTimeout: c.sys.Deployment().OpenWithin,
 		Epoch:       c.epoch.Load,
 		Logger:      c.env.Logger,
 		Stats:       &c.stats,
@@ -225,20 +226,24 @@ func (c *conductor) open(ctx context.Context, thread int) (workload.Client, erro
 
 // awaitHealthy waits until every node serves a real read through its links.
 func (c *conductor) awaitHealthy(ctx context.Context) error {
+	var last error
 	for {
 		err := c.probeNodes(ctx)
 		if err == nil || operation.IsBroken(err) {
 			return err // waiting mends no client
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err // one that was cut short does not know why
+		}
 		if !vtime.Sleep(ctx, healthPoll) {
-			return fmt.Errorf("%w: %w", vtime.Cause(ctx), err)
+			return fmt.Errorf("%w: %w", vtime.Cause(ctx), last)
 		}
 	}
 }
 
 // probeNodes asks all nodes at once.
 func (c *conductor) probeNodes(ctx context.Context) error {
-	ctx, cancel := vtime.WithTimeout(ctx, c.cfg.OpTimeout)
+	ctx, cancel := vtime.WithTimeout(ctx, c.sys.Deployment().OpenWithin+c.cfg.OpTimeout)
 	defer cancel()
 	nodes := c.cfg.nodes()
 	return vtime.Together(ctx, len(nodes), func(i int) error {

@@ -40,10 +40,14 @@ func (d declared) HasPrimaries() bool {
 
 // Deployment implements System.
 func (d declared) Deployment() Deployment {
-	return Deployment{
+	out := Deployment{
 		Port: d.Port, PeerPort: d.PeerPort, Files: d.Files, Nodes: d.Count,
 		ReadyWithin: d.ReadyWithin, StopWithin: d.StopWithin, Startable: d.Start != "",
 	}
+	if d.Driver != nil {
+		out.OpenWithin = d.Driver.HelloWithin
+	}
+	return out
 }
 
 func (d declared) Workloads() []string {

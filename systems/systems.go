@@ -79,6 +79,8 @@ type Deployment struct {
 	// ReadyWithin and StopWithin bound a node's start and its end; 0 is the cluster's own
 	// choice.
 	ReadyWithin, StopWithin time.Duration
+	// OpenWithin is how long a client may take to be opened; 0 is the time of an operation.
+	OpenWithin time.Duration
 }
 
 // Status is what a node says about itself, as far as the harness uses it.

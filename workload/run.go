@@ -40,8 +40,10 @@ type RunConfig struct {
 	Concurrency int
 	// Seed decides the random choices of the generators.
 	Seed uint64
-	// Timeout ends the context of an operation, or of an open. 0: DefaultTimeout.
+	// Timeout ends the context of an operation. 0: DefaultTimeout.
 	Timeout time.Duration
+	// OpenTimeout ends that of an open, before an operation is called. 0: Timeout.
+	OpenTimeout time.Duration
 	// Grace is how long operations in flight may go on after the end of Run's
 	// context, and how long a client may ignore the end of its own before its
 	// thread goes on without it. 0: DefaultGrace.
@@ -75,10 +77,12 @@ func (c *RunConfig) fill() error {
 	want(c.Recorder != nil, "no recorder")
 	want(c.Concurrency > 0, fmt.Sprintf("concurrency is %d, not positive", c.Concurrency))
 	want(c.Timeout >= 0, fmt.Sprintf("timeout is negative: %v", c.Timeout))
+	want(c.OpenTimeout >= 0, fmt.Sprintf("open timeout is negative: %v", c.OpenTimeout))
 	want(c.Grace >= 0, fmt.Sprintf("grace is negative: %v", c.Grace))
 	want(c.Backoff >= 0, fmt.Sprintf("backoff is negative: %v", c.Backoff))
 	want(c.BeforeFinal == nil || c.Final != nil, "something before final, but no final")
 	orElse(&c.Timeout, DefaultTimeout)
+	orElse(&c.OpenTimeout, c.Timeout)
 	orElse(&c.Grace, DefaultGrace)
 	orElse(&c.Backoff, DefaultBackoff)
 	orElse(&c.ProgressEvery, time.Second)

@@ -116,7 +116,11 @@ func (w *worker) begin(ev history.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.call, w.calling, w.invoked = ev, true, false
-	w.deadline = w.r.cfg.Recorder.Now() + history.Time(w.r.cfg.Timeout)
+	within := w.r.cfg.Timeout
+	if w.client == nil {
+		within = w.r.cfg.OpenTimeout
+	}
+	w.deadline = w.r.cfg.Recorder.Now() + history.Time(within)
 }
 
 // invoke records the invocation. Nothing that takes time may come between it and
@@ -148,9 +152,9 @@ func (w *worker) record(t history.Type, value history.Value, message string) out
 	return outcome{event: w.call}
 }
 
-// open opens a client, in the time of one operation.
+// open opens a client, in the time that there is for that.
 func (w *worker) open() (client Client, err error) {
-	ctx, cancel := vtime.WithTimeout(w.r.ops, w.r.cfg.Timeout)
+	ctx, cancel := vtime.WithTimeout(w.r.ops, w.r.cfg.OpenTimeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {

@@ -87,9 +87,10 @@ type client struct {
 }
 
 type driverConfig struct {
-	Line    int             `yaml:",line"`
-	Command []text          `yaml:"command"`
-	Env     map[string]text `yaml:"env"`
+	Line        int             `yaml:",line"`
+	Command     []text          `yaml:"command"`
+	Env         map[string]text `yaml:"env"`
+	HelloWithin duration        `yaml:"hello_within"`
 }
 
 // Declaration is one that has been found right.
@@ -229,13 +230,17 @@ func (l *loader) nodes(d *Declaration, n nodes) {
 	if d.Port == d.PeerPort {
 		l.bad(n.PeerPort.Line, "port and peer_port are both %d", d.Port)
 	}
-	for _, w := range []duration{n.ReadyWithin, n.StopWithin} {
-		if w.Line > 0 && (w.Value <= 0 || w.Value > 10*time.Minute) {
-			l.bad(w.Line, "%v: want more than 0s and at most 10m", w.Value)
-		}
-	}
+	l.span(n.ReadyWithin)
+	l.span(n.StopWithin)
 	d.ReadyWithin = cmp.Or(n.ReadyWithin.Value, 15*time.Second)
 	d.StopWithin = cmp.Or(n.StopWithin.Value, 3*time.Second)
+}
+
+// span wants a time for which somebody would wait.
+func (l *loader) span(d duration) {
+	if d.Line > 0 && (d.Value <= 0 || d.Value > 10*time.Minute) {
+		l.bad(d.Line, "%v: want more than 0s and at most 10m", d.Value)
+	}
 }
 
 // commands takes over what is filled in for each node.
@@ -356,7 +361,10 @@ func (l *loader) client(d *Declaration, c client) {
 		d.HTTP = h
 		return
 	}
-	p := &driver.Program{Dir: d.Dir}
+	l.span(c.Driver.HelloWithin)
+	p := &driver.Program{
+		Dir: d.Dir, HelloWithin: cmp.Or(c.Driver.HelloWithin.Value, driver.HelloWithin),
+	}
 	for _, word := range c.Driver.Command {
 		p.Argv = append(p.Argv, word.Value)
 	}

@@ -33,6 +33,9 @@ const (
 	Version = 1
 	// LineMax is the longest line that a driver may write, in bytes.
 	LineMax = 16 << 20
+	// HelloWithin is how long a driver may take to say hello if nothing else was said: an
+	// interpreter or a virtual machine has to be loaded first.
+	HelloWithin = 10 * time.Second
 	// farewell is how long a driver may take to end after its standard input has ended.
 	farewell = 500 * time.Millisecond
 	// margin is the share of an operation's time that is kept back, so that the driver can
@@ -47,6 +50,8 @@ type Program struct {
 	Argv []string
 	Dir  string
 	Env  []string
+	// HelloWithin is how long it may take from its start to its hello; 0 is HelloWithin.
+	HelloWithin time.Duration
 }
 
 // Missing says why the program cannot be started.
@@ -105,26 +110,71 @@ type Session struct {
 	program   Program
 	object    string
 	endpoints []string
-	proc      *process // nil: there is none
+	proc      *process  // nil: there is none
+	coming    *greeting // nil: none has been started that has yet to say hello
 	id        int64
 }
 
-// Open starts the driver for the node at endpoints[0] and greets it.
+// Open starts the driver for the node at endpoints[0] and waits for its hello, for as long
+// as ctx allows.
 func (p Program) Open(ctx context.Context, endpoints []string, object string) (*Session, error) {
 	s := &Session{program: p, object: object, endpoints: endpoints}
-	return s, s.start(ctx)
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
+// start waits for a driver that has said hello. One that is still on its way when ctx ends
+// is waited for again the next time: if each operation started another one, a driver that
+// starts more slowly than an operation takes would never get there.
 func (s *Session) start(ctx context.Context) error {
-	proc, err := s.program.spawn()
-	if err != nil {
-		return err
+	if s.coming == nil {
+		object, _ := operation.Named(s.object)
+		s.coming = s.program.greet(ctx, hello{
+			Type: "hello", Version: Version, Object: object.Name, Endpoint: s.endpoints[0],
+			Endpoints: s.endpoints,
+		})
 	}
-	object, _ := operation.Named(s.object)
-	a, err := proc.exchange(ctx, hello{
-		Type: "hello", Version: Version, Object: object.Name, Endpoint: s.endpoints[0],
-		Endpoints: s.endpoints,
+	select {
+	case <-s.coming.over:
+	case <-ctx.Done():
+		return fmt.Errorf("hello: the driver has not said it yet: %w (%w)", errNoAnswer,
+			context.Cause(ctx))
+	}
+	proc, err := s.coming.proc, s.coming.err
+	s.coming, s.proc = nil, proc
+	return err
+}
+
+// greeting is a driver that is being started.
+type greeting struct {
+	over   chan struct{} // closed when the rest is settled
+	cancel context.CancelFunc
+	proc   *process
+	err    error
+}
+
+// greet starts a driver, which has its own time to say hello.
+func (p Program) greet(ctx context.Context, h hello) *greeting {
+	within := cmp.Or(p.HelloWithin, HelloWithin)
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), within,
+		fmt.Errorf("it has %v for its hello", within))
+	g := &greeting{over: make(chan struct{}), cancel: cancel}
+	crash.Go(func() {
+		defer close(g.over)
+		defer cancel()
+		g.proc, g.err = p.hello(ctx, h)
 	})
+	return g
+}
+
+func (p Program) hello(ctx context.Context, h hello) (*process, error) {
+	proc, err := p.spawn()
+	if err != nil {
+		return nil, err
+	}
+	a, err := proc.exchange(ctx, h)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("hello: %w", err)
@@ -138,10 +188,9 @@ func (s *Session) start(ctx context.Context) error {
 	}
 	if err != nil {
 		proc.end(0)
-		return err
+		return nil, err
 	}
-	s.proc = proc
-	return nil
+	return proc, nil
 }
 
 // Invoke has the driver perform the operation.
@@ -230,8 +279,16 @@ func (s *Session) ok(a answer, op history.Event) (history.Event, error) {
 	return operation.Result(s.object, op, v)
 }
 
-// Close ends the driver.
+// Close ends the driver, also one that has not said hello yet.
 func (s *Session) Close() error {
+	if s.coming != nil {
+		s.coming.cancel()
+		<-s.coming.over
+		if s.coming.proc != nil {
+			s.coming.proc.end(farewell)
+		}
+		s.coming = nil
+	}
 	if s.proc != nil {
 		s.proc.end(farewell)
 		s.proc = nil

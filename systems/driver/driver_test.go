@@ -97,6 +97,9 @@ func greet(mode string) {
 	switch mode {
 	case "no hello":
 		select {}
+	case "slow":
+		<-time.After(300 * time.Millisecond)
+		fmt.Println(`{"type":"hello","version":1}`)
 	case "old":
 		fmt.Println(`{"type":"hello","version":0}`)
 	case "refuse":
@@ -186,7 +189,7 @@ func TestDrivers(t *testing.T) {
 		{"no value", "write", 0, "ok 1"},
 		{"a text", "read", 0, `broken client: read on a register was answered "1": want an integer`},
 		{"another value", "write", 0, "broken client: write of 1 was answered as if it had been of 123"},
-		{"no hello", "write", brief, "open hello: the driver did not answer in time"},
+		{"no hello", "write", brief, "open hello: the driver has not said it yet"},
 		{"old", "write", 0, "open client: the driver speaks version 0 of the protocol, this is 1"},
 		{"refuse", "write", 0, "open the driver refuses: no sets here"},
 		{"impolite", "write", 0, `open client: the driver answered hello by type "welcome"`},
@@ -270,6 +273,51 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
+// TestSlowToStart: a driver that takes longer to start than an operation may take gets
+// there all the same, since the next operation waits for the one that is on its way. Of one
+// that never says hello, a time limit of its own makes an end.
+func TestSlowToStart(t *testing.T) {
+	t.Parallel()
+	s := &Session{program: program(t, "slow"), object: "register", endpoints: []string{"n1:1"}}
+	defer s.Close()
+	brief, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err := s.Invoke(brief, history.Event{F: "write", Key: "k1", Value: history.Int(1)})
+	if want := "the driver has not said it yet"; !history.IsDefinite(err) ||
+		!strings.Contains(err.Error(), want) {
+		t.Fatalf("%v, want %q, for certain", err, want)
+	}
+	coming := s.coming
+	if _, err := s.Invoke(t.Context(), history.Event{F: "read", Key: "k1"}); err != nil {
+		t.Errorf("the next operation: %v", err)
+	}
+	if coming == nil || s.proc != coming.proc {
+		t.Error("the next operation started another driver")
+	}
+
+	mute := program(t, "no hello")
+	mute.HelloWithin = 10 * time.Millisecond
+	if _, err := mute.Open(t.Context(), []string{"n1:1"}, "register"); err == nil ||
+		!strings.Contains(err.Error(), "did not answer in time: no answer (it has 10ms for its hello)") {
+		t.Errorf("a driver without a hello: %v", err)
+	}
+}
+
+// TestCloseBeforeHello: a driver that is still on its way ends with its session.
+func TestCloseBeforeHello(t *testing.T) {
+	t.Parallel()
+	s := &Session{program: program(t, "no hello"), object: "register", endpoints: []string{"n1:1"}}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Invoke(over, history.Event{F: "read", Key: "k1"}); err == nil {
+		t.Fatal("a driver without a hello performs operations")
+	}
+	coming := s.coming
+	if err := s.Close(); err != nil || coming == nil || coming.err == nil {
+		t.Errorf("%v, and the start ended with %v", err, coming)
+	}
+}
+
 func TestMissing(t *testing.T) {
 	dir := t.TempDir()
 	for name, mode := range map[string]os.FileMode{"plain": 0o644, "fine": 0o755} {
@@ -299,7 +347,7 @@ func TestConform(t *testing.T) {
 		{"hang", "", "unknown operation: frobnicate: the driver did not answer in time"},
 		{"optimist", "", `the driver answered frobnicate by "ok", which no register has`},
 		{"info", "", `unknown operation: an operation that it cannot know is answered by "info"`},
-		{"no hello", "", "hello: hello: the driver did not answer in time"},
+		{"no hello", "", "hello: hello: the driver has not said it yet"},
 	} {
 		t.Run(c.mode+c.endpoint, func(t *testing.T) {
 			t.Parallel()
