@@ -48,6 +48,8 @@ type placed interface{ place(line int) any }
 type Problem struct {
 	Line int
 	Text string
+
+	unreadable bool // nothing of the document is known
 }
 
 // Error begins with the line, if it is known.
@@ -75,6 +77,25 @@ func (ps *Problems) Add(line int, format string, args ...any) {
 	*ps = append(*ps, Problem{Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
+// Unreadable reports whether the document is no YAML, or more or less than one document, so
+// that nothing in it can be judged.
+func (ps Problems) Unreadable() bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool { return p.unreadable })
+}
+
+// Without leaves out of the mistakes those that may only follow from others: those in the
+// lines of root causes. The root causes stay.
+func (ps Problems) Without(roots Problems) Problems {
+	var out Problems
+	for _, p := range ps {
+		same := func(r Problem) bool { return r.Line == p.Line && p.Line > 0 }
+		if slices.Contains(roots, p) || !slices.ContainsFunc(roots, same) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // Sort puts the mistakes in the order of their lines, those without one last.
 func (ps Problems) Sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
@@ -98,13 +119,15 @@ func Decode(data []byte, into any) Problems {
 	err := dec.Decode(&doc)
 	switch {
 	case errors.Is(err, io.EOF):
-		return Problems{{Text: "the document is empty"}}
+		return Problems{{Text: "the document is empty", unreadable: true}}
 	case err != nil:
 		return Problems{syntax(err)}
 	}
 	var more yaml.Node
 	if err := dec.Decode(&more); err == nil {
-		return Problems{{Line: more.Line, Text: "a second document: there may be only one"}}
+		return Problems{{
+			Line: more.Line, Text: "a second document: there may be only one", unreadable: true,
+		}}
 	} else if !errors.Is(err, io.EOF) {
 		return Problems{syntax(err)}
 	}
@@ -120,10 +143,14 @@ var syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 func syntax(err error) Problem {
 	m := syntaxLine.FindStringSubmatch(strings.TrimSpace(err.Error()))
 	if m == nil {
-		return Problem{Text: err.Error()}
+		return Problem{Text: err.Error(), unreadable: true}
 	}
 	line, _ := strconv.Atoi(m[1]) // none is 0
-	return Problem{Line: line, Text: "this is no YAML: " + m[2]}
+	text := "this is no YAML: " + m[2]
+	if strings.HasPrefix(m[2], "mapping values are not allowed") {
+		text += ` (a text with ": " in it needs quotes, or stands below its key after ">-")`
+	}
+	return Problem{Line: line, Text: text, unreadable: true}
 }
 
 type decoder struct {

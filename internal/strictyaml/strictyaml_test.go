@@ -127,3 +127,28 @@ func TestManyAliases(t *testing.T) {
 		t.Errorf("%d problems: %.200v", len(ps), ps)
 	}
 }
+
+// TestUnreadable: of a document that is none there is one mistake, and nothing that only
+// follows from it. A mistake in a line hides what may follow from it there, and no other.
+func TestUnreadable(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": true, "a: [b": true, "a: b\n---\nc: d": true, "nonsense: 1": false, "n: x": false,
+		"text: ok": false,
+	} {
+		var got outer
+		if ps := Decode([]byte(text), &got); ps.Unreadable() != want {
+			t.Errorf("%q: %v", text, ps)
+		}
+	}
+	var got outer
+	ps := Decode([]byte(`text: echo "no: such"`), &got)
+	if len(ps) != 1 || !strings.Contains(ps[0].Text, `a text with ": " in it needs quotes`) {
+		t.Errorf("%v", ps)
+	}
+	roots := Problems{{Line: 3, Text: "no number"}}
+	all := append(roots, Problem{Line: 3, Text: "0 is too small"}, Problem{Line: 4, Text: "no name"},
+		Problem{Text: "no claim"})
+	if got := all.Without(roots).Error(); got != "line 3: no number\nline 4: no name\nno claim" {
+		t.Errorf("%s", got)
+	}
+}
