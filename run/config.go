@@ -34,7 +34,7 @@ type Config struct {
 	System string `json:"system"`
 	// Declaration is the text of the system's declaration, if System is its path.
 	Declaration string `json:"declaration,omitempty"`
-	// Settings are what was chosen about a system that the checker knows by name.
+	// Settings are what was chosen about a system that is declared, by a user or by name.
 	Settings map[string]string `json:"settings,omitempty"`
 	Protocol string            `json:"protocol,omitempty"`
 	Bug      string            `json:"bug,omitempty"`

@@ -158,7 +158,7 @@ func TestNativeRefuses(t *testing.T) {
 		{Options{System: "reference", Protocol: "paxos", Settings: map[string]string{"reads": "local"}},
 			"system reference: settings: it has none"},
 		{Options{System: "my.yaml", Declaration: "name: my", Settings: map[string]string{"a": "b"}},
-			"system my.yaml: settings: it has none"},
+			`my.yaml: settings: there is no "a": it has none`},
 	} {
 		_, err := newOf([]native.System{(&shelf{}).system()}, c.opts)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

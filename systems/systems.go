@@ -200,7 +200,8 @@ type Options struct {
 	System string
 	// Declaration is the text of that declaration; empty: it is read from its file.
 	Declaration string
-	// Settings are those of a system that the checker knows by name: see Natives.
+	// Settings are those of a system that the checker knows by name (see Natives), or of a
+	// declaration.
 	Settings map[string]string
 	// Protocol and Bug are the reference cluster's; of nodes of Maelstrom Protocol is
 	// Maelstrom's workload.
@@ -273,9 +274,6 @@ func newOf(natives []native.System, opts Options) (System, error) {
 		return nil, fmt.Errorf("system %q: %w; there is %s, or a file that describes one, "+
 			"mykv.yaml (checker init makes one)", opts.System, ErrUnknown, strings.Join(Names(), ", "))
 	}
-	if err := noSettings(opts); err != nil {
-		return nil, err
-	}
 	if IsFile(opts.System) {
 		text := []byte(opts.Declaration)
 		if len(text) == 0 {
@@ -284,11 +282,14 @@ func newOf(natives []native.System, opts Options) (System, error) {
 				return nil, fmt.Errorf("system: %w", err)
 			}
 		}
-		d, err := declare.Load(opts.System, text)
+		d, err := declare.Load(opts.System, text, opts.Settings)
 		if err != nil {
 			return nil, err
 		}
 		return declared{d}, nil
+	}
+	if err := noSettings(opts); err != nil {
+		return nil, err
 	}
 	return newReference(opts)
 }

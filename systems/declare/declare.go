@@ -39,22 +39,24 @@ type (
 
 // file is what the YAML looks like.
 type file struct {
-	Name    text                           `yaml:"name"`
-	Doc     text                           `yaml:"doc"`
-	Version text                           `yaml:"version"`
-	Nodes   nodes                          `yaml:"nodes"`
-	Files   []text                         `yaml:"files"`
-	Env     map[string]text                `yaml:"env"`
-	Install text                           `yaml:"install"`
-	Start   text                           `yaml:"start"`
-	Stop    text                           `yaml:"stop"`
-	Wipe    text                           `yaml:"wipe"`
-	Process process                        `yaml:"process"`
-	Logs    []text                         `yaml:"logs"`
-	Status  *httpclient.Question           `yaml:"status"`
-	Admin   map[string]httpclient.Question `yaml:"admin"`
-	Claim   claim                          `yaml:"claim"`
-	Client  client                         `yaml:"client"`
+	Name    text `yaml:"name"`
+	Doc     text `yaml:"doc"`
+	Version text `yaml:"version"`
+	// Settings are known before the rest is read, which they are a part of.
+	Settings map[string]setting             `yaml:"settings"`
+	Nodes    nodes                          `yaml:"nodes"`
+	Files    []text                         `yaml:"files"`
+	Env      map[string]text                `yaml:"env"`
+	Install  text                           `yaml:"install"`
+	Start    text                           `yaml:"start"`
+	Stop     text                           `yaml:"stop"`
+	Wipe     text                           `yaml:"wipe"`
+	Process  process                        `yaml:"process"`
+	Logs     []text                         `yaml:"logs"`
+	Status   *httpclient.Question           `yaml:"status"`
+	Admin    map[string]httpclient.Question `yaml:"admin"`
+	Claim    claim                          `yaml:"claim"`
+	Client   client                         `yaml:"client"`
 }
 
 type nodes struct {
@@ -142,22 +144,28 @@ type Promised struct {
 	Promise     workload.Promise
 }
 
-// Load reads a declaration of which the text is known; path is where it stands. The error
-// has a line for each mistake.
-func Load(path string, data []byte) (*Declaration, error) {
-	return load(path, data, nil)
+// Load reads a declaration of which the text is known, with the settings that were chosen;
+// path is where it stands. The error has a line for each mistake.
+func Load(path string, data []byte, settings map[string]string) (*Declaration, error) {
+	return load(path, data, nil, settings)
 }
 
 // LoadNative reads the declaration of a system that the checker knows by name: the client is
 // given, and is the one thing that it must not name.
 func LoadNative(name string, data []byte, client native.Client) (*Declaration, error) {
-	return load(name, data, client)
+	return load(name, data, client, nil)
 }
 
-func load(path string, data []byte, own native.Client) (*Declaration, error) {
-	var f file
-	l := loader{problems: strictyaml.Decode(data, &f), native: own}
-	d := l.declaration(path, f)
+func load(
+	path string, data []byte, own native.Client, settings map[string]string,
+) (*Declaration, error) {
+	l := loader{native: own}
+	var d *Declaration
+	if f, ok := l.decode(data, settings); ok {
+		wrong := len(l.problems)
+		d = l.declaration(path, f)
+		l.problems = l.problems.Without(l.problems[:wrong])
+	}
 	if len(l.problems) == 0 {
 		return d, nil
 	}

@@ -51,7 +51,7 @@ func TestLoad(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "server"), nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	d, err := Load(filepath.Join(dir, "mykv.yaml"), []byte(whole))
+	d, err := Load(filepath.Join(dir, "mykv.yaml"), []byte(whole), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestLoad(t *testing.T) {
 func TestNoFaults(t *testing.T) {
 	for faults, want := range map[string]int{"faults: []": 0, "available: true": 6} {
 		d, err := Load("a.yaml", []byte("name: a\nclient: {driver: {command: [date]}}\n"+
-			"claim: {text: some, "+faults+", workloads: {register: linearizable}}\n"))
+			"claim: {text: some, "+faults+", workloads: {register: linearizable}}\n"), nil)
 		if err != nil || d.Claim.Faults == nil || len(d.Claim.Faults) != want {
 			t.Errorf("%s: %v, want %d of them (%v)", faults, d.Claim.Faults, want, err)
 		}
@@ -112,7 +112,7 @@ client:
     objects:
       register:
         read: {url: "http://{{ .Endpoint }}/{{ .Key }}", ok: {value: $.v}}
-`))
+`), nil)
 	want := []string{
 		`mykv.yaml:2: name is "my kv"`,
 		`mykv.yaml:3: count is 12: want 1 to 9`,
@@ -145,7 +145,7 @@ client:
 	if t.Failed() {
 		t.Log(err)
 	}
-	_, err = Load("a.yaml", []byte("name: [a"))
+	_, err = Load("a.yaml", []byte("name: [a"), nil)
 	if err == nil || !strings.HasPrefix(err.Error(), "a.yaml:") {
 		t.Errorf("%v", err)
 	}
@@ -192,7 +192,7 @@ func TestLoadNative(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	_, err := Load("clock.yaml", []byte(head))
+	_, err := Load("clock.yaml", []byte(head), nil)
 	if err == nil || !strings.Contains(err.Error(), "client: want http, driver or sql") {
 		t.Errorf("a file without a client: %v", err)
 	}

@@ -16,7 +16,7 @@ func TestSkeleton(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "mykv.yaml")
-	d, err := Load(path, []byte(text))
+	d, err := Load(path, []byte(text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestSkeleton(t *testing.T) {
 	for _, other := range []string{"driver: {", "sql: {", "set-full: ", "list-append: "} {
 		all = strings.ReplaceAll(all, " "+other, " #"+other)
 	}
-	if d, err = Load(path, []byte(all)); err != nil {
+	if d, err = Load(path, []byte(all), nil); err != nil {
 		t.Fatalf("%v\n%s", err, all)
 	}
 	if d.Count != 3 || d.Status == nil || d.PIDFile == "" || d.Stop == "" || len(d.Files) != 1 ||
