@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,6 +121,58 @@ func TestExistingNodes(t *testing.T) {
 			again, err := Check(t.Context(), out.Dir, CheckLimits{Time: time.Minute})
 			if err != nil || again.Result.Verdict != c.want {
 				t.Errorf("judged again: %+v, %v", again.Result, err)
+			}
+		})
+	}
+}
+
+// TestSetup: a system is prepared before clients come, by whichever node does it; and if none
+// does, that is said in its own words.
+func TestSetup(t *testing.T) {
+	t.Parallel()
+	const setup = "setup: {method: POST, url: \"http://{{ .Endpoint }}/tables\", ok: {status: 201}}\n"
+	for name, c := range map[string]struct {
+		refusals int32
+		limit    time.Duration
+		want     string
+	}{
+		"at the second node": {1, 30 * time.Second, ""},
+		"never":              {1 << 30, time.Second, "prepare took longer than 1s: setup by 127"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := &registers{data: map[string]json.Number{}}
+			var asked atomic.Int32
+			var ready atomic.Bool
+			answer := func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == "/tables" && asked.Add(1) <= c.refusals:
+					http.Error(w, "no leader yet", http.StatusServiceUnavailable)
+				case r.URL.Path == "/tables":
+					ready.Store(true)
+					w.WriteHeader(http.StatusCreated)
+				case !ready.Load():
+					t.Error("a client came before the tables were there")
+					w.WriteHeader(http.StatusInternalServerError)
+				default:
+					store.ServeHTTP(w, r)
+				}
+			}
+			server := httptest.NewServer(http.HandlerFunc(answer))
+			defer server.Close()
+			at := server.Listener.Addr().String()
+			cfg := declaredConfig(t, setup+registersYAML, at, "second="+at)
+			cfg.SetupTime = c.limit
+			out, err := Run(t.Context(), cfg, testEnv(t))
+			if c.want != "" {
+				if err == nil || !strings.Contains(err.Error(), c.want) ||
+					!strings.Contains(err.Error(), "no leader yet") {
+					t.Errorf("%v, want %s", err, c.want)
+				}
+				return
+			}
+			if err != nil || out.Result.Verdict != check.Valid || asked.Load() != 2 {
+				t.Errorf("%+v, %v; asked %d times", out.Result, err, asked.Load())
 			}
 		})
 	}

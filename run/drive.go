@@ -13,6 +13,7 @@ import (
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/internal/vtime"
 	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/systems"
 	"github.com/ordeal-dev/ordeal/systems/operation"
 	"github.com/ordeal-dev/ordeal/workload"
 )
@@ -222,6 +223,29 @@ func (c *conductor) open(ctx context.Context, thread int) (workload.Client, erro
 		client = prefixed{Client: client, prefix: c.test.KeyPrefix}
 	}
 	return client, nil
+}
+
+// prepareTime is how long one node may take to prepare the system.
+const prepareTime = 5 * time.Second
+
+// prepareSystem goes from node to node until one of them has prepared the system.
+func (c *conductor) prepareSystem(ctx context.Context, p systems.Preparer) error {
+	nodes := c.cfg.nodes()
+	var last error
+	for i := 0; ; i++ {
+		try, cancel := vtime.WithTimeout(ctx, prepareTime)
+		err := p.Prepare(try, c.cluster.Endpoint(nodes[i%len(nodes)]))
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err // one that was cut short does not know why
+		}
+		if !vtime.Sleep(ctx, healthPoll) {
+			return fmt.Errorf("%w: %w", vtime.Cause(ctx), last)
+		}
+	}
 }
 
 // awaitHealthy waits until every node serves a real read through its links.

@@ -117,6 +117,11 @@ func collect(ctx context.Context, cfg Config, env Env, w way) (*conductor, error
 		c.unbeat = c.beat()
 	}
 	setUp := c.phase(ctx, "set up", cfg.SetupTime, c.setUp)
+	if p, ok := c.sys.(systems.Preparer); ok && c.sys.Deployment().Setup && setUp == nil {
+		setUp = c.phase(ctx, "prepare", cfg.SetupTime, func(ctx context.Context) error {
+			return c.prepareSystem(ctx, p)
+		})
+	}
 	if setUp == nil {
 		setUp = c.phase(ctx, "wait until healthy", cfg.SetupTime, c.awaitHealthy)
 	}

@@ -24,6 +24,7 @@ type declared struct{ *declare.Declaration }
 var (
 	_ System   = declared{}
 	_ Operator = declared{}
+	_ Preparer = declared{}
 )
 
 func (d declared) Name() string     { return d.Declaration.Name }
@@ -43,6 +44,7 @@ func (d declared) Deployment() Deployment {
 	out := Deployment{
 		Port: d.Port, PeerPort: d.PeerPort, Files: d.Files, Nodes: d.Count,
 		ReadyWithin: d.ReadyWithin, StopWithin: d.StopWithin, Startable: d.Start != "",
+		Setup: d.Setup != nil,
 	}
 	if d.Driver != nil {
 		out.OpenWithin = d.Driver.HelloWithin
@@ -130,6 +132,17 @@ func (d declared) Open(
 		return nil, err // not a Client that is a nil pointer
 	}
 	return s, nil
+}
+
+// Prepare implements Preparer.
+func (d declared) Prepare(ctx context.Context, endpoint string) error {
+	if d.Setup == nil {
+		return nil
+	}
+	if err := d.Setup.Order(ctx, expand.NewTarget(endpoint, "")); err != nil {
+		return fmt.Errorf("setup by %s: %w", endpoint, err)
+	}
+	return nil
 }
 
 // Status implements System. Where nothing is said of a status, nobody leads.

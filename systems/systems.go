@@ -67,6 +67,8 @@ type Deployment struct {
 	Reporting bool
 	// Startable: the system says how a node is started.
 	Startable bool
+	// Setup: the system has to be prepared before it can be used, and is a Preparer.
+	Setup bool
 	// Piped nodes speak by their standard input and output, and have no addresses.
 	Piped bool
 	// Port and PeerPort are where nodes listen on hosts of their own; 0 is the cluster's
@@ -180,6 +182,14 @@ type Operator interface {
 	Add(ctx context.Context, endpoint, node string) error
 	// Move gives a shard, counted from 0, to a node.
 	Move(ctx context.Context, endpoint string, shard int, to string) error
+}
+
+// Preparer is a System that something has to be done to before it can be used, once it runs:
+// tables are made, a cluster is formed.
+type Preparer interface {
+	// Prepare does it through the node at endpoint. It is called for one node after the other
+	// until it returns nil, so that it may be done more than once.
+	Prepare(ctx context.Context, endpoint string) error
 }
 
 // Neighborly is a System whose nodes are told, after each start, who is whose neighbor; nil:

@@ -53,6 +53,7 @@ type file struct {
 	Wipe     text                           `yaml:"wipe"`
 	Process  process                        `yaml:"process"`
 	Logs     []text                         `yaml:"logs"`
+	Setup    *httpclient.Question           `yaml:"setup"`
 	Status   *httpclient.Question           `yaml:"status"`
 	Admin    map[string]httpclient.Question `yaml:"admin"`
 	Claim    claim                          `yaml:"claim"`
@@ -115,7 +116,8 @@ type Declaration struct {
 	Install, Start, Stop, Wipe string
 	Pattern, PIDFile           string
 	Logs                       []string
-	// Status and Orders are nil and empty where nothing was said of them.
+	// Setup, Status and Orders are nil and empty where nothing was said of them.
+	Setup  *httpclient.Asker
 	Status *httpclient.Asker
 	Orders map[string]*httpclient.Asker
 	Claim  Claim
@@ -215,6 +217,9 @@ func (l *loader) declaration(path string, f file) *Declaration {
 			l.bad(file.Line, "files: %s is no file", p)
 		}
 		d.Files = append(d.Files, p)
+	}
+	if f.Setup != nil {
+		d.Setup = l.question(*f.Setup, "setup", dir)
 	}
 	if f.Status != nil {
 		d.Status = l.question(*f.Status, "status", dir)

@@ -26,7 +26,7 @@ type Question struct {
 	Body    strictyaml.Text            `yaml:"body"`
 	Run     strictyaml.Text            `yaml:"run"`
 	// Primary and Members say how a status shows who leads and who belongs to it; OK and
-	// Fail what an order's answer means.
+	// Fail what the answer to an order means, or to what prepares a system.
 	Primary []Condition     `yaml:"primary"`
 	Members strictyaml.Text `yaml:"members"`
 	OK      []Condition     `yaml:"ok"`
