@@ -75,7 +75,7 @@ func TestOrdersRefused(t *testing.T) {
 		}
 	}
 	c.Faults = []string{"kill", "move"}
-	want := "plan faults: move: move: the system cannot be told to do move"
+	want := "plan faults: move: the system cannot be told to do move"
 	if _, err := Plan(c); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %q", err, want)
 	}

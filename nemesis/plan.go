@@ -171,7 +171,8 @@ func (c *PlanConfig) fill() ([]family, error) {
 		case len(f.flavors) > 0:
 			out = append(out, f)
 		case named:
-			errs = append(errs, fmt.Errorf("plan faults: %s: %w", f.name, reason))
+			why := strings.TrimPrefix(reason.Error(), f.name+": ")
+			errs = append(errs, fmt.Errorf("plan faults: %s: %s", f.name, why))
 		default:
 			c.Logger.Info("fault left out", "fault", f.name, "reason", reason)
 		}
