@@ -86,6 +86,14 @@ type ProcessLog interface {
 // StartLine begins the line that marks a new start of a node in its log.
 const StartLine = "=== ordeal: start"
 
+// StartHeader is that line for one start of a node by this command: one line, whatever is in
+// the command.
+func StartHeader(start int, node nemesis.Node, at time.Time, argv []string) string {
+	command := strings.ReplaceAll(strings.Join(argv, " "), "\n", `\n`)
+	return fmt.Sprintf(StartLine+" %d of %s at %s: %s", start, node,
+		at.UTC().Format(time.RFC3339Nano), command)
+}
+
 // LastWords picks the line of a log's end that says most about why its node is
 // gone: a panic's first line, else the last line. What it said before its last start is
 // about something else.

@@ -1,6 +1,10 @@
 package cluster
 
-import "testing"
+import (
+	"strings"
+	"testing"
+	"time"
+)
 
 // A panic says more than what comes after it; what was said before the last start says
 // nothing.
@@ -18,5 +22,22 @@ func TestLastWords(t *testing.T) {
 		if got := LastWords(log); got != want {
 			t.Errorf("%q: got %q, want %q", log, got, want)
 		}
+	}
+}
+
+// TestStartHeader: a node that has said nothing since its start has said nothing, also when
+// its command is a script of many lines.
+func TestStartHeader(t *testing.T) {
+	header := StartHeader(2, "n1", time.Now(), []string{"sh", "-c", "cd x\nexec y", "/data/n1"})
+	for log, want := range map[string]string{
+		"old words\n" + header + "\n":              "it said nothing",
+		"old words\n" + header + "\nport in use\n": "port in use",
+	} {
+		if got := LastWords(log); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if !strings.HasSuffix(header, `: sh -c cd x\nexec y /data/n1`) {
+		t.Errorf("%q", header)
 	}
 }

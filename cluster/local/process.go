@@ -244,8 +244,8 @@ func (m *member) openLog(argv []string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Fprintf(log, cluster.StartLine+" %d of %s at %s: %s\n", m.starts, m.name,
-		time.Now().UTC().Format(time.RFC3339Nano), strings.Join(argv, " ")); err != nil {
+	header := cluster.StartHeader(m.starts, m.name, time.Now(), argv)
+	if _, err := fmt.Fprintln(log, header); err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
 	return log, nil
@@ -332,13 +332,22 @@ func (m *member) awaitReady(ctx context.Context, p *process) (*addresses, error)
 		case <-p.done:
 			return nil, fmt.Errorf("exited before it was ready: %s", p.status)
 		case <-limit.C:
-			return nil, fmt.Errorf("not ready within %v", m.cfg.StartTimeout)
+			return nil, m.late()
 		case <-m.closing:
 			return nil, errClosed
 		case <-ctx.Done():
 			return nil, fmt.Errorf("not ready yet: %w", ctx.Err())
 		}
 	}
+}
+
+// late says what a node has not done in time.
+func (m *member) late() error {
+	if m.cfg.Assigned {
+		return fmt.Errorf("not ready within %v: nothing takes connections at %s",
+			m.cfg.StartTimeout, m.spec.Bind)
+	}
+	return fmt.Errorf("not ready within %v", m.cfg.StartTimeout)
 }
 
 // ready returns the addresses of a node that is ready; fs.ErrNotExist if it is not.

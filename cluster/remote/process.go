@@ -177,8 +177,7 @@ func (c *Cluster) start(ctx context.Context, m *member) error {
 		return err
 	}
 	m.starts++
-	header := fmt.Sprintf(cluster.StartLine+" %d of %s at %s: %s", m.starts, m.name,
-		time.Now().UTC().Format(time.RFC3339Nano), strings.Join(argv, " "))
+	header := cluster.StartHeader(m.starts, m.name, time.Now(), argv)
 	if c.cfg.Others != nil {
 		others := File{Path: m.dir + "/" + othersFile, Content: []byte(c.cfg.Others(m.spec)), Mode: 0o644}
 		if err := c.cfg.Shell.Upload(ctx, m.name, others); err != nil {
