@@ -82,7 +82,35 @@ func stats(ctx context.Context, h *history.History) Result {
 		r.Reason = fmt.Sprintf("%s: %d ok, %d fail, %d info",
 			count(d.All.Count, "operation", "operations"), d.All.OK, d.All.Fail, d.All.Info)
 	}
+	if d.All.OK < d.All.Count-d.All.OK {
+		r.Reason += mostOften(all)
+	}
 	return r
+}
+
+// mostOften names the commonest reason why operations did not succeed: when most of them did
+// not, that is what somebody wants to know.
+func mostOften(ops []*history.Operation) string {
+	times := make(map[string]int)
+	for _, op := range ops {
+		if op.Type != history.OK && op.Error != "" {
+			times[op.Error]++
+		}
+	}
+	why, n := "", 0
+	for text, m := range times {
+		if m > n || m == n && text < why {
+			why, n = text, m
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	const most = 200
+	if r := []rune(why); len(r) > most {
+		why = string(r[:most]) + "…"
+	}
+	return fmt.Sprintf("; most often (%s): %s", count(n, "time", "times"), why)
 }
 
 func fStats(f history.F, ops []*history.Operation, length float64) FStats {
