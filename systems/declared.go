@@ -223,8 +223,13 @@ func (d declared) Version(ctx context.Context) (string, error) {
 	cmd.Dir = d.Dir
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%w: version of %s: %s: %w", ErrOptions, d.Name(),
-			d.Declaration.Version, err)
+		words := ""
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && len(exit.Stderr) > 0 {
+			words = ": " + strings.Join(strings.Fields(string(exit.Stderr)), " ")
+		}
+		return "", fmt.Errorf("%w: version of %s: %s: %w%s", ErrOptions, d.Name(),
+			d.Declaration.Version, err, words)
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	return first, nil

@@ -1,6 +1,7 @@
 package systems
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -350,5 +351,14 @@ func TestElsewhere(t *testing.T) {
 	sp.Here = false
 	if _, err := s.Command(sp); err == nil || !strings.Contains(err.Error(), "{{ .Address }}") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestVersionFails: what the shell says of a command that prints no version is told.
+func TestVersionFails(t *testing.T) {
+	s := declaration(t, "name: mykv\nversion: no-such-program-here -v\n")
+	_, err := s.Version(t.Context())
+	if !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "not found") {
+		t.Errorf("%v, want what is not found", err)
 	}
 }
