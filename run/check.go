@@ -120,7 +120,7 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 	checkers := []check.Checker{w.Checker(opts)}
 	if noLedger == nil {
 		checkers = append(checkers, check.CheckerFunc(
-			func(context.Context, *history.History) check.Result { return summary.Result() }))
+			func(context.Context, *history.History) check.Result { return injected(summary, test) }))
 	}
 	if notes := doubts(test, h, noLedger); len(notes) > 0 {
 		checkers = append(checkers, remarks(notes))
@@ -130,6 +130,16 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 	}
 	result := check.Compose(w.Name, checkers...).Check(ctx, h)
 	return trusted(withinClaim(result, sys, summary.Faults), test), h, summary, nil
+}
+
+// injected says what became of the faults. Where the cluster could do none of those that
+// were asked for, nobody asked for none.
+func injected(summary nemesis.Summary, test Test) check.Result {
+	r := summary.Result()
+	if summary.Planned == 0 && len(test.LeftOut) > 0 && r.Verdict == check.Valid {
+		r.Reason = "no faults: none of those that were asked for can be done here"
+	}
+	return r
 }
 
 // withinClaim does not hold against a system what it did under faults that it never
@@ -162,6 +172,10 @@ func withinClaim(
 	}
 	r.Verdict = check.Unknown
 	r.Reason = fmt.Sprintf("outside the claim: %s; under these, %s", what, r.Reason)
+	r.Parts = append(r.Parts, check.Result{
+		Name: "claim", Verdict: check.Unknown,
+		Reason: what + ": what was found under these does not count",
+	})
 	return r
 }
 

@@ -43,6 +43,11 @@ func TestWithinClaim(t *testing.T) {
 		if r.Verdict != c.want {
 			t.Errorf("%s: %s, want %s", c.name, r.Verdict, c.want)
 		}
+		part := len(r.Parts) > 0 && strings.Contains(r.Parts[len(r.Parts)-1].Reason,
+			"narrow does not promise to survive faults of the family partition")
+		if part != (c.want == check.Unknown) {
+			t.Errorf("%s: its parts say %+v", c.name, r.Parts)
+		}
 		told := strings.Contains(r.Reason, "does not promise to survive faults of the family partition")
 		if told != (c.want == check.Unknown) || !strings.Contains(r.Reason, "a stale read") {
 			t.Errorf("%s: says %q", c.name, r.Reason)

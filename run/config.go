@@ -390,6 +390,10 @@ func (c Config) systemOptions(binary string) systems.Options {
 // CountHosts takes the number of nodes from the hosts or endpoints, if there are any.
 func (c *Config) CountHosts() error {
 	if len(c.Endpoints) > 0 {
+		if c.Cluster != existing && c.Cluster != Default().Cluster {
+			return fmt.Errorf("--cluster %s starts nodes of its own: leave it out, or name no nodes that "+
+				"run already (--nodes %s)", c.Cluster, strings.Join(c.Endpoints, ","))
+		}
 		c.Cluster, c.Nodes = existing, len(c.Endpoints)
 	}
 	hosts, err := c.nodeHosts()

@@ -98,6 +98,21 @@ func TestFinalTime(t *testing.T) {
 	}
 }
 
+// TestNodesThatRunAlready: a way of starting nodes, chosen beside nodes that run already, is
+// refused and not passed over.
+func TestNodesThatRunAlready(t *testing.T) {
+	for cluster, want := range map[string]string{
+		"local": "", "existing": "", "netns": "--cluster netns starts nodes of its own",
+	} {
+		c := Default()
+		c.Cluster, c.Endpoints = cluster, []string{"10.0.0.1:80"}
+		if err := c.CountHosts(); (err == nil) != (want == "") ||
+			err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", cluster, err, want)
+		}
+	}
+}
+
 // TestRepeatSettings: what was chosen about a system is part of the command that repeats a
 // test, in one order, and of the report.
 func TestRepeatSettings(t *testing.T) {
