@@ -125,6 +125,9 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 	if notes := doubts(test, h, noLedger); len(notes) > 0 {
 		checkers = append(checkers, remarks(notes))
 	}
+	if test.Silences > 0 {
+		checkers = append(checkers, silences(test))
+	}
 	if len(test.LeftOut) > 0 {
 		checkers = append(checkers, leftOut(test.LeftOut))
 	}

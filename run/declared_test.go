@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -296,6 +297,13 @@ client:
 			}
 			if all := out.Result.Reason + string(history); !strings.Contains(all, c.text) {
 				t.Errorf("%q is neither in the history nor in %q", c.text, out.Result.Reason)
+			}
+			silent := slices.ContainsFunc(out.Result.Parts, func(r check.Result) bool {
+				return r.Name == "client" && strings.Contains(r.Reason, "first: ") &&
+					strings.Contains(r.Reason, c.text)
+			})
+			if want := mode == "crash" || mode == "hang"; silent != want {
+				t.Errorf("the result tells of answers that are owed: %v, want %v", silent, want)
 			}
 			if c.want == check.Unknown && out.Test.Broken == "" {
 				t.Error("the test does not say that its client is broken")

@@ -54,6 +54,10 @@ type Test struct {
 	KeyPrefix string `json:"key_prefix,omitempty"`
 	// Broken is the first proof that the client cannot be trusted, "" if there is none.
 	Broken string `json:"broken_client,omitempty"`
+	// Silences is how often a client program crashed or did not answer, and Silence how it did
+	// so first.
+	Silences int    `json:"client_silences,omitempty"`
+	Silence  string `json:"client_silence,omitempty"`
 	// Shrunk tells of the smaller, or of the larger, test that shows the same violation.
 	Shrunk *Shrinkage `json:"shrunk,omitempty"`
 	// Notes are the harness's own remarks, such as an early end.

@@ -2,10 +2,12 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/systems/driver"
 	"github.com/ordeal-dev/ordeal/systems/operation"
 	"github.com/ordeal-dev/ordeal/workload"
 )
@@ -21,7 +23,36 @@ type watched struct {
 func (w watched) Invoke(ctx context.Context, op history.Event) (history.Event, error) {
 	result, err := w.Client.Invoke(ctx, op)
 	w.c.mistrust(err)
+	w.c.missAnswer(err)
 	return result, err
+}
+
+// missAnswer counts the answers that a client program owes.
+func (c *conductor) missAnswer(err error) {
+	if !errors.Is(err, driver.ErrNoAnswer) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.test.Silences++; c.test.Silence == "" {
+		c.test.Silence = err.Error()
+	}
+}
+
+// silences tells how often the client program crashed or did not answer. Its operations are
+// of unknown outcome, which is honest: it is no doubt, but whoever wrote the program wants to
+// know.
+func silences(test Test) check.Checker {
+	return check.CheckerFunc(func(context.Context, *history.History) check.Result {
+		times := "once"
+		if test.Silences > 1 {
+			times = fmt.Sprintf("%d times", test.Silences)
+		}
+		return check.Result{
+			Name: "client", Verdict: check.Valid,
+			Reason: fmt.Sprintf("it owed an answer %s, first: %s", times, test.Silence),
+		}
+	})
 }
 
 // mistrust keeps the first proof that the client is broken.

@@ -131,7 +131,7 @@ func (t Trial) try(ctx context.Context, s *Session, op history.Event) (
 	switch {
 	case err == nil:
 		return got, history.OK, nil
-	case operation.IsBroken(err) || errors.Is(err, errNoAnswer):
+	case operation.IsBroken(err) || errors.Is(err, ErrNoAnswer):
 		return got, history.Info, err
 	case history.IsDefinite(err):
 		return got, history.Fail, nil

@@ -139,7 +139,7 @@ func (s *Session) start(ctx context.Context) error {
 	select {
 	case <-s.coming.over:
 	case <-ctx.Done():
-		return fmt.Errorf("hello: the driver has not said it yet: %w (%w)", errNoAnswer,
+		return fmt.Errorf("hello: the driver has not said it yet: %w (%w)", ErrNoAnswer,
 			context.Cause(ctx))
 	}
 	proc, err := s.coming.proc, s.coming.err
@@ -204,7 +204,7 @@ func (s *Session) Invoke(ctx context.Context, op history.Event) (history.Event, 
 		}
 	}
 	result, err := s.perform(ctx, op)
-	if operation.IsBroken(err) || errors.Is(err, errNoAnswer) {
+	if operation.IsBroken(err) || errors.Is(err, ErrNoAnswer) {
 		// What it says from now on may be about an operation that is over.
 		s.proc.end(0)
 		s.proc = nil
@@ -373,8 +373,8 @@ func (d *process) end(grace time.Duration) {
 	})
 }
 
-// errNoAnswer is why nothing is known of an operation: the driver was silent or is gone.
-var errNoAnswer = errors.New("no answer")
+// ErrNoAnswer is why nothing is known of an operation: the driver was silent or is gone.
+var ErrNoAnswer = errors.New("no answer")
 
 // exchange writes a line and reads one.
 func (d *process) exchange(ctx context.Context, message any) (answer, error) {
@@ -442,7 +442,7 @@ func (d *process) line() ([]byte, error) {
 // silent says why there is no answer.
 func (d *process) silent(ctx context.Context, err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("the driver did not answer in time: %w (%w)", errNoAnswer, context.Cause(ctx))
+		return fmt.Errorf("the driver did not answer in time: %w (%w)", ErrNoAnswer, context.Cause(ctx))
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) {
 		_ = d.in.Close() // it cannot be used any more
@@ -450,12 +450,12 @@ func (d *process) silent(ctx context.Context, err error) error {
 		defer timer.Stop()
 		select {
 		case <-d.gone:
-			return fmt.Errorf("the driver ended (%s): %s: %w", d.cmd.ProcessState, d.words, errNoAnswer)
+			return fmt.Errorf("the driver ended (%s): %s: %w", d.cmd.ProcessState, d.words, ErrNoAnswer)
 		case <-timer.C:
-			return fmt.Errorf("the driver closed its output: %w", errNoAnswer)
+			return fmt.Errorf("the driver closed its output: %w", ErrNoAnswer)
 		}
 	}
-	return fmt.Errorf("talk to the driver: %w (%w)", errNoAnswer, err)
+	return fmt.Errorf("talk to the driver: %w (%w)", ErrNoAnswer, err)
 }
 
 // quoted shows the beginning of a line.
