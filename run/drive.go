@@ -72,8 +72,10 @@ func (c *conductor) drive(ctx context.Context) {
 func (c *conductor) countStalls(ctx context.Context) (lost func() time.Duration) {
 	if vtime.From(ctx) != nil {
 		vtime.Spawn(ctx, func() {
+			var told time.Time
 			for vtime.Sleep(ctx, time.Second) {
 				c.recorder.Flush()
+				c.tell(&told)
 			}
 		})
 		return func() time.Duration { return 0 }

@@ -95,6 +95,9 @@ func conduct(ctx context.Context, cfg Config, env Env) (*conductor, error) {
 	}
 	var c *conductor
 	stuck := vtime.Run(ctx, func(ctx context.Context) { c, err = collect(ctx, cfg, env, w) })
+	if c != nil {
+		c.unbeat = c.beat() // while it is judged, the clock of the machine goes again
+	}
 	return c, errors.Join(err, stuck)
 }
 

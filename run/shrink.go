@@ -396,6 +396,7 @@ func judgeOnly(ctx context.Context, cfg Config, env Env) (check.Result, time.Dur
 	}
 	defer c.lock.release()
 	defer c.uncrash()
+	defer c.unbeat()
 	took := time.Duration(c.recorder.Now())
 	err = errors.Join(err, c.finishCollecting(), c.tearDown())
 	if !c.drove || err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/reports/live"
 	"github.com/ordeal-dev/ordeal/systems"
 )
 
@@ -191,6 +193,49 @@ func TestSimulatedBug(t *testing.T) {
 	cfg.Bug = "abd-no-write-back"
 	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "not to protocol paxos") {
 		t.Errorf("a bug of another protocol: %v", err)
+	}
+}
+
+// follower looks, whenever a test says something, at what others can see of it.
+type follower struct {
+	store string
+	seen  map[string]live.Snapshot // by what was said
+}
+
+func (f *follower) Write(said []byte) (int, error) {
+	dirs, err := filepath.Glob(filepath.Join(f.store, "*", "*", live.FileName))
+	if err != nil || len(dirs) == 0 {
+		return len(said), err
+	}
+	follow, err := live.Follow(filepath.Dir(dirs[0]))
+	if err != nil {
+		return 0, err
+	}
+	word, _, _ := strings.Cut(string(said), " ")
+	snap, err := follow.Look(time.Now())
+	f.seen[word] = snap
+	return len(said), err
+}
+
+// TestSimulationIsFollowed: how a test in virtual time goes can be seen from outside, and
+// no trace of that stays.
+func TestSimulationIsFollowed(t *testing.T) {
+	cfg := simulation(t, "paxos", 3)
+	cfg.Bug, cfg.StopOnViolation, cfg.TimeLimit = "cli-timeout-as-fail", true, 5*time.Minute
+	f := &follower{store: cfg.Store, seen: map[string]live.Snapshot{}}
+	env := testEnv(t)
+	env.Out = f
+	out, err := Run(t.Context(), cfg, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap := f.seen["violation"]
+	if snap.State != "running" || snap.Phase != live.PhaseWorkload || snap.Counts.OK == 0 {
+		t.Errorf("at the violation others saw %s, %q, %d successes", snap.State, snap.Phase,
+			snap.Counts.OK)
+	}
+	if _, err := os.Stat(filepath.Join(out.Dir, live.FileName)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the status is still there: %v", err)
 	}
 }
 
