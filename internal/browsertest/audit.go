@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	_ "embed"
+	"fmt"
 	"strings"
 )
 
@@ -28,6 +29,14 @@ const tabsMost = 600
 // focus.
 func (p *Tab) AuditKeyboard(where string) {
 	p.T.Helper()
+	for _, problem := range p.walk() {
+		p.T.Errorf("%s: %s", where, problem)
+	}
+}
+
+// walk returns what is wrong with the way of the Tab key.
+func (p *Tab) walk() (bad []string) {
+	p.T.Helper()
 	want := Eval[int](p, `(() => {
 		const acts = 'a[href], button, input:not([type=hidden]), select, textarea, summary, ' +
 			'iframe, [tabindex]:not([tabindex="-1"])';
@@ -50,7 +59,7 @@ func (p *Tab) AuditKeyboard(where string) {
 		return list.length;
 	})()`)
 	if want == 0 {
-		p.T.Errorf("%s: there is nothing to go to", where)
+		bad = append(bad, "there is nothing to go to")
 	}
 	const look = `(() => {
 		const e = document.activeElement;
@@ -76,19 +85,19 @@ func (p *Tab) AuditKeyboard(where string) {
 		return (focused === without ? "the focus does not show: " + what : "") +
 			(behind ? "out of order: " + what : "");
 	})()`
-	seen := ""
 	for range tabsMost {
 		p.Press("\t")
-		seen = Eval[string](p, look)
+		seen := Eval[string](p, look)
 		if seen == "out" || seen == "again" {
 			break
 		}
 		if seen != "" {
-			p.T.Errorf("%s: %s", where, seen)
+			bad = append(bad, seen)
 		}
 	}
 	if left := Eval[[]string](p, `[...toVisit].map(e => e.outerHTML.slice(0, 80))`); len(left) > 0 {
-		p.T.Errorf("%s: the Tab key does not come to %d of %d: %s", where, len(left), want,
-			strings.Join(left[:min(5, len(left))], " | "))
+		bad = append(bad, fmt.Sprintf("the Tab key does not come to %d of %d: %s", len(left), want,
+			strings.Join(left[:min(5, len(left))], " | ")))
 	}
+	return bad
 }
