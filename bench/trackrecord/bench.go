@@ -185,11 +185,11 @@ func find(r check.Result, checker string) *check.Result {
 
 // mentions reports whether a result names an anomaly.
 func mentions(r check.Result, anomaly string) bool {
-	if strings.Contains(r.Reason, anomaly) {
-		return true
-	}
-	return slices.ContainsFunc(r.Counterexamples, func(c check.Counterexample) bool {
-		return strings.Contains(c.Why, anomaly)
+	return slices.ContainsFunc(strings.Split(anomaly, " or "), func(name string) bool {
+		return strings.Contains(r.Reason, name) ||
+			slices.ContainsFunc(r.Counterexamples, func(c check.Counterexample) bool {
+				return strings.Contains(c.Why, name)
+			})
 	})
 }
 

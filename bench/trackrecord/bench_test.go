@@ -38,6 +38,8 @@ func TestJudge(t *testing.T) {
 	}{
 		{"found", lost, found("2 lost-update"), true, 2 * time.Second},
 		{"another anomaly", lost, found("2 G2-item"), false, 2 * time.Second},
+		{"one of two names", red("off", "list-append", "G1a or G2-item"), found("2 G2-item"), true,
+			2 * time.Second},
 		{"another checker", red("off", "bank", "lost-update"), found("2 lost-update"), false, 0},
 		{"nothing", lost, valid, false, 0},
 		{"not decided", lost, unknown, false, 0},
