@@ -16,7 +16,8 @@ const intro = `# Track record
 Known anomalies of systems that other people wrote, found by ordinary workloads and checkers; and
 beside each the same test with one setting changed, which has to come out valid. No test knows how
 its anomaly comes about: the commands are all there is to it. A red side counts only if the checker
-that is named says invalid and names the anomaly.
+that is named says invalid and names the anomaly. In the commands, $schedule is a file with the
+fault that is shown, and $etcd… and $nats are programs that were built.
 
 Measured with %d runs of each side, on %s with %d cores, one after the other. Repeat it (Linux,
 root; packages come from Debian, other versions are built from the Go module proxy) with
