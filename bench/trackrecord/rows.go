@@ -192,10 +192,11 @@ func otherRows() []row {
 			source: "Acknowledged messages are synced every two minutes by default " +
 				"(https://jepsen.io/analyses/nats-2.12.1, nats-server issue 7564).",
 			args: []string{
-				"--system", "nats", "--workload", "set-full", "--time-limit", "30s", "--rate", "100",
+				"--system", "nats", "--workload", "set-full", "--time-limit", "45s", "--rate", "100",
 				"--set", "bin=$nats", "--set", "power=yes", "--schedule", "$schedule",
 			},
-			schedule: `{"at":"8s","for":"12s","fault":"power-loss","target":"all"}`,
+			// The nodes are started anew on a volume at first, which takes them some seconds.
+			schedule: `{"at":"5s","for":"22s","fault":"power-loss","target":"all"}`,
 			red:      red("sync_interval as it is", "set-full", "lost"),
 			green:    green("sync_interval: always", "--set", "sync-interval=always"),
 		},
