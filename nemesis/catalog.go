@@ -162,6 +162,33 @@ func processKinds() []Kind {
 func compositeKinds() []Kind {
 	return []Kind{
 		{
+			Name: "echo",
+			Doc: "The target is cut from its peers, while late copies of what both said before " +
+				"still arrive.",
+			Target: TargetPrimaries, Proof: "the links count lost messages, and copies",
+			Params: []Param{
+				{Name: "after", Unit: UnitDuration, Default: "2s", Doc: "time before the cut"},
+				{Name: "replay", Unit: UnitShare, Default: "0.2", Doc: "messages that arrive once more"},
+				{
+					Name: "replay_min", Unit: UnitDuration, Default: "500ms",
+					Doc: "the least lateness of a copy",
+				},
+				{
+					Name: "replay_max", Unit: UnitDuration, Default: "5s",
+					Doc: "the greatest lateness of a copy",
+				},
+				{
+					Name: "delay", Unit: UnitDuration, Default: "0s",
+					Doc: "how long every message is held back before the cut",
+				},
+				{
+					Name: "jitter", Unit: UnitDuration, Default: "0s",
+					Doc: "by how much the delay varies, up and down",
+				},
+			},
+			UsesNetwork: true, build: buildEcho,
+		},
+		{
 			Name: "kill-seq",
 			Doc: "The target is killed, then its successor: the first node that leads " +
 				"after it, or any node when none shows in time.",
@@ -181,6 +208,17 @@ func compositeKinds() []Kind {
 				Doc: "time between the cut and the kill",
 			}},
 			UsesNetwork: true, UsesProcesses: true, build: buildIsolateKill,
+		},
+		{
+			Name: "isolate-restart",
+			Doc: "The target is cut from its peers; then all others are killed and started at " +
+				"once, while the target goes on with what they had promised it.",
+			Target: TargetPrimaries, Proof: proofCut + "; and " + proofPID,
+			Params: []Param{{
+				Name: "after", Unit: UnitDuration, Default: "100ms",
+				Doc: "time between the cut and the kills",
+			}},
+			UsesNetwork: true, UsesProcesses: true, build: buildIsolateRestart,
 		},
 	}
 }

@@ -18,8 +18,10 @@ func broadFamilyOf(s Step) []string {
 		return []string{"clients"}
 	case "kill", "kill-all", "kill-seq", "restart-order":
 		return []string{"kill"}
-	case "isolate-kill":
+	case "isolate-kill", "isolate-restart":
 		return []string{"partition", "kill"}
+	case "echo":
+		return []string{"partition", "messages"}
 	case "pause", "cpu": // which is to be stopped for the most of every tenth of a second
 		return []string{"pause"}
 	case "restart-storm", "rolling-restart":

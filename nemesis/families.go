@@ -22,13 +22,22 @@ func broadFamilies() []family {
 		{
 			name: "messages", weight: 2, core: true,
 			doc: "messages between all nodes are lost, doubled, reordered, late, corrupted, " +
-				"or held back one by one for seconds",
+				"or held back one by one for seconds; or all of a leader's come seconds late; or " +
+				"a leader is cut off while copies of old messages still arrive",
 			flavors: []flavor{
 				{kind: "messages", params: mixedMessages, weight: 3},
 				{kind: "messages", params: lossyMessages},
 				{kind: "messages", params: lateMessages, long: true},
 				{kind: "messages", params: garbledMessages},
 				{kind: "messages", params: heldMessages},
+				{kind: "messages", params: scatteredMessages},
+				{kind: "messages", target: TargetPrimaries, params: laggingMessages, telling: true},
+				{kind: "messages", target: TargetOne, params: laggingMessages},
+				{
+					kind: "echo", target: TargetPrimaries, params: echoes, long: true, telling: true,
+					weight: 2,
+				},
+				{kind: "echo", target: TargetMinority, params: echoes, long: true},
 			},
 		},
 		{
@@ -108,8 +117,12 @@ func killFlavors() []flavor {
 		{kind: "kill-all", target: TargetAll, params: restartApart, apart: true},
 		{kind: "kill-seq", target: TargetPrimaries},
 		{kind: "isolate-kill", target: TargetPrimaries},
+		{kind: "isolate-restart", target: TargetPrimaries, params: restartSoon, telling: true},
 	}
 }
+
+// restartSoon lets the others restart while what they promised still holds.
+func restartSoon(rng *rand.Rand) Params { return Params{"after": millis(rng, 0, 600)} }
 
 // narrowFamilies are single faults, chosen by name only.
 func narrowFamilies() []family {
@@ -148,6 +161,20 @@ func narrowFamilies() []family {
 		{
 			name: "isolate-kill", doc: "a leader is cut off, then killed",
 			flavors: []flavor{{kind: "isolate-kill", target: TargetPrimaries}},
+		},
+		{
+			name: "isolate-restart", doc: "a leader is cut off, then all others restart at once",
+			flavors: []flavor{
+				{kind: "isolate-restart", target: TargetPrimaries, params: restartSoon},
+			},
+		},
+		{
+			name: "lag", doc: "all messages of a node are late by seconds, out of order, some twice",
+			flavors: both("messages", flavor{params: laggingMessages}),
+		},
+		{
+			name: "echo", doc: "a node is cut off while copies of old messages still arrive",
+			flavors: both("echo", flavor{params: echoes, long: true}),
 		},
 		{
 			name: "restart-storm", doc: "processes are killed and started over and over",
@@ -262,5 +289,40 @@ func heldMessages(rng *rand.Rand) Params {
 	p := noMessages()
 	p["loss"] = percent(rng, 10, 15)
 	maps.Copy(p, heldAlone(rng))
+	return p
+}
+
+// scatteredMessages scatters a good part of all messages over seconds: some rounds of a
+// protocol come through at once, others in pieces, long after those who began them have
+// given up.
+func scatteredMessages(rng *rand.Rand) Params {
+	p := noMessages()
+	p["hold"] = percent(rng, 20, 29)
+	p["hold_min"], p["hold_max"] = millis(rng, 50, 500), millis(rng, 1000, 4000)
+	p["duplicate"] = percent(rng, 10, 30)
+	return p
+}
+
+// laggingMessages is a partition of which nothing is lost: every message of the target's
+// comes, seconds late, out of order, many twice. What a cut would have made the others
+// forget arrives when they have gone on.
+func laggingMessages(rng *rand.Rand) Params {
+	p := noMessages()
+	late := 800 + rng.IntN(1400)
+	p["delay"], p["jitter"] = millis(rng, late, late), millis(rng, late*2/3, late)
+	p["duplicate"] = percent(rng, 20, 50)
+	return p
+}
+
+// echoes are copies that come late enough for what they say to be no longer true.
+func echoes(rng *rand.Rand) Params {
+	p := Params{
+		"after": millis(rng, 1500, 4000), "replay": percent(rng, 5, 40),
+		"replay_min": millis(rng, 300, 1500), "replay_max": millis(rng, 2500, 6000),
+	}
+	if rng.IntN(2) == 0 {
+		late := 200 + rng.IntN(1000)
+		p["delay"], p["jitter"] = millis(rng, late, late), millis(rng, 0, late)
+	}
 	return p
 }

@@ -39,7 +39,7 @@ func (k Kind) powers(p Params) []Power {
 			need = append(need, p)
 		}
 	}
-	messages := len(k.Params) > 0 && k.Params[0].Name == "loss"
+	messages := slices.ContainsFunc(k.Params, func(p Param) bool { return p.Name == "replay" })
 	clients := len(k.Shapes) > 0 && k.Shapes[0] == ShapeClients
 	add(PowerLinks, k.UsesNetwork && !messages && !clients)
 	add(PowerClients, k.UsesNetwork && clients)
@@ -51,7 +51,7 @@ func (k Kind) powers(p Params) []Power {
 	if !messages || err != nil {
 		return need
 	}
-	add(PowerLoss, set.share("loss") > 0)
+	add(PowerLoss, set.share("loss") > 0 || k.Name == "echo")
 	for _, share := range []string{"duplicate", "reorder", "corrupt", "replay", "hold"} {
 		add(PowerPackets, set.share(share) > 0)
 	}

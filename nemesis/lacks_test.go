@@ -33,11 +33,11 @@ func TestLacks(t *testing.T) {
 		t.Error("nothing is lost, although losing is possible")
 	}
 	left := c.LeftOut()
-	if len(left) != 1 || left[0] != "messages, in whole or in part: no agent" {
+	if len(left) != 1 || left[0] != "messages, echo, in whole or in part: no agent" {
 		t.Errorf("left out: %q", left)
 	}
 	for fault, want := range map[string]bool{
-		"delay": false, "hold": false, "rate": false, "messages": false, "loss": true,
+		"delay": false, "echo": false, "hold": false, "rate": false, "messages": false, "loss": true,
 		"partition": true, "kill": true, "clock-drift": false, "disk-slow": true,
 	} {
 		if got := (Step{Fault: fault}).PossibleOn(c.Lacks) == nil; got != want {

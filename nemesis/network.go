@@ -33,6 +33,11 @@ type netFault struct {
 	rules   map[Link]Rule
 	// lasts is how long the fault is meant to be in force.
 	lasts time.Duration
+	// first, if there is one, are the rules before those of rules, for so long as firstFor.
+	first    map[Link]Rule
+	firstFor time.Duration
+	// slow says that the rules make nodes slow, as others see them.
+	slow bool
 	// period, if not 0, makes the rules come and go.
 	period time.Duration
 	rng    *rand.Rand
@@ -115,8 +120,39 @@ func buildMessages(j job) (prepared, error) {
 		rules[l] = rule
 	}
 	f := newNetFault(j, rules)
+	f.slow = rule.slow()
 	return prepared{
 		fault: f, nodes: j.hit, what: rule.describe() + " on " + where, undo: f.undo(),
+	}, nil
+}
+
+// buildEcho makes a cut that past messages get over: first copies are made that will come
+// seconds later, then everything new is lost. A cut would drop the copies, too.
+func buildEcho(j job) (prepared, error) {
+	grudge, err := NewGrudge(ShapeIsolate, j.nodes, j.hit, j.rng)
+	if err != nil {
+		return prepared{}, err
+	}
+	copies := Rule{
+		Replay: j.set.share("replay"), ReplayMin: j.set.duration("replay_min"),
+		ReplayMax: j.set.duration("replay_max"),
+		Delay:     j.set.duration("delay"), Jitter: j.set.duration("jitter"),
+	}
+	if copies.Replay == 0 || copies.ReplayMax < copies.ReplayMin {
+		return prepared{}, errors.New("there would be no copies")
+	}
+	lost := copies
+	lost.Loss = 1
+	rules, first := map[Link]Rule{}, map[Link]Rule{}
+	for _, l := range grudge {
+		rules[l], first[l] = lost, copies
+	}
+	f := newNetFault(j, rules)
+	f.first, f.firstFor, f.slow = first, min(j.set.duration("after"), j.step.For/2), true
+	return prepared{
+		fault: f, nodes: j.hit, undo: f.undo(),
+		what: fmt.Sprintf("%s, after %v, while copies of what was said before arrive",
+			grudge.describe(ShapeIsolate, j.nodes, j.hit), f.firstFor),
 	}, nil
 }
 
@@ -141,6 +177,10 @@ func clientLinks(nodes []Node) []Link {
 	}
 	return links
 }
+
+// slow reports whether most messages of a link with the rule are late by so much that those
+// who wait for them cannot tell whether the other end is gone.
+func (r Rule) slow() bool { return r.Hold >= 0.3 || r.Delay >= 500*time.Millisecond }
 
 // describe words a rule: "loss 20%, delay 20ms+-10ms".
 func (r Rule) describe() string {
@@ -199,12 +239,19 @@ func (f *netFault) cuts() bool {
 // Inject sets the rules; of a cut it proves with probes that nothing gets over.
 func (f *netFault) Inject(ctx context.Context) (Evidence, error) {
 	f.world.disturb(f.id, f.links())
+	if f.slow {
+		f.world.slowDown(f.id)
+	}
 	before, err := f.network.Counters(ctx)
 	if err != nil {
 		return Evidence{}, fmt.Errorf("read counters: %w", err)
 	}
 	f.before = before
-	if err := f.network.SetRules(ctx, f.handle, f.rules); err != nil {
+	rules := f.rules
+	if f.first != nil {
+		rules = f.first
+	}
+	if err := f.network.SetRules(ctx, f.handle, rules); err != nil {
 		return Evidence{}, fmt.Errorf("set rules: %w", err)
 	}
 	if f.cuts() {
@@ -216,6 +263,9 @@ func (f *netFault) Inject(ctx context.Context) (Evidence, error) {
 	}
 	if f.period > 0 {
 		f.loop.start(ctx, f.flap)
+	}
+	if f.first != nil {
+		f.loop.start(ctx, f.second)
 	}
 	return f.probed, nil
 }
@@ -251,6 +301,17 @@ func (f *netFault) probeCut(ctx context.Context) (Evidence, error) {
 		e.Why = fmt.Sprintf("probes failed on %d of %d cut links", failed, len(f.rules))
 	}
 	return e, nil
+}
+
+// second sets the second rules when the time of the first is over.
+func (f *netFault) second(ctx context.Context) error {
+	if !vtime.Sleep(ctx, f.firstFor) {
+		return nil
+	}
+	if err := f.network.SetRules(ctx, f.handle, f.rules); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("set the second rules: %w", err)
+	}
+	return nil
 }
 
 // flap takes the rules away and sets them again until ctx ends.

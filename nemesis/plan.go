@@ -160,7 +160,7 @@ func (c *PlanConfig) fill() ([]family, error) {
 			continue
 		}
 		f.weight = cmp.Or(f.weight, f.byName, 1)
-		if !named && c.Claimed != nil {
+		if c.Claimed != nil && (!named || covers(c.Claimed, f.name)) {
 			f.flavors = slices.DeleteFunc(f.flavors, func(v flavor) bool {
 				return len(Outside([]Step{{Fault: v.kind}}, c.Claimed)) > 0
 			})
@@ -254,7 +254,7 @@ func (v flavor) fits(n int, orders []AdminF) error {
 		return fmt.Errorf("%s hits a minority, and of %d nodes that is no node at all", v.kind, n)
 	case sortOf(v.kind) == "messages" && n < 2:
 		return errors.New("one node has no links to others")
-	case v.kind == "isolate-kill" && n < 2:
+	case (v.kind == "echo" || v.kind == "isolate-kill" || v.kind == "isolate-restart") && n < 2:
 		return errors.New("one node has no peers")
 	default:
 		return nil
@@ -523,7 +523,11 @@ func (p *planner) share(at time.Duration) (time.Duration, bool) {
 // gap. Crowd reports the former.
 func (p *planner) place(v flavor) (at time.Duration, crowd bool) {
 	// Some crowds are full, and some faults do not mix: aim higher.
-	overlap := p.rng.Float64() < 1.4*p.Overlap
+	chance := 1.4 * p.Overlap
+	if p.crowded > 0 && sortOf(p.steps[len(p.steps)-1].Fault) == "messages" {
+		chance *= 2 // what matters is what is under way when something else happens
+	}
+	overlap := p.rng.Float64() < chance
 	if n := len(p.steps); overlap && n > 0 && p.crowded < crowdSize && p.mixes(v) {
 		last := p.steps[n-1]
 		return last.At + time.Duration((0.1+0.8*p.rng.Float64())*float64(last.For)), true
@@ -572,7 +576,7 @@ func sortOf(kind string) string {
 	switch kind {
 	case "partition", "one-way", "clients", "flapping":
 		return "net"
-	case "kill", "kill-all", "kill-seq", "isolate-kill":
+	case "kill", "kill-all", "kill-seq", "isolate-kill", "isolate-restart":
 		return "kill"
 	case "pause", "cpu":
 		return "pause"
@@ -601,7 +605,9 @@ func (p *planner) length(v flavor, at time.Duration) time.Duration {
 	}
 	share, limited := p.share(at)
 	left := p.end - at - time.Duration(max(0, p.first-1))*cardMin
-	long := p.rng.IntN(8) == 0 // with those that are long by nature about one in five
+	// With those that are long by nature about one in five. What is long in healing is long
+	// enough.
+	long := p.rng.IntN(8) == 0 && !v.apart
 	if v.long && left >= longMin {
 		return between(longMin, min(longMax, left))
 	}

@@ -213,7 +213,8 @@ func TestPlanEverything(t *testing.T) {
 					Duration: 30 * time.Second, NoPrimaries: leaderless, Orders: allOrders(),
 				})
 				_, message := slices.BinarySearch([]string{
-					"admin", "corrupt", "delay", "duplicate", "flapping", "hold", "isolate-kill", "loss",
+					"admin", "corrupt", "delay", "duplicate", "echo", "flapping", "hold", "isolate-kill",
+					"isolate-restart", "lag", "loss",
 					"messages", "move", "one-way", "partition", "rate", "reorder", "replay", "transfer",
 				}, f.Name)
 				member := n < 3 && slices.Contains([]string{"membership", "volume", "wipe"}, f.Name)
