@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"time"
@@ -44,13 +45,35 @@ func (j job) runSeed(i int) uint64 {
 	return uint64(h.Sum32())*100_000 + j.seed*1000 + uint64(i)
 }
 
-// lengths are those of a campaign's runs. A few are long enough for what takes long, and
-// each has other faults and another workload.
+// lengths are those of a campaign's runs: many short ones, each with other faults and
+// another workload, and among them some that are long enough for what takes long. What is
+// left over makes the last run longer.
 func (c Config) lengths() []time.Duration {
 	if c.Matrix {
 		return []time.Duration{c.Budget}
 	}
-	return []time.Duration{c.Budget / 6, c.Budget / 3, c.Budget / 2}
+	turns := []time.Duration{20, 20, 30, 30, 60}
+	var out []time.Duration
+	for left := c.Budget; left > 0; {
+		next := turns[len(out)%len(turns)] * time.Second
+		if left-next < least {
+			next = left
+		}
+		out = append(out, next)
+		left -= next
+	}
+	return out
+}
+
+// deal is the order in which a campaign takes the workloads: another for each seed, and the
+// same for all rows of a protocol.
+func (j job) deal() []string {
+	h := fnv.New32a()
+	fmt.Fprint(h, j.protocol)
+	rng := rand.New(rand.NewPCG(uint64(h.Sum32()), j.seed))
+	deck := j.workloads()
+	rng.Shuffle(len(deck), func(a, b int) { deck[a], deck[b] = deck[b], deck[a] })
+	return deck
 }
 
 // config is one of a campaign's runs.
@@ -58,9 +81,16 @@ func (c Config) config(j job, i int, target string) run.Config {
 	cfg := run.Default()
 	cfg.Store, cfg.Target = c.Store, target
 	cfg.Protocol, cfg.Bug = j.protocol, j.bug
-	cfg.Workload = j.workloads()[i%len(j.workloads())]
+	deck := j.deal()
+	cfg.Workload = deck[i%len(deck)]
 	cfg.Faults = strings.Split(j.faults, ",")
-	cfg.TimeLimit, cfg.Nodes, cfg.Rate = c.lengths()[i], c.Nodes, c.Rate
+	cfg.TimeLimit, cfg.Rate = c.lengths()[i], c.Rate
+	if !c.Matrix {
+		cfg = cfg.Vary(i)
+	}
+	if c.Nodes > 0 {
+		cfg.Nodes = c.Nodes
+	}
 	cfg.Seed = j.runSeed(i)
 	cfg.Cluster, cfg.StopOnViolation = c.Cluster, c.Cluster == "sim"
 	return cfg

@@ -11,6 +11,7 @@
 package recall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,8 @@ type Config struct {
 	// Target is the program of a node; empty means to find or build it. It is asked for
 	// its bugs, also when nodes are simulated.
 	Target string
-	// Cluster, Nodes and Rate are those of each run.
+	// Cluster, Nodes and Rate are those of each run; without a number of nodes runs differ
+	// in it, as run.Config.Vary says.
 	Cluster string
 	Nodes   int
 	Rate    float64
@@ -59,7 +61,7 @@ func Default() Config {
 	d := run.Default()
 	return Config{
 		Seeds: 1, Parallel: 1, Budget: 5 * time.Minute, Store: d.Store, Cluster: "sim",
-		Nodes: d.Nodes, Rate: d.Rate,
+		Rate: d.Rate,
 	}
 }
 
@@ -81,7 +83,7 @@ func (c Config) Validate() error {
 		bad(!slices.Contains(sets(), s), "there is no set %q of planted bugs; there are %v", s, sets())
 	}
 	cfg := run.Default()
-	cfg.Nodes, cfg.Rate = c.Nodes, c.Rate
+	cfg.Nodes, cfg.Rate = cmp.Or(c.Nodes, cfg.Nodes), c.Rate
 	return errors.Join(append(errs, cfg.Validate())...)
 }
 

@@ -12,7 +12,7 @@ import (
 // Report is what was measured.
 type Report struct {
 	Cluster  string  `json:"cluster"`
-	Nodes    int     `json:"nodes"`
+	Nodes    int     `json:"nodes,omitempty"` // 0: runs differ in it
 	Rate     float64 `json:"rate"`
 	Seeds    int     `json:"seeds"`
 	Parallel int     `json:"parallel"`

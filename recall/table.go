@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/run"
 )
 
 const intro = `How often a generic test finds each planted bug of the reference cluster, and how
@@ -14,7 +16,7 @@ protocol gets the same budget, %v of %s; a campaign ends at the first violation.
 *Time* and *operations to the first witness* are the medians of the campaigns that found
 something, until the last operation of the counter-example had ended.
 
-Measured with %d campaigns of each of %d rows on %d nodes, %g operations a second, %d at the same
+Measured with %d campaigns of each of %d rows on %s nodes, %g operations a second, %d at the same
 time, on %s with %d CPUs. Repeat it with
 
     %s
@@ -22,7 +24,7 @@ time, on %s with %d CPUs. Repeat it with
 `
 
 const matrixIntro = `Every correct protocol with each workload of its claim, for %v of %s, under the
-families of faults that the claim covers: %d runs of each of %d rows on %d nodes, %g operations a
+families of faults that the claim covers: %d runs of each of %d rows on %s nodes, %g operations a
 second, %d at the same time, on %s with %d CPUs. None may be invalid. Repeat it with
 
     %s
@@ -40,7 +42,13 @@ func (r Report) WriteMarkdown(w io.Writer) error {
 	if r.Cluster == "sim" {
 		clock = "virtual time"
 	}
-	fmt.Fprintf(&b, text, r.budget(), clock, r.Seeds, len(r.Bugs)+len(r.Correct), r.Nodes, r.Rate,
+	nodes := "3, 4 and 5"
+	if r.Nodes > 0 {
+		nodes = fmt.Sprint(r.Nodes)
+	} else if r.Matrix {
+		nodes = fmt.Sprint(run.Default().Nodes)
+	}
+	fmt.Fprintf(&b, text, r.budget(), clock, r.Seeds, len(r.Bugs)+len(r.Correct), nodes, r.Rate,
 		r.Parallel, r.Platform, r.CPUs, r.command())
 	if len(r.Bugs) > 0 {
 		writeGroups(&b, r.Classes, "class")
@@ -66,8 +74,11 @@ func (r Report) command() string {
 	if r.Chosen != "" {
 		words = append(words, r.Chosen)
 	}
-	words = append(words, fmt.Sprintf("--seeds %d --parallel %d --for %v --nodes %d --rate %g",
-		r.Seeds, r.Parallel, r.budget(), r.Nodes, r.Rate))
+	words = append(words, fmt.Sprintf("--seeds %d --parallel %d --for %v --rate %g",
+		r.Seeds, r.Parallel, r.budget(), r.Rate))
+	if r.Nodes > 0 {
+		words = append(words, fmt.Sprintf("--nodes %d", r.Nodes))
+	}
 	return strings.Join(words, " ")
 }
 

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -120,6 +121,45 @@ func TestSubjects(t *testing.T) {
 		if r.bug != "" || len(r.workloads()) != 1 {
 			t.Errorf("the matrix has %+v", r)
 		}
+	}
+}
+
+// A campaign spends its budget to the last second, in runs that differ, and rows of a
+// protocol differ in nothing but the bug and the seeds.
+func TestCampaign(t *testing.T) {
+	c := Default()
+	for _, c.Budget = range []time.Duration{12 * time.Second, time.Minute, 305 * time.Second} {
+		var sum time.Duration
+		for _, l := range c.lengths() {
+			sum += l
+			if l < least {
+				t.Errorf("of %v one run has %v", c.Budget, l)
+			}
+		}
+		if sum != c.Budget {
+			t.Errorf("of %v runs take %v", c.Budget, sum)
+		}
+	}
+	s := subject{protocol: "paxos", workload: "a,b,c,d,e,f", faults: "kill"}
+	correct, planted := job{s, 1}, job{s, 1}
+	planted.bug = "some"
+	had := map[string]bool{}
+	for i := range c.lengths() {
+		one, other := c.config(correct, i, ""), c.config(planted, i, "")
+		if one.Seed == other.Seed {
+			t.Errorf("run %d: both have the seed %d", i, one.Seed)
+		}
+		other.Seed, other.Bug = one.Seed, ""
+		if !reflect.DeepEqual(one, other) {
+			t.Errorf("run %d: %+v and %+v", i, one, other)
+		}
+		had[one.Workload] = true
+	}
+	if len(had) != 6 {
+		t.Errorf("ten runs have only %v of six workloads", had)
+	}
+	if c.Nodes = 3; c.config(correct, 0, "").Nodes != 3 {
+		t.Error("the number of nodes was given, and another is taken")
 	}
 }
 

@@ -70,7 +70,7 @@ func newRecall(stop interrupts, std streams) *cobra.Command {
 		"not run again, so that an interrupted measurement goes on")
 	fs.BoolVar(&c.Matrix, "matrix", false, "only correct protocols, each with each workload of its "+
 		"claim")
-	fs.IntVarP(&c.Nodes, "nodes", "n", c.Nodes, "nodes of a cluster")
+	fs.IntVarP(&c.Nodes, "nodes", "n", c.Nodes, "nodes of a cluster (default: 3, 4 and 5 in turn)")
 	fs.Float64VarP(&c.Rate, "rate", "r", c.Rate, "operations a second of all clients together")
 	fs.StringVar(&c.Store, "store", c.Store, "directory of all runs")
 	fs.BoolVar(&c.Keep, "keep", false, "keep the files of valid runs, too")

@@ -1,0 +1,25 @@
+package run
+
+import "time"
+
+// Vary makes the configuration the i-th of several tests of one thing. What many short tests
+// find depends on how they differ, not only in their seeds: some bugs need a cluster of an
+// even size, or a small one in which each node counts; some need clients that get in each
+// other's way, others transactions that rest; some need faults so close to each other that
+// the second comes while the first is being mended. The turns have lengths without a common
+// factor, so that in time everything meets everything.
+func (c Config) Vary(i int) Config {
+	c.Nodes = []int{5, 3, 5, 4}[i%4]
+	c.Interval = []time.Duration{c.Interval, c.Interval / 2, c.Interval * 3 / 4}[i%3]
+	if i%5 == 3 {
+		c.Keys = crowdedKeys
+	}
+	if i%5 == 1 || i%5 == 4 {
+		c.TxnPause = c.OpTimeout * 5 / 8
+	}
+	return c
+}
+
+// crowdedKeys is the number of keys at which all clients of a default test are at work at
+// any time, five on each.
+const crowdedKeys = 3
