@@ -37,7 +37,8 @@ func TestClaims(t *testing.T) {
 		want  []string
 	}{
 		{"kill-all", nil}, {"loss", nil}, {"one-way", []string{"partition"}},
-		{"echo", []string{"partition"}}, {"isolate-kill", []string{"partition"}}, {"isolate-restart", []string{"partition"}},
+		{"echo", []string{"partition"}}, {"isolate-kill", []string{"partition"}},
+		{"isolate-restart", []string{"partition"}},
 		{"rolling-restart", []string{"restart"}},
 		{"hold", nil}, {"restart-order", nil}, {"disk-slow", []string{"disk"}},
 		{"clock-freeze", []string{"clock"}}, {"remove-member", []string{"membership"}},
