@@ -147,8 +147,11 @@ func syntax(err error) Problem {
 	}
 	line, _ := strconv.Atoi(m[1]) // none is 0
 	text := "this is no YAML: " + m[2]
-	if strings.HasPrefix(m[2], "mapping values are not allowed") {
+	switch {
+	case strings.HasPrefix(m[2], "mapping values are not allowed"):
 		text += ` (a text with ": " in it needs quotes, or stands below its key after ">-")`
+	case strings.HasPrefix(m[2], "did not find expected ',' or"):
+		text += ` (within { } and [ ], a text with [ ] { } or , in it needs quotes)`
 	}
 	return Problem{Line: line, Text: text, unreadable: true}
 }

@@ -140,10 +140,14 @@ func TestUnreadable(t *testing.T) {
 			t.Errorf("%q: %v", text, ps)
 		}
 	}
-	var got outer
-	ps := Decode([]byte(`text: echo "no: such"`), &got)
-	if len(ps) != 1 || !strings.Contains(ps[0].Text, `a text with ": " in it needs quotes`) {
-		t.Errorf("%v", ps)
+	for text, want := range map[string]string{
+		`text: echo "no: such"`:   `a text with ": " in it needs quotes`,
+		"inner: {name: $.a[0].b}": "a text with [ ] { } or , in it needs quotes",
+	} {
+		var got outer
+		if ps := Decode([]byte(text), &got); len(ps) != 1 || !strings.Contains(ps[0].Text, want) {
+			t.Errorf("%s: %v, want %s", text, ps, want)
+		}
 	}
 	roots := Problems{{Line: 3, Text: "no number"}}
 	all := append(roots, Problem{Line: 3, Text: "0 is too small"}, Problem{Line: 4, Text: "no name"},
