@@ -14,7 +14,7 @@ import (
 var errDriver = errors.New("the driver does not keep to docs/driver-protocol.md; see above")
 
 func newDriverTest(std streams) *cobra.Command {
-	t := driver.Trial{Object: "register", Patience: time.Second, Greeting: 5 * time.Second}
+	t := driver.Trial{Object: "register", Patience: time.Second, Greeting: driver.HelloWithin}
 	cmd := &cobra.Command{
 		Use:   "driver-test [flags] CMD [ARG...]",
 		Short: "Test whether a driver program keeps to the driver protocol",

@@ -354,7 +354,7 @@ func TestConform(t *testing.T) {
 			var said []string
 			trial := Trial{
 				Program: program(t, c.mode), Object: "register", Endpoint: c.endpoint, Key: "k",
-				Patience: 300 * time.Millisecond, Greeting: 3 * time.Second,
+				Patience: 300 * time.Millisecond, Greeting: HelloWithin,
 			}
 			if c.mode == "no hello" {
 				trial.Greeting = 100 * time.Millisecond
