@@ -22,8 +22,8 @@ func Command(in io.Reader, out io.Writer) *cobra.Command {
 		RunE:   needSubcommand,
 	}
 	cmd.AddCommand(queueCommand(in, out), probeCommand(out), fileCommand(out), diskCommand(out),
-		processCommand(out), cpuCommand(out), clockCommand(out), volumeCommand(out),
-		injuryCommand(out), undoCommand(out))
+		processCommand(out), cpuCommand(out), memoryCommand(out), clockCommand(out),
+		volumeCommand(out), injuryCommand(out), undoCommand(out))
 	return cmd
 }
 

@@ -59,7 +59,7 @@ func (c DaemonConfig) Validate() error {
 
 // service is what a daemon does.
 type service interface {
-	// kind is "queue" or "probe".
+	// kind is "queue", "probe" or "stall".
 	kind() string
 	// run works until ctx ends.
 	run(ctx context.Context) error

@@ -88,8 +88,12 @@ func spawn(dir string, args []string) error {
 	return fmt.Errorf("it did not come up: %s", strings.TrimSpace(tail(files(dir).log())))
 }
 
-// sayReady tells the starting process that the daemon works; fd 0 is nobody.
+// sayReady tells the starting process that the daemon works; fd 0 is nobody. What the
+// daemon starts must not keep the descriptor.
 func sayReady(fd int) func() error {
+	if fd != 0 {
+		syscall.CloseOnExec(fd)
+	}
 	return func() error {
 		if fd == 0 {
 			return nil

@@ -1,7 +1,7 @@
 // Package agent is what runs on a node, beside the system under test, when a shell
 // and iptables do not do: it delays, duplicates, reorders, corrupts and replays
 // packets where the kernel has no netem, looks which nodes can be reached from here,
-// damages files, fills disks, finds processes and limits their CPU time. It is part
+// damages files, fills disks, finds processes and limits their CPU time and memory. It is part
 // of the checker's own binary, which the controller uploads; a node needs no
 // compiler, no kernel module and no library.
 //
@@ -30,11 +30,15 @@
 //	checker agent file snapshot --path F [--path G …] --to DIR
 //	checker agent file restore  --record R --from DIR
 //	checker agent disk fill     --record R --dir D [--leave BYTES] [--most BYTES]
+//	checker agent disk limit    --record R --dir D (--marker M | --pid P,…) --rate BYTES
 //	checker agent cpu limit     --record R (--marker M | --pid P,…) --percent 10
+//	checker agent memory limit  --record R --enter F [--percent 80 | --bytes N]
 //	checker agent clock bend    --record R (--marker M | --pid P,…)
 //	                            [--offset 1h] [--gain 0.05] [--period 200ms]
 //	checker agent volume power  --record R --dir D [--marker M | --pid P,…] [--power on|off]
 //	                            [--filesystem ext4|xfs] [--size BYTES]
+//	checker agent volume slow   --record R --volume R2 [--delay 300ms] [--gap 100ms]
+//	                            [--lease 30s]
 //	checker agent injury        --record R                what it has done so far
 //	checker agent undo          --record R                any of these
 //	checker agent process find  --marker M [--environment]
@@ -123,11 +127,22 @@
 // system calls; 32-bit programs; and what the kernel tells the time of: files, and waits until
 // a time of day, which are as long as the true clock says. Durations are not affected.
 //
+// Memory limit makes a control group, and puts into F where its list of processes is: who
+// writes his pid there, and whom he starts, has what memory he takes counted from then on.
+// Called again it limits that, or with neither percent nor bytes lifts the limit.
+// What the kernel can take away at once (copies of files, or, with swap, all) it does; the
+// limit is not lower than what is left then, so that nobody is killed who wants no more.
+//
 // Volume power moves a directory to a volume of its own (a file, a loop device, ext4 or xfs);
 // nobody may use it meanwhile. With --power off the processes are stopped and the kernel
 // shuts the filesystem down, its journal too: what was not synced is lost, as when power
 // fails. Once they are killed, --power on mounts it anew. Undo puts the data back where it
 // was; the processes have to be down.
+//
+// Volume slow freezes the volume of another record for the delay, again and again: whoever
+// writes to it or syncs meanwhile waits. No other filesystem can be frozen so. A daemon in
+// R.aside does it, with a lease, and thaws it in the end; a second process waits for the end
+// of that one, and thaws too if it was killed. Undo ends both, and returns after a sync.
 //
 // A volume with more free space than --most (1 GiB) is not filled: it is likely the
 // machine's own. Processes are found by a marker at the end of a word of their command

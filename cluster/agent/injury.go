@@ -43,7 +43,9 @@ type Undone struct {
 	Left string `json:"left,omitempty"`
 }
 
-func aside(path string) string { return path + ".aside" }
+const asideSuffix = ".aside"
+
+func aside(path string) string { return path + asideSuffix }
 
 // adjustable is an injury of which a part can be set anew, by the same command.
 type adjustable interface {
@@ -138,6 +140,23 @@ func readRecord(path string) (record, error) {
 	return r, nil
 }
 
+// read returns the injury of a record.
+func (r record) read(path string) (injury, error) {
+	for _, in := range []injury{
+		&flipBit{}, &truncate{}, &restore{}, &fillDisk{}, &limitCPU{}, &limitMemory{}, &skew{},
+		&volume{}, &stall{}, &limitWrites{},
+	} {
+		if in.kind() != r.Kind {
+			continue
+		}
+		if err := json.Unmarshal(r.Injury, in); err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		return in, nil
+	}
+	return nil, fmt.Errorf("%s: unknown kind %q", path, r.Kind)
+}
+
 // Undo takes back the injury of a record, and removes the record. Without a record
 // there is nothing to do.
 func Undo(path string) (Undone, error) {
@@ -150,19 +169,9 @@ func Undo(path string) (Undone, error) {
 		return Undone{}, err
 	}
 	u := Undone{Found: true, Kind: r.Kind}
-	var in injury
-	for _, known := range []injury{
-		&flipBit{}, &truncate{}, &restore{}, &fillDisk{}, &limitCPU{}, &skew{}, &volume{},
-	} {
-		if known.kind() == r.Kind {
-			in = known
-		}
-	}
-	if in == nil {
-		return u, fmt.Errorf("%s: unknown kind %q", path, r.Kind)
-	}
-	if err := json.Unmarshal(r.Injury, in); err != nil {
-		return u, fmt.Errorf("read %s: %w", path, err)
+	in, err := r.read(path)
+	if err != nil {
+		return u, err
 	}
 	if u.Left, err = in.undo(aside(path)); err != nil {
 		return u, fmt.Errorf("undo %s: %w", r.Kind, err)

@@ -3,10 +3,12 @@
 package agent
 
 import (
+	"bufio"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -68,21 +70,24 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// A busy process gets its share and no more, and all of a CPU after the undoing.
+// A busy process gets its share and no more, and all of a CPU after the undoing, also if it
+// is a child that does not carry the marker, as those of a script are.
 func TestCPULimit(t *testing.T) {
 	requireRoot(t)
-	if _, err := procFS("/proc").cpuHierarchy(); err != nil {
+	if _, err := procFS("/proc").hierarchy(controllerCPU); err != nil {
 		t.Skip(err)
 	}
 	marker := filepath.Join(t.TempDir(), "busy")
-	cmd := exec.Command("/bin/sh", "-c", "while :; do :; done", "sh", marker)
+	cmd := exec.Command("/bin/sh", "-c", "sh -c 'while :; do :; done' & wait", "sh", marker)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
 	})
+	awaitFamily(t, marker, 2)
 	s := &scene{t: t, record: filepath.Join(t.TempDir(), "record")}
 	x := &limitCPU{}
 	s.inflict(func() injury {
@@ -91,7 +96,7 @@ func TestCPULimit(t *testing.T) {
 	})
 	for deadline := time.Now().Add(patience); ; {
 		now, err := x.status()
-		if err != nil || len(now.PIDs) != 1 || now.PIDs[0] != cmd.Process.Pid {
+		if err != nil || len(now.PIDs) != 2 || !slices.Contains(now.PIDs, cmd.Process.Pid) {
 			t.Fatalf("%+v, %v", now, err)
 		}
 		if now.Throttled >= 3 {
@@ -111,5 +116,102 @@ func TestCPULimit(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid), "cgroup"))
 	if err != nil || strings.Contains(string(text), "ordeal-") {
 		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// hungry enters the group, has a file of 20 MiB in memory, and takes 40 MiB more for each
+// line that it reads.
+const hungry = `echo $$ >"$(cat "$0")" && head -c 20m /dev/zero >"$1" && sync "$1"
+echo ready
+while read line; do head -c 40m /dev/zero | tail -c 40m | wc -c; done`
+
+// A process is squeezed into half of its memory without being killed, is killed when it
+// wants more, and gets it when the limit is lifted.
+func TestMemoryLimit(t *testing.T) {
+	requireRoot(t)
+	if _, err := procFS("/proc").hierarchy(controllerMemory); err != nil {
+		t.Skip(err)
+	}
+	s := &scene{t: t, record: filepath.Join(t.TempDir(), "record")}
+	t.Cleanup(func() {
+		if _, err := Undo(s.record); err != nil {
+			t.Error(err)
+		}
+	})
+	enter := filepath.Join(t.TempDir(), "enter")
+	x := &limitMemory{}
+	limit := func(set MemorySetting) MemoryStatus {
+		t.Helper()
+		s.inflict(func() injury {
+			x = &limitMemory{MemorySetting: set, Enter: enter, Proc: "/proc", Name: s.record}
+			return x
+		})
+		status, err := statusOf(s.record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *status.Memory
+	}
+	limit(MemorySetting{})
+	if err := inflict(s.record, &limitMemory{
+		MemorySetting: MemorySetting{Percent: 50}, Enter: enter, Proc: "/proc", Name: s.record,
+	}); err == nil {
+		t.Error("half of what nobody uses")
+	}
+	cmd := exec.Command("/bin/sh", "-c", hungry, enter, filepath.Join(t.TempDir(), "cached"))
+	in, err := cmd.StdinPipe()
+	out, oerr := cmd.StdoutPipe()
+	if err := errors.Join(err, oerr, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	lines := bufio.NewScanner(out)
+	say := func(want string) {
+		t.Helper()
+		if !lines.Scan() || lines.Text() != want {
+			t.Errorf("%q, want %q", lines.Text(), want)
+		}
+	}
+	say("ready")
+	got := limit(MemorySetting{Percent: 50})
+	if got.Before < 20<<20 || got.Limit > got.Before*6/10 || got.Used > got.Limit ||
+		got.Kills != 0 || len(got.PIDs) != 1 {
+		t.Errorf("%+v", got)
+	}
+	_, err = in.Write([]byte("more\n"))
+	say("0")
+	if got := limit(MemorySetting{Percent: 50}); err != nil || got.Kills != 1 || got.Met == 0 {
+		t.Errorf("it took what it must not have: %+v, %v", got, err)
+	}
+	if got := limit(MemorySetting{}); got.Limit != 0 || got.Met != 0 {
+		t.Errorf("the limit is not lifted: %+v", got)
+	}
+	_, err = in.Write([]byte("more\n"))
+	say("41943040")
+	u := s.undo()
+	_, group := os.Lstat(x.Group)
+	if _, file := os.Lstat(enter); err != nil || u.Left != "" || group == nil || file == nil {
+		t.Errorf("%+v, %v: %s or %s is left", u, err, x.Group, enter)
+	}
+}
+
+// awaitFamily waits until so many processes belong to a marker.
+func awaitFamily(t *testing.T, marker string, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		all, err := procFS("/proc").family(marker, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) == n {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d processes, want %d: %+v", len(all), n, all)
+		}
+		<-time.After(10 * ms)
 	}
 }

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -25,6 +24,10 @@ func inflicting(use, short string, out io.Writer, add func(*cobra.Command) injur
 		switch x := in.(type) {
 		case *limitCPU:
 			x.Name = *path
+		case *limitMemory:
+			x.Name = *path
+		case *limitWrites:
+			x.Name = *path
 		case *skew:
 			x.Name = *path
 		}
@@ -44,6 +47,12 @@ type InjuryStatus struct {
 	CPU    *CPUStatus    `json:"cpu,omitempty"`
 	Volume *VolumeStatus `json:"volume,omitempty"`
 	Skew   *SkewStatus   `json:"skew,omitempty"`
+	// Memory is that of a limit of memory.
+	Memory *MemoryStatus `json:"memory,omitempty"`
+	// Writes is that of a limit of writes.
+	Writes *WriteStatus `json:"writes,omitempty"`
+	// Stall is that of a volume that is frozen again and again.
+	Stall *StallStatus `json:"stall,omitempty"`
 	// Power is that of a volume of its own.
 	Power *PowerStatus `json:"power,omitempty"`
 }
@@ -66,38 +75,41 @@ func statusOf(path string) (InjuryStatus, error) {
 		return InjuryStatus{}, err
 	}
 	s := InjuryStatus{Kind: r.Kind}
-	switch r.Kind {
-	case (*limitCPU)(nil).kind():
-		var x limitCPU
-		if err = json.Unmarshal(r.Injury, &x); err == nil {
-			var c CPUStatus
-			c, err = x.status()
-			s.CPU = &c
-		}
-	case (*fillDisk)(nil).kind():
-		var x fillDisk
-		if err = json.Unmarshal(r.Injury, &x); err == nil {
-			var v VolumeStatus
-			v, err = x.status()
-			s.Volume = &v
-		}
-	case (*skew)(nil).kind():
-		var x skew
-		if err = json.Unmarshal(r.Injury, &x); err == nil {
-			var k SkewStatus
-			k, err = x.status()
-			s.Skew = &k
-		}
-	case (*volume)(nil).kind():
-		var x volume
-		if err = json.Unmarshal(r.Injury, &x); err == nil {
-			s.Power = &x.PowerStatus
-		}
-	}
+	in, err := r.read(path)
 	if err != nil {
+		return s, err
+	}
+	if err := s.of(in); err != nil {
 		return s, fmt.Errorf("look at %s: %w", r.Kind, err)
 	}
 	return s, nil
+}
+
+// of looks at an injury of which more can be seen than was recorded.
+func (s *InjuryStatus) of(in injury) error {
+	var err error
+	switch x := in.(type) {
+	case *limitCPU:
+		s.CPU, err = seen(x.status)
+	case *limitMemory:
+		s.Memory, err = seen(x.status)
+	case *fillDisk:
+		s.Volume, err = seen(x.status)
+	case *skew:
+		s.Skew, err = seen(x.status)
+	case *limitWrites:
+		s.Writes, err = seen(x.status)
+	case *stall:
+		s.Stall, err = seen(x.status)
+	case *volume:
+		s.Power = &x.PowerStatus
+	}
+	return err
+}
+
+func seen[S any](look func() (S, error)) (*S, error) {
+	s, err := look()
+	return &s, err
 }
 
 func injuryCommand(out io.Writer) *cobra.Command {
@@ -190,7 +202,7 @@ func snapshotCommand(out io.Writer) *cobra.Command {
 
 func diskCommand(out io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "disk", Short: "Fill filesystems", Args: noArgs, RunE: needSubcommand,
+		Use: "disk", Short: "Fill filesystems, slow disks down", Args: noArgs, RunE: needSubcommand,
 	}
 	cmd.AddCommand(inflicting("fill", "Fill a filesystem", out, func(cmd *cobra.Command) injury {
 		x := &fillDisk{}
@@ -199,7 +211,7 @@ func diskCommand(out io.Writer) *cobra.Command {
 		cmd.Flags().Int64Var(&x.Most, "most", 1<<30, "refuse to take more bytes than this")
 		_ = cmd.MarkFlagRequired("dir")
 		return x
-	}))
+	}), writesCommand(out))
 	return cmd
 }
 

@@ -118,7 +118,7 @@ func TestCPUHierarchies(t *testing.T) {
 		write("self/mountinfo", "22 1 8:1 / / rw - ext4 /dev/root rw\n"+tc.mounts)
 		write("two/cgroup.controllers", tc.controllers+"\n")
 		got := ""
-		h, err := procFS(dir).cpuHierarchy()
+		h, err := procFS(dir).hierarchy(controllerCPU)
 		if err == nil {
 			got, err = procFS(dir).groupOf(7, h)
 		}
@@ -147,11 +147,11 @@ func TestCPULimitOfVersion2(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := &limitCPU{
-		Percent: 25, Unified: true, Proc: "/proc", Group: group,
-		Homes: []home{
+		Percent: 25, Proc: "/proc",
+		controlGroup: controlGroup{Unified: true, Group: group, Homes: []home{
 			{PID: me.PID, Started: me.Started, Group: dir},
 			{PID: me.PID, Started: me.Started + 1, Group: "/nowhere"}, // a pid used again
-		},
+		}},
 	}
 	if err := x.apply(""); err != nil {
 		t.Fatal(err)
@@ -165,5 +165,76 @@ func TestCPULimitOfVersion2(t *testing.T) {
 	}
 	if pids, err := groupMembers(group); err != nil || !slices.Equal(pids, []int{me.PID}) {
 		t.Errorf("in the group: %v, %v", pids, err)
+	}
+}
+
+// The commands to cgroup v2 that limit memory, on files: the kernel is asked to take away
+// what is too much, and the limit is not lower than what is left.
+func TestMemoryLimitOfVersion2(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		set     MemorySetting
+		reclaim bool
+		want    map[string]string
+	}{
+		{"bytes", MemorySetting{Bytes: 700}, true, map[string]string{
+			"memory.reclaim": "300", "memory.max": "1000", "cgroup.subtree_control": "+memory",
+		}},
+		{"percent", MemorySetting{Percent: 80}, true, map[string]string{
+			"memory.reclaim": "200", "memory.max": "1000",
+		}},
+		{"old kernel", MemorySetting{Bytes: 700}, false, map[string]string{
+			"memory.high": "max", "memory.max": "1000",
+		}},
+		{"more than it has", MemorySetting{Bytes: 4000}, true, map[string]string{
+			"memory.reclaim": "", "memory.max": "4000",
+		}},
+		{"none", MemorySetting{}, true, map[string]string{"memory.reclaim": "", "memory.max": "max"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			x := &limitMemory{
+				MemorySetting: tc.set, Enter: filepath.Join(dir, "enter"), Proc: "/proc",
+				controlGroup: controlGroup{Unified: true, Group: filepath.Join(dir, "ordeal")},
+			}
+			files := map[string]string{
+				"cgroup.subtree_control": "", "memory.max": "", "memory.high": "", "cgroup.procs": "7\n",
+				"memory.current": "1000\n", "memory.events": "low 0\nmax 5\noom 2\noom_kill 1\n",
+			}
+			if tc.reclaim {
+				files["memory.reclaim"] = ""
+			}
+			if err := os.Mkdir(x.Group, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			place := func(name string) string {
+				if name == "cgroup.subtree_control" {
+					return filepath.Join(dir, name)
+				}
+				return filepath.Join(x.Group, name)
+			}
+			for name, text := range files {
+				if err := os.WriteFile(place(name), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := x.apply(""); err != nil {
+				t.Fatal(err)
+			}
+			for name, want := range tc.want {
+				if got, err := os.ReadFile(place(name)); err != nil || string(got) != want {
+					t.Errorf("%s: %q, want %q, %v", name, got, want, err)
+				}
+			}
+			where, err := os.ReadFile(x.Enter)
+			if err != nil || string(where) != x.Group+"/cgroup.procs\n" {
+				t.Errorf("%q, %v", where, err)
+			}
+			x.Base = memoryCounts{Met: 3}
+			s, err := x.status()
+			if err != nil || s.Met != 2 || s.Kills != 1 || s.Used != 1000 {
+				t.Errorf("%+v, %v", s, err)
+			}
+		})
 	}
 }

@@ -141,10 +141,10 @@ const (
 	Dead State = "dead"
 )
 
-// Status is what a daemon says of itself; queue or probe is set.
+// Status is what a daemon says of itself; queue, probe or stall is set.
 type Status struct {
 	Version int    `json:"version"`
-	Kind    string `json:"kind"` // "queue" or "probe"
+	Kind    string `json:"kind"` // "queue", "probe" or "stall"
 	State   State  `json:"state"`
 	// Instance is the name that the controller gave it.
 	Instance string `json:"instance,omitempty"`
@@ -155,6 +155,7 @@ type Status struct {
 	Up    time.Duration `json:"up,omitempty"`
 	Queue *QueueStatus  `json:"queue,omitempty"`
 	Probe *ProbeStatus  `json:"probe,omitempty"`
+	Stall *StallCounts  `json:"stall,omitempty"`
 }
 
 // QueueStatus is what a queue agent has done.

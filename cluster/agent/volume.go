@@ -113,5 +113,6 @@ func volumeCommand(out io.Writer) *cobra.Command {
 			_ = cmd.MarkFlagRequired("dir")
 			return x
 		}))
+	cmd.AddCommand(stallCommands(out)...)
 	return cmd
 }

