@@ -5,7 +5,8 @@ import "slices"
 // Kinds returns the catalog of faults.
 func Kinds() []Kind {
 	return slices.Concat(partitionKinds(), messageKinds(), processKinds(), compositeKinds(),
-		clockKinds(), diskKinds(), wipeKinds(), hostKinds(), skewKinds(), powerKinds(), adminKinds())
+		clockKinds(), diskKinds(), wipeKinds(), hostKinds(), memoryKinds(), skewKinds(),
+		powerKinds(), slowKinds(), adminKinds())
 }
 
 const (

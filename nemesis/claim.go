@@ -24,6 +24,8 @@ func broadFamilyOf(s Step) []string {
 		return []string{"partition", "messages"}
 	case "pause", "cpu": // which is to be stopped for the most of every tenth of a second
 		return []string{"pause"}
+	case "memory": // it makes wait, as too little of a CPU does, and the kernel may kill
+		return []string{"pause", "kill"}
 	case "restart-storm", "rolling-restart":
 		return []string{"restart"}
 	case "messages", "loss", "duplicate", "reorder", "delay", "replay", "corrupt", "rate", "hold":
@@ -37,7 +39,8 @@ func broadFamilyOf(s Step) []string {
 		return []string{"drift"}
 	case "power-loss":
 		return []string{"power"}
-	case "disk-slow", "disk-error", "disk-full", "disk-torn", "volume-full":
+	case "disk-slow", "disk-error", "disk-full", "disk-torn", "volume-full",
+		"volume-slow", "write-limit":
 		return []string{"disk"}
 	case "disk-wipe":
 		return []string{"wipe"}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -27,8 +28,9 @@ func (c *fakeCluster) Injure(
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	runs := c.procs[n].PID != 0
-	needs := i.Kind == InjuryCPU || i.Kind == InjurySkew || i.Off
-	if needs != runs && i.Kind != InjuryFull {
+	ofProcesses := []InjuryKind{InjuryCPU, InjurySkew, InjurySlow, InjuryWrites}
+	needs := slices.Contains(ofProcesses, i.Kind) || i.Off
+	if needs != runs && i.Kind != InjuryFull && i.Kind != InjuryMemory {
 		return Injured{}, fmt.Errorf("the process runs: %t", runs)
 	}
 	if c.toothless {
@@ -45,10 +47,15 @@ func (c *fakeCluster) Injure(
 	case InjuryPower:
 		host.failed = i.Off
 		got.Facts = map[string]int64{"moved": 1, "kept": 1, "lost": 1, "failures": 1}
+	case InjuryMemory:
+		got.Facts["limit"], got.Facts["before"] = i.memoryLimit(), 1<<20
+		if c.traffic > 0 && got.Facts["limit"] > 0 && got.Facts["limit"] < 1<<19 {
+			time.AfterFunc(30*time.Millisecond, func() { c.stop(n, "out of memory") })
+		}
 	case InjuryFull:
 		got.Facts["taken"], got.Facts["free"] = 1<<20, i.Bytes
 		if c.traffic > 0 {
-			time.AfterFunc(30*time.Millisecond, func() { c.stopByVolume(n) })
+			time.AfterFunc(30*time.Millisecond, func() { c.stop(n, "no space left on device") })
 		}
 	}
 	host.injuries[h] = i
@@ -56,13 +63,16 @@ func (c *fakeCluster) Injure(
 	return got, nil
 }
 
-// stopByVolume is what a node does that cannot write.
-func (c *fakeCluster) stopByVolume(n Node) {
+// memoryLimit is that of a fake node, which uses a megabyte.
+func (i Injury) memoryLimit() int64 { return max(i.Bytes, int64(i.Percent)<<20/100) }
+
+// stop is what a node does that cannot write, or gets no memory.
+func (c *fakeCluster) stop(n Node, words string) {
 	c.mu.Lock()
 	c.procs[n] = ProcessState{}
 	c.mu.Unlock()
 	c.note("-- " + string(n) + " ends by itself")
-	c.exited(n, "no space left on device")
+	c.exited(n, words)
 }
 
 func (c *fakeCluster) Injured(_ context.Context, n Node, h Handle) (Injured, error) {
@@ -79,6 +89,20 @@ func (c *fakeCluster) Injured(_ context.Context, n Node, h Handle) (Injured, err
 		return Injured{Facts: facts}, nil
 	case i.Kind == InjurySkew:
 		return Injured{Facts: c.hosts[n].skewed(i)}, nil
+	case i.Kind == InjuryMemory:
+		return Injured{Facts: map[string]int64{
+			"limit": i.memoryLimit(), "before": 1 << 20, "met": c.traffic,
+		}}, nil
+	case i.Kind == InjurySlow:
+		return Injured{Facts: map[string]int64{
+			"runs": 1, "freezes": 9, "slow": 8, "slowest ms": i.Offset.Milliseconds(),
+			"waiting": c.traffic / 20,
+		}}, nil
+	case i.Kind == InjuryWrites:
+		since := time.Since(c.hosts[n].since).Milliseconds()
+		return Injured{Facts: map[string]int64{
+			"since ms": since, "written": i.Bytes * c.traffic / 100 * since / 1000,
+		}}, nil
 	case i.Kind == InjuryCPU:
 		return Injured{Facts: map[string]int64{"throttled": c.traffic / 10}}, nil
 	default:
@@ -115,7 +139,9 @@ func (c *fakeCluster) Mend(ctx context.Context, n Node, h Handle) (string, error
 // has accepted is none.
 func (h *fakeHost) injured() error {
 	for _, i := range h.injuries {
-		if i.Kind == InjuryCPU || i.Kind == InjuryFull || i.Kind == InjurySkew || h.refuses || h.failed {
+		limited := i.Kind == InjuryMemory && i.memoryLimit() > 0
+		kinds := []InjuryKind{InjuryCPU, InjuryFull, InjurySkew, InjurySlow, InjuryWrites}
+		if slices.Contains(kinds, i.Kind) || limited || h.refuses || h.failed {
 			return fmt.Errorf("%s is left", i.Kind)
 		}
 	}

@@ -10,7 +10,8 @@ import (
 // families returns what users can choose. Those with a weight are part of "all".
 func families() []family {
 	return slices.Concat(broadFamilies(), clockFamilies(), diskFamilies(), wipeFamilies(),
-		hostFamilies(), skewFamilies(), powerFamilies(), adminFamilies(), narrowFamilies())
+		hostFamilies(), memoryFamilies(), skewFamilies(), powerFamilies(), slowFamilies(),
+		adminFamilies(), narrowFamilies())
 }
 
 func broadFamilies() []family {

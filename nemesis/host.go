@@ -11,7 +11,7 @@ import (
 )
 
 // Hosts is what faults need that are done to a node's host: to its files, its volume, its
-// CPU time. They do not know what system runs there.
+// CPU time, its memory. They do not know what system runs there.
 type Hosts interface {
 	// Injure does an injury, at most one for each handle on a node. Called again with the
 	// same injury it finishes what was begun. The process of the node has to be down for
@@ -31,6 +31,10 @@ type InjuryKind string
 const (
 	// InjuryCPU gives the node's process Percent of one CPU.
 	InjuryCPU InjuryKind = "cpu"
+	// InjuryMemory limits the memory of the node's processes to Percent of what they use, or
+	// to Bytes; with neither there is no limit. There has to be a group for it, which the
+	// cluster has made before the nodes were started.
+	InjuryMemory InjuryKind = "memory"
 	// InjuryFull fills the volume on which Path is, but for Bytes.
 	InjuryFull InjuryKind = "full"
 	// InjuryFlip flips a bit of the file Path, at Place from 0 to 1.
@@ -56,7 +60,7 @@ type Injury struct {
 	// Filesystem and Off are those of InjuryPower.
 	Filesystem string
 	Off        bool
-	// Offset, Gain and Period are those of InjurySkew.
+	// Offset, Gain and Period are those of InjurySkew; InjurySlow has the first and the last.
 	Offset time.Duration
 	Gain   float64
 	Period time.Duration
@@ -74,7 +78,11 @@ func (i Injury) named() string {
 type Injured struct {
 	// Where says in words what was hit: "byte 17 of /var/lib/db/log".
 	Where string
-	// Facts are numbers by name. Of a CPU: "periods", "throttled". Of a volume: "taken",
+	// Facts are numbers by name. Of a CPU: "periods", "throttled". Of memory: "limit" (0 is
+	// none) and "used" now, "before" and "after" the limit was set, in bytes; how often it was
+	// "met", how many processes were "killed" for it. Of slow writes: "written" bytes, "since ms" it
+	// was set. Of a frozen volume: "freezes", in how many a node was "waiting", "slow" syncs of
+	// the agent, "slowest ms", 1 while the agent "runs". Of a volume: "taken",
 	// "free" in bytes, "reserve" of them that the filesystem gives to nobody. Of clocks:
 	// "bent" and "true" processes, "ahead ms", "since ms" it was set, "jumps". Of a volume
 	// of its own, 0 or 1: "moved", "failed", "kept", "lost"; and "failures", "before",
@@ -242,8 +250,11 @@ func (f cpuFault) Observe(ctx context.Context) (Evidence, error) {
 	return f.evidence(), nil
 }
 
-// Heal takes the limits away; the groups are gone then, and no process is in one.
-func (f cpuFault) Heal(ctx context.Context) (Evidence, error) {
+// Heal takes the limits away.
+func (f cpuFault) Heal(ctx context.Context) (Evidence, error) { return f.unlimited(ctx) }
+
+// unlimited takes limits away; the groups are gone then, and no process is in one.
+func (f *hostFault) unlimited(ctx context.Context) (Evidence, error) {
 	left, err := f.mend(ctx)
 	if err != nil {
 		return Evidence{Why: err.Error()}, err

@@ -12,8 +12,8 @@ import (
 // again without Off, with the process down, the power comes back. The volume stays.
 const InjuryPower InjuryKind = "power"
 
-// powerHandle is that of a node's volume: all faults of its power share it.
-const powerHandle Handle = "power"
+// PowerHandle is that of a node's volume: all faults of it share it.
+const PowerHandle Handle = "power"
 
 // powerFault lets the power of nodes' volumes fail.
 type powerFault struct{ *hostFault }
@@ -26,17 +26,27 @@ func powerKinds() []Kind {
 			"shuts the volume down without writing its journal, SIGKILL, and it is mounted anew: " +
 			"what was not synced is gone. Of all nodes that are hit at the same time.",
 		Target: TargetOne, UsesProcesses: true, Host: PowerVolumes, build: buildPowerLoss,
-		Params: []Param{
-			{
-				Name: "path", Unit: UnitPath, Default: ".",
-				Doc: "the directory of the data, absolute or below the data directory",
-			},
-			{
-				Name: "filesystem", Unit: UnitFilesystem, Default: "ext4", Doc: "ext4 or xfs",
-			},
-		},
-		Proof: "a file that was synced is there afterwards, one that was not is gone; and " + proofPID,
+		Params: volumeParams(),
+		Proof:  "a file that was synced is there afterwards, one that was not is gone; and " + proofPID,
 	}}
+}
+
+// volumeParams are those of a volume of its own.
+func volumeParams() []Param {
+	return []Param{
+		{
+			Name: "path", Unit: UnitPath, Default: ".",
+			Doc: "the directory of the data, absolute or below the data directory",
+		},
+		{
+			Name: "filesystem", Unit: UnitFilesystem, Default: "ext4", Doc: "ext4 or xfs",
+		},
+	}
+}
+
+// volumeOf is the injury that puts data on a volume.
+func volumeOf(j job) Injury {
+	return Injury{Kind: InjuryPower, Path: j.set["path"], Filesystem: j.set["filesystem"]}
 }
 
 func powerFamilies() []family {
@@ -51,10 +61,8 @@ func powerFamilies() []family {
 }
 
 func buildPowerLoss(j job) (prepared, error) {
-	f := powerFault{newHostFault(j, Injury{
-		Kind: InjuryPower, Path: j.set["path"], Filesystem: j.set["filesystem"],
-	})}
-	f.handle = powerHandle
+	f := powerFault{newHostFault(j, volumeOf(j))}
+	f.handle = PowerHandle
 	return prepared{
 		fault: f, nodes: j.hit, undo: f.undo("start"),
 		what: "the power of " + nodeNames(j.hit) + " fails",
@@ -67,22 +75,28 @@ func (f powerFault) Inject(ctx context.Context) (Evidence, error) {
 		return Evidence{Why: "no host was free"}, err
 	}
 	f.world.claimAll(f.id, f.taken, false)
-	err := together(ctx, f.taken, func(n Node) error {
-		if got, err := f.hosts.Injured(ctx, n, f.handle); err == nil && got.Facts["moved"] == 1 {
+	if err := f.toVolumes(ctx, f.injury); err != nil {
+		return Evidence{}, err
+	}
+	return Evidence{Why: "the data is on volumes whose power can fail" + f.leftOut()}, nil
+}
+
+// toVolumes moves the data of nodes to volumes, where it is not on some. They are restarted
+// for it.
+func (f *hostFault) toVolumes(ctx context.Context, volume Injury) error {
+	return together(ctx, f.taken, func(n Node) error {
+		got, err := f.hosts.Injured(ctx, n, PowerHandle)
+		if err == nil && got.Facts["moved"] == 1 {
 			return nil
 		}
 		if err := f.kill(ctx, n); err != nil {
 			return err
 		}
-		if err := f.injure(ctx, n, f.injury); err != nil {
-			return err
+		if _, err := f.hosts.Injure(ctx, n, PowerHandle, volume); err != nil {
+			return fmt.Errorf("volume for %s: %w", n, err)
 		}
 		return f.start(ctx, n)
 	})
-	if err != nil {
-		return Evidence{}, err
-	}
-	return Evidence{Why: "the data is on volumes whose power can fail" + f.leftOut()}, nil
 }
 
 // Observe lets the power fail, on all nodes at once, and come back.

@@ -23,7 +23,9 @@ const (
 	PowerDisks     Power = "disks"     // trouble
 	PowerFiles     Power = "files"     // damage those of any system, fill its volume
 	PowerCPU       Power = "cpu"       // limit
-	PowerVolumes   Power = "volumes"   // mount some, whose power can fail
+	PowerMemory    Power = "memory"    // limit
+	PowerWrites    Power = "writes"    // limit those to a disk
+	PowerVolumes   Power = "volumes"   // mount some, freeze them, let their power fail
 	PowerSkew      Power = "skew"      // bend the clock of any process
 )
 

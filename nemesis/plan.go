@@ -578,7 +578,7 @@ func sortOf(kind string) string {
 		return "net"
 	case "kill", "kill-all", "kill-seq", "isolate-kill", "isolate-restart":
 		return "kill"
-	case "pause", "cpu":
+	case "pause", "cpu", "memory":
 		return "pause"
 	case "restart-storm", "rolling-restart":
 		return "cycle"
@@ -586,7 +586,8 @@ func sortOf(kind string) string {
 		"wall-jump", "wall-drift", "wall-strobe":
 		return "clock"
 	case "disk-slow", "disk-error", "disk-full", "disk-torn", "bit-flip", "disk-wipe",
-		"volume-full", "power-loss", "file-flip", "file-truncate", "rollback":
+		"volume-full", "volume-slow", "write-limit", "power-loss", "file-flip", "file-truncate",
+		"rollback":
 		return "disk"
 	case "transfer", "move", "remove-member":
 		return "admin"

@@ -48,7 +48,9 @@ type launch struct {
 	logs       func(cluster.NodeSpec) []string
 	command    func(cluster.NodeSpec) []string
 	// libc: clocks are bent by libfaketime.
-	libc   bool
+	libc bool
+	// memory: the nodes' memory is to be limited.
+	memory bool
 	ledger *nemesis.Ledger
 	logger *slog.Logger
 	onExit func(cluster.Exit)

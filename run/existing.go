@@ -42,12 +42,14 @@ func existingWay() way {
 
 // lackAll is a cluster that can do nothing, for one reason.
 func lackAll(why string) nemesis.Lacks {
-	return nemesis.Lacks{
-		nemesis.PowerLinks: why, nemesis.PowerClients: why, nemesis.PowerLoss: why,
-		nemesis.PowerPackets: why, nemesis.PowerProcesses: why, nemesis.PowerClocks: why,
-		nemesis.PowerDisks: why, nemesis.PowerFiles: why, nemesis.PowerCPU: why,
-		nemesis.PowerSkew: why, nemesis.PowerVolumes: why,
+	lacks := lacksHosts(why)
+	for _, p := range []nemesis.Power{
+		nemesis.PowerLinks, nemesis.PowerClients, nemesis.PowerLoss, nemesis.PowerPackets,
+		nemesis.PowerProcesses, nemesis.PowerClocks, nemesis.PowerDisks,
+	} {
+		lacks[p] = why
 	}
+	return lacks
 }
 
 // endpoint is a node that runs already.

@@ -226,10 +226,9 @@ func lacksAgent(Config) nemesis.Lacks {
 	}
 	const why = "the nodes' firewalls only drop packets, and the agent for everything " +
 		"else is this program, built for Linux: run the checker on a Linux machine"
-	return nemesis.Lacks{
-		nemesis.PowerPackets: why, nemesis.PowerFiles: why, nemesis.PowerCPU: why,
-		nemesis.PowerSkew: why, nemesis.PowerVolumes: why,
-	}
+	lacks := lacksHosts(why)
+	lacks[nemesis.PowerPackets] = why
+	return lacks
 }
 
 // agentProgram is this very program.
@@ -265,8 +264,8 @@ func (l launch) remoteConfig() (remote.Config, error) {
 	c := remote.Config{
 		Run: run, Dir: l.dir, Command: l.command, Program: program, Ledger: l.ledger,
 		Logger: l.logger, OnExit: l.onExit, OnTrouble: l.onTrouble, Seed: l.cfg.Seed,
-		Faketime: l.libc,
-		Files:    files, Others: l.others, Logs: l.logs, StartTimeout: l.deployment.ReadyWithin,
+		Faketime: l.libc, MemoryGroups: l.memory,
+		Files: files, Others: l.others, Logs: l.logs, StartTimeout: l.deployment.ReadyWithin,
 		Grace: l.deployment.StopWithin, ClientPort: l.deployment.Port, PeerPort: l.deployment.PeerPort,
 	}
 	if lacksAgent(l.cfg) == nil {

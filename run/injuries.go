@@ -57,8 +57,19 @@ func (p *clusterProxy) Mend(
 func noInjuries(Config) nemesis.Lacks {
 	const why = "what is done to hosts is done by the agent on them: " +
 		"use --cluster netns, compose or ssh"
-	return nemesis.Lacks{nemesis.PowerFiles: why, nemesis.PowerCPU: why, nemesis.PowerSkew: why,
-		nemesis.PowerVolumes: why}
+	return lacksHosts(why)
+}
+
+// lacksHosts lacks, for one reason, everything that is done to hosts.
+func lacksHosts(why string) nemesis.Lacks {
+	lacks := nemesis.Lacks{}
+	for _, p := range []nemesis.Power{
+		nemesis.PowerFiles, nemesis.PowerCPU, nemesis.PowerMemory, nemesis.PowerWrites,
+		nemesis.PowerVolumes, nemesis.PowerSkew,
+	} {
+		lacks[p] = why
+	}
+	return lacks
 }
 
 // ErrHosts is returned for a test whose faults the hosts do not allow.
@@ -69,8 +80,7 @@ var ErrHosts = errors.New("the hosts do not allow a fault of this test")
 func (c Config) tryHosts(ctx context.Context, steps []nemesis.Step) error {
 	var trials []trial
 	for _, t := range hostTrials() {
-		needs := func(s nemesis.Step) bool { return s.Needs(t.power) }
-		if slices.ContainsFunc(steps, needs) {
+		if needed(steps, t.power) {
 			trials = append(trials, t)
 		}
 	}
@@ -101,6 +111,11 @@ func (c Config) tryHosts(ctx context.Context, steps []nemesis.Step) error {
 	return errors.Join(err, to.close(ctx))
 }
 
+// needed reports whether one of the steps needs a power.
+func needed(steps []nemesis.Step, p nemesis.Power) bool {
+	return slices.ContainsFunc(steps, func(s nemesis.Step) bool { return s.Needs(p) })
+}
+
 // trial is what is tried before a test begins, if it needs a power.
 type trial struct {
 	power             nemesis.Power
@@ -110,6 +125,8 @@ type trial struct {
 func hostTrials() []trial {
 	return []trial{
 		{nemesis.PowerCPU, doctor.ControlGroups, "the CPU time of processes cannot be limited"},
+		{nemesis.PowerMemory, doctor.MemoryGroups, "the memory of processes cannot be limited"},
+		{nemesis.PowerWrites, doctor.SlowWrites, "writes to the disk cannot be limited"},
 		{nemesis.PowerVolumes, doctor.PowerLoss, "data cannot be put on a volume of its own"},
 		{nemesis.PowerSkew, doctor.ProcessClocks, "the clocks of processes cannot be bent"},
 	}

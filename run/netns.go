@@ -36,12 +36,9 @@ func lacksQueue(c Config) nemesis.Lacks {
 		return lacksAgent(c)
 	}
 	const why = "the kernel hands no packets to programs: try modprobe nfnetlink_queue"
-	return nemesis.Lacks{
-		nemesis.PowerPackets: why,
-		// There is no agent then.
-		nemesis.PowerFiles: why, nemesis.PowerCPU: why, nemesis.PowerSkew: why,
-		nemesis.PowerVolumes: why,
-	}
+	lacks := lacksHosts(why) // there is no agent then
+	lacks[nemesis.PowerPackets] = why
+	return lacks
 }
 
 // labCluster is a cluster and the lab that was made for it.

@@ -430,6 +430,7 @@ func (c *conductor) setUp(ctx context.Context) error {
 	started, err := w.start(ctx, launch{
 		cfg: c.cfg, dir: c.dir, program: c.program, ledger: c.ledger, logger: c.env.Logger,
 		libc:    ofLibc(c.sys),
+		memory:  needed(c.steps, nemesis.PowerMemory),
 		command: c.command, files: c.files, deployment: c.sys.Deployment(), others: c.others(),
 		logs: c.logs,
 		onExit: func(e cluster.Exit) {

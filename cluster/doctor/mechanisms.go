@@ -5,6 +5,15 @@ import "slices"
 // ControlGroups is the trial of limits of CPU time.
 const ControlGroups = "cgroup"
 
+// MemoryGroups is the trial of limits of memory.
+const MemoryGroups = "memory cgroup"
+
+// SlowWrites is the trial of limits of writes to a disk.
+const SlowWrites = "write limit"
+
+// FrozenVolumes is the trial of volumes that stand still.
+const FrozenVolumes = "slow volume"
+
 // ProcessClocks is the trial of bending the clock of any process.
 const ProcessClocks = "process clock"
 
@@ -48,14 +57,16 @@ for at in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
     kill -9 $(cat "$g/cgroup.procs") 2>/dev/null; sleep 0.02
   done
 done
-[ ! -e "$2/power.json" ] || "$2/checker" agent undo --record "$2/power.json" >/dev/null || exit 1
-rm -rf "$2"
+for r in "$2/slow.json" "$2"/*.json; do # what is frozen cannot be unmounted
+  [ ! -e "$r" ] || "$2/checker" agent undo --record "$r" >/dev/null || exit 1
+done
+rm -rf "$2" "/var/lib/${2##*/}"
 all() { iptables -w 5 -S; iptables -w 5 -t mangle -S; ip6tables -w 5 -S; }
 ! all 2>/dev/null | grep -F -- "$1"`
 
 // mechanisms are all that is tried; the first is whether the node can be reached.
 func mechanisms() []Mechanism {
-	return slices.Concat(hostTrials(), networkTrials(), faultTrials())
+	return slices.Concat(hostTrials(), networkTrials(), faultTrials(), volumeTrials(), groupTrials())
 }
 
 // hostTrials are about what every test needs.
@@ -185,6 +196,12 @@ s=${s#*'"ahead":'}; s=${s%%,*}; s=$((s / 1000000))
 [ $s -ge 3599900 ] && [ $s -le 3600100 ] || bad "an hour came out as $s ms"
 echo "a process was an hour ahead"`,
 		},
+	}
+}
+
+// volumeTrials are about disks and volumes of any system.
+func volumeTrials() []Mechanism {
+	return []Mechanism{
 		{
 			Name: PowerLoss, For: "loss of what was not synced, of any system", brings: agentFile,
 			Without: "no loss of power", Package: "e2fsprogs, mount",
@@ -197,6 +214,41 @@ case "$s" in *'"kept":true,"lost":true'*) ;; *) bad "not what was to be lost was
 [ -e "$d/power/file" ] || bad "what was synced is gone"
 echo "of two files the synced one was left"`,
 		},
+		{
+			Name: FrozenVolumes, For: "slow syncs, of any system", brings: agentFile,
+			Without: "no slow volumes", Package: "e2fsprogs, mount",
+			script: `mkdir -p "$d/slow" || exit 1
+a() { r=$1; shift; "$d/checker" agent "$@" --record "$d/$r.json"; }
+trap 'a slow undo >/dev/null; a volume undo >/dev/null' EXIT
+a volume volume power --dir "$d/slow" >/dev/null || exit 1
+a slow volume slow --volume "$d/volume.json" --delay 200ms >/dev/null || exit 1
+i=0
+until s=$(a slow injury) && n=${s#*'"slow":'} && n=${n%%[,\}]*} && [ "$n" -gt 0 ]; do
+  i=$((i+1)); [ $i -lt 50 ] || bad "no sync was slow: $s"; sleep 0.1
+done
+a slow undo >/dev/null || exit 1
+echo "a sync waited until its volume was thawed"`,
+		},
+		{
+			Name: SlowWrites, For: "limits of writes to a disk", Without: "no limits of writes",
+			brings: agentFile,
+			script: `w=/var/lib/${d##*/}; mkdir -p "$w" || exit 1
+a() { "$d/checker" agent "$@" --record "$d/writes.json"; }
+trap 'a undo >/dev/null; rm -rf "$w"' EXIT
+a disk limit --dir "$w" --pid $$ --rate 262144 >/dev/null || exit 1
+t=$(date +%s%N)
+dd if=/dev/zero of="$w/file" bs=64k count=8 conv=fsync 2>/dev/null || bad "nothing can be written"
+t=$((($(date +%s%N) - t) / 1000000))
+[ $t -ge 1000 ] || bad "the kernel takes the limit and does not keep it: 512 KiB, written and" \
+  "synced at 256 KiB/s, took $t ms"
+echo "512 KiB at 256 KiB/s took $t ms"`,
+		},
+	}
+}
+
+// groupTrials are about control groups.
+func groupTrials() []Mechanism {
+	return []Mechanism{
 		{
 			Name: ControlGroups, For: "limits of CPU time", Without: "no faults of the CPU",
 			script: `g=${d##*/}
@@ -219,6 +271,19 @@ for at in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
   echo "a busy process in $at was throttled"; exit
 done
 bad "/sys/fs/cgroup cannot be written here"`,
+		},
+		{
+			Name: MemoryGroups, For: "limits of memory", Without: "no faults of memory",
+			brings: agentFile,
+			script: `a() { "$d/checker" agent "$@" --record "$d/memory.json"; }
+trap 'a undo >/dev/null' EXIT
+a memory limit --enter "$d/group" --bytes 8388608 >/dev/null || exit 1
+sh -c 'echo $$ >"$(cat "$1")" && head -c 32m /dev/zero | tail -c 32m | wc -c' sh "$d/group" \
+  >/dev/null || bad "no process can be moved"
+s=$(a injury) || exit 1
+s=${s#*'"met":'}; s=${s%%[,\}]*}
+[ "$s" -gt 0 ] || bad "a process that wants 32 MiB did not meet a limit of 8"
+echo "a process met its limit $s times"`,
 		},
 	}
 }

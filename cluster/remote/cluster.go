@@ -244,7 +244,10 @@ func (c *Cluster) prepare(ctx context.Context) error {
 		if _, err := c.script(ctx, m, m.wall.raiseScript(m.six)); err != nil {
 			return err
 		}
-		return c.startAgent(ctx, m)
+		if err := c.startAgent(ctx, m); err != nil {
+			return err
+		}
+		return c.groupMemory(ctx, m)
 	})
 }
 
@@ -353,10 +356,11 @@ func (c *Cluster) Close(ctx context.Context) error {
 
 // closeMember goes on after an error: what can be taken away is.
 func (c *Cluster) closeMember(ctx context.Context, m *member) error {
+	thawed := c.thaw(ctx, m)
 	stopped := c.stop(ctx, m)
 	fetched := errors.Join(fetchLog(ctx, c.cfg.Shell, m.name, m.dir, c.cfg.Dir), c.fetchLogs(ctx, m))
 	quiet := c.stopAgent(ctx, m)
-	errs := []error{stopped, fetched, quiet}
+	errs := []error{thawed, stopped, fetched, quiet}
 	if m.wall.chain != "" {
 		errs = append(errs, c.discard(ctx, m, razeScript(m.wall.chain), m.chains()))
 	}
@@ -368,6 +372,17 @@ func (c *Cluster) closeMember(ctx context.Context, m *member) error {
 		errs = append(errs, c.discard(ctx, m, removeScript(m.dir), m.directory()))
 	}
 	return errors.Join(errs...)
+}
+
+// thaw takes back what would keep the node from being stopped.
+func (c *Cluster) thaw(ctx context.Context, m *member) error {
+	if len(c.cfg.Agent) == 0 {
+		return nil
+	}
+	if _, err := c.script(ctx, m, thawScript(m.dir)); err != nil {
+		return fmt.Errorf("thaw its volume: %w", err)
+	}
+	return nil
 }
 
 // discard takes a resource away and tells the ledger.

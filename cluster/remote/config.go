@@ -55,6 +55,9 @@ type Config struct {
 	// clocks: it is started under libfaketime, which has to be on the hosts, and its time of
 	// day is bent and measured through that.
 	Faketime bool
+	// MemoryGroups puts each node's processes, whenever they start, into a control group in
+	// which their memory can be limited. It takes an Agent.
+	MemoryGroups bool
 	// ClientPort and PeerPort are the system's, ProbePort (UDP) is for looking whether
 	// links deliver; 0 is 7000, 7001 and 7009.
 	ClientPort, PeerPort, ProbePort uint16
@@ -117,6 +120,9 @@ func (c Config) Validate() error {
 	}
 	if c.StartTimeout < 0 || c.Grace < 0 {
 		bad("negative start timeout %v or grace %v", c.StartTimeout, c.Grace)
+	}
+	if c.MemoryGroups && len(c.Agent) == 0 {
+		bad("no agent to make groups in which memory is limited")
 	}
 	if c.Ledger == nil {
 		bad("no ledger")

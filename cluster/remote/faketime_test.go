@@ -38,11 +38,11 @@ func TestFaketimeScript(t *testing.T) {
 		}
 	}
 	m := &member{dir: "/d", faketime: "/l.so"}
-	got := superviseScript(m.dir, m.underFaketime([]string{"db", "--data", "/d/data"}))
+	got := superviseScript(m.dir, m.underFaketime([]string{"db", "--data", "/d/data"}), false)
 	want := superviseScript(m.dir, []string{
 		"env", "LD_PRELOAD=/l.so", "FAKETIME_TIMESTAMP_FILE=/d/faketime", "FAKETIME_NO_CACHE=1",
 		"FAKETIME_DONT_FAKE_MONOTONIC=1", "db", "--data", "/d/data",
-	})
+	}, false)
 	if got != want {
 		t.Errorf("got %s", got)
 	}

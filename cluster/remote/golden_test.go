@@ -33,7 +33,7 @@ type stage struct {
 // newStage starts n nodes on hosts that do what they are told. Those of three nodes have
 // IPv6, so that the files of all others stay short. agent is the program of the agents,
 // "" for none.
-func newStage(t *testing.T, n int, agent string) stage {
+func newStage(t *testing.T, n int, agent string, with ...func(*remote.Config)) stage {
 	t.Helper()
 	over := make(chan struct{})
 	s := stage{over: sync.OnceFunc(func() { close(over) })}
@@ -72,17 +72,10 @@ func newStage(t *testing.T, n int, agent string) stage {
 		}
 		return remote.Result{}, nil
 	})
-	var hosts []remote.Host
-	for i := range n {
-		node := nemesis.Node(fmt.Sprintf("n%d", i+1))
-		s.nodes = append(s.nodes, node)
-		hosts = append(hosts, remote.Host{
-			Node: node, Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})},
-		})
-	}
+	hosts := s.hosts(n)
 	ledger, err := nemesis.OpenLedger(filepath.Join(t.TempDir(), "ledger.jsonl"))
 	must(t, err)
-	s.Cluster, err = remote.Start(t.Context(), remote.Config{
+	cfg := remote.Config{
 		Shell: s.sh, Hosts: hosts, Controls: []netip.Addr{netip.MustParseAddr("10.0.0.254")},
 		Run: "1f00d5", Dir: t.TempDir(), Ledger: ledger,
 		Program: []byte("a program"), Agent: []byte(agent),
@@ -90,7 +83,11 @@ func newStage(t *testing.T, n int, agent string) stage {
 			return []string{s.Program, "serve", "--id", string(s.Name), "--bind", s.Bind,
 				"--peer-bind", s.PeerBind, "--peers", fmt.Sprint(s.Peers), "--data", s.DataDir}
 		},
-	})
+	}
+	for _, change := range with {
+		change(&cfg)
+	}
+	s.Cluster, err = remote.Start(t.Context(), cfg)
 	must(t, err)
 	t.Cleanup(func() {
 		s.over()
@@ -99,6 +96,19 @@ func newStage(t *testing.T, n int, agent string) stage {
 		}
 	})
 	return s
+}
+
+// hosts names n nodes and gives them addresses.
+func (s *stage) hosts(n int) []remote.Host {
+	var hosts []remote.Host
+	for i := range n {
+		node := nemesis.Node(fmt.Sprintf("n%d", i+1))
+		s.nodes = append(s.nodes, node)
+		hosts = append(hosts, remote.Host{
+			Node: node, Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})},
+		})
+	}
+	return hosts
 }
 
 // What differs from run to run.
@@ -174,6 +184,17 @@ func TestAgentCommands(t *testing.T) {
 	s.golden(t, "agent-tear-down")
 }
 
+// Where memory is to be limited there is a group before there is a process, which enters it.
+func TestMemoryGroups(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1, "an agent", func(c *remote.Config) { c.MemoryGroups = true })
+	s.golden(t, "memory-set-up")
+	err := remote.Config{MemoryGroups: true}.Validate()
+	if err == nil || !strings.Contains(err.Error(), "no agent to make groups") {
+		t.Errorf("%v", err)
+	}
+}
+
 // Each effect on messages by itself, and each injury of a host, for clusters of 1, 3, 5
 // and 7.
 func TestAgentFaults(t *testing.T) {
@@ -227,9 +248,14 @@ func (s stage) injuries(t *testing.T) {
 	ctx, n := t.Context(), s.nodes[0]
 	for _, i := range []nemesis.Injury{
 		{Kind: nemesis.InjuryCPU, Percent: 5},
+		{Kind: nemesis.InjuryMemory, Percent: 80},
+		{Kind: nemesis.InjuryMemory, Bytes: 1 << 20},
+		{Kind: nemesis.InjuryMemory},
 		{Kind: nemesis.InjurySkew, Offset: -90 * time.Second, Gain: 0.05, Period: time.Second},
 		{Kind: nemesis.InjuryPower, Path: ".", Filesystem: "ext4"},
 		{Kind: nemesis.InjuryPower, Path: ".", Filesystem: "ext4", Off: true},
+		{Kind: nemesis.InjurySlow, Offset: 300 * time.Millisecond, Period: 100 * time.Millisecond},
+		{Kind: nemesis.InjuryWrites, Path: ".", Bytes: 131072},
 		{Kind: nemesis.InjuryFull, Path: "."},
 		{Kind: nemesis.InjuryFlip, Path: "wal/log-*", Place: 0.25},
 		{Kind: nemesis.InjuryCut, Path: "/srv/db/it's here", Bytes: 100},

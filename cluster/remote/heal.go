@@ -91,8 +91,12 @@ func (r Remains) healNode(ctx context.Context, n nemesis.Node) ([]string, error)
 		}
 	}
 	for _, dir := range dirs {
-		out, err := persist(ctx, r.Shell, n, endScript(dir))
+		out, err := persist(ctx, r.Shell, n, thawScript(dir))
 		if err != nil {
+			return lines, fmt.Errorf("thaw its volume: %w", err)
+		}
+		lines = append(lines, describeMended(n, out)...)
+		if out, err = persist(ctx, r.Shell, n, endScript(dir)); err != nil {
 			return lines, err
 		}
 		lines = append(lines, describeEnded(n, out)...)

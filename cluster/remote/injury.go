@@ -49,6 +49,11 @@ func (m *member) injuryWords(h nemesis.Handle, i nemesis.Injury) ([]string, erro
 		return []string{
 			"cpu", "limit", "--marker", m.spec.DataDir, "--percent", strconv.Itoa(i.Percent),
 		}, nil
+	case nemesis.InjuryMemory:
+		return []string{
+			"memory", "limit", "--enter", m.dir + "/" + enterFile,
+			"--percent", strconv.Itoa(i.Percent), "--bytes", number(i.Bytes),
+		}, nil
 	case nemesis.InjuryFull:
 		return []string{"disk", "fill", "--dir", m.place(i.Path), "--leave", number(i.Bytes)}, nil
 	case nemesis.InjuryFlip:
@@ -66,6 +71,16 @@ func (m *member) injuryWords(h nemesis.Handle, i nemesis.Injury) ([]string, erro
 		return []string{
 			"clock", "bend", "--marker", m.spec.DataDir, "--offset", i.Offset.String(),
 			"--gain", strconv.FormatFloat(i.Gain, 'g', -1, 64), "--period", i.Period.String(),
+		}, nil
+	case nemesis.InjurySlow:
+		return []string{
+			"volume", "slow", "--volume", m.injuryRecord(nemesis.PowerHandle),
+			"--delay", i.Offset.String(), "--gap", i.Period.String(),
+		}, nil
+	case nemesis.InjuryWrites:
+		return []string{
+			"disk", "limit", "--dir", m.place(i.Path), "--marker", m.spec.DataDir,
+			"--rate", number(i.Bytes),
 		}, nil
 	case nemesis.InjuryPower:
 		power := map[bool]agent.VolumePower{false: agent.PowerOn, true: agent.PowerOff}[i.Off]
@@ -121,12 +136,17 @@ func parseInjured(kind nemesis.InjuryKind, out string) (nemesis.Injured, error) 
 		Reserve                             int64
 		Paths                               []string
 		Bent                                []any
-		Image                               string
+		Image, Mount, Device                string
 	}
 	var power agent.PowerStatus // its names mean something else in other records
+	var memory agent.MemoryLimit
 	err := json.Unmarshal([]byte(out), &r)
-	if err == nil && kind == nemesis.InjuryPower {
+	switch {
+	case err != nil:
+	case kind == nemesis.InjuryPower:
 		err = json.Unmarshal([]byte(out), &power)
+	case kind == nemesis.InjuryMemory:
+		err = json.Unmarshal([]byte(out), &memory)
 	}
 	if err != nil {
 		return nemesis.Injured{}, fmt.Errorf("the agent said %q: %w", shorten(out), err)
@@ -135,6 +155,9 @@ func parseInjured(kind nemesis.InjuryKind, out string) (nemesis.Injured, error) 
 	switch kind {
 	case nemesis.InjuryCPU:
 		known.Where = r.Group
+	case nemesis.InjuryMemory:
+		known.Where = r.Group
+		known.Facts = memoryFacts(agent.MemoryStatus{MemoryLimit: memory, Used: memory.After})
 	case nemesis.InjuryFull:
 		known.Facts["taken"], known.Facts["free"] = r.Took, r.Free
 		known.Facts["reserve"] = r.Reserve
@@ -146,6 +169,10 @@ func parseInjured(kind nemesis.InjuryKind, out string) (nemesis.Injured, error) 
 	case nemesis.InjuryRestore:
 		known.Facts["changed"] = r.Changed
 		known.Where = strings.Join(r.Paths, " ")
+	case nemesis.InjurySlow:
+		known.Where = r.Mount
+	case nemesis.InjuryWrites:
+		known.Where = "disk " + r.Device
 	case nemesis.InjurySkew:
 		known.Where = fmt.Sprintf("%d processes", len(r.Bent))
 	case nemesis.InjuryPower:
@@ -177,10 +204,18 @@ func (c *Cluster) Injured(
 		case s.CPU != nil:
 			known.Where = s.CPU.Group
 			known.Facts["periods"], known.Facts["throttled"] = s.CPU.Periods, s.CPU.Throttled
+		case s.Memory != nil:
+			known.Where, known.Facts = s.Memory.Group, memoryFacts(*s.Memory)
 		case s.Volume != nil:
 			known.Where = s.Volume.Path
 			known.Facts["taken"], known.Facts["free"] = s.Volume.Took, s.Volume.Free
 			known.Facts["reserve"] = s.Volume.Reserve
+		case s.Writes != nil:
+			known.Where = "disk " + s.Writes.Device
+			known.Facts["written"] = s.Writes.Written
+			known.Facts["since ms"] = s.Writes.Since.Milliseconds()
+		case s.Stall != nil:
+			known.Facts = stallFacts(*s.Stall)
 		case s.Skew != nil:
 			known.Facts = skewFacts(s.Skew)
 		case s.Power != nil:
@@ -196,6 +231,35 @@ func skewFacts(s *agent.SkewStatus) map[string]int64 {
 		"bent": int64(len(s.Bent)), "true": int64(len(s.True)), "jumps": s.Jumps,
 		"ahead ms": s.Ahead.Milliseconds(), "since ms": s.Since.Milliseconds(),
 	}
+}
+
+func memoryFacts(s agent.MemoryStatus) map[string]int64 {
+	return map[string]int64{
+		"limit": s.Limit, "before": s.Before, "after": s.After, "used": s.Used, "met": s.Met,
+		"killed": s.Kills,
+	}
+}
+
+// groupMemory makes the group in which a node's memory can be limited, before the node
+// starts: what a process has taken counts where it was taken.
+func (c *Cluster) groupMemory(ctx context.Context, m *member) error {
+	if !c.cfg.MemoryGroups {
+		return nil
+	}
+	none := nemesis.Injury{Kind: nemesis.InjuryMemory}
+	_, err := c.Injure(ctx, m.name, nemesis.MemoryHandle, none)
+	return err
+}
+
+func stallFacts(s agent.StallStatus) map[string]int64 {
+	facts := map[string]int64{
+		"freezes": s.Freezes, "slow": s.Slow, "slowest ms": s.Slowest.Milliseconds(),
+		"waiting": s.Waiting,
+	}
+	if s.State == agent.Running {
+		facts["runs"] = 1
+	}
+	return facts
 }
 
 func powerFacts(s agent.PowerStatus) map[string]int64 {
@@ -229,6 +293,16 @@ func mendScript(dir string) string {
 	return fmt.Sprintf(`d=%s
 for r in $(ls -t "$d/%s" 2>/dev/null | grep '\.json$' || :); do
   "$d/bin/checker" agent undo --record "$d/%[2]s/$r"
+done
+`, Quote(dir), injuryDir)
+}
+
+// thawScript takes back freezes of volumes. Nobody who waits for one can be killed, so it
+// comes before that.
+func thawScript(dir string) string {
+	return fmt.Sprintf(`d=%s
+for r in $(grep -ls '"kind":"stall"' "$d/%s"/*.json || :); do
+  "$d/bin/checker" agent undo --record "$r"
 done
 `, Quote(dir), injuryDir)
 }

@@ -27,10 +27,22 @@ const (
 	tailLines  = 20
 )
 
-// superviseScript is the file that runs the node's process.
-func superviseScript(dir string, argv []string) string {
+// enterFile says, in the node's directory, where processes enter their control group.
+const enterFile = "group"
+
+// entering is the part of superviseScript that enters the group.
+const entering = `echo "$$" >"$(cat ` + enterFile + `)" 2>>` + logFile + ` || exit 1
+`
+
+// superviseScript is the file that runs the node's process, in its control group if there
+// is one.
+func superviseScript(dir string, argv []string, grouped bool) string {
+	enter := ""
+	if grouped {
+		enter = entering
+	}
 	return fmt.Sprintf(`cd %s || exit 1
-exec 9>life
+%sexec 9>life
 flock -w 5 9 || exit 1
 setsid %s </dev/null >>%s 2>&1 9>&- &
 p=$!
@@ -39,7 +51,7 @@ wait "$p"
 s=$?
 kill -9 -- "-$p" 2>/dev/null
 echo "$p $s" >ended.new && mv ended.new ended
-`, Quote(dir), CommandLine(argv), logFile)
+`, Quote(dir), enter, CommandLine(argv), logFile)
 }
 
 // startScript starts the node unless it runs, and waits until it is ready. It prints one
@@ -167,8 +179,8 @@ func (c *Cluster) start(ctx context.Context, m *member) error {
 		return fmt.Errorf("the command %q does not name the data directory %s", argv, m.spec.DataDir)
 	}
 	supervisor := File{
-		Path: m.dir + "/supervise", Content: []byte(superviseScript(m.dir, m.underFaketime(argv))),
-		Mode: 0o644,
+		Path: m.dir + "/supervise", Mode: 0o644,
+		Content: []byte(superviseScript(m.dir, m.underFaketime(argv), c.cfg.MemoryGroups)),
 	}
 	if err := c.cfg.Shell.Upload(ctx, m.name, supervisor); err != nil {
 		return err

@@ -35,10 +35,15 @@ func TestNetns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	programs, err := filepath.Abs(examples)
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "netns"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TARGET", target)
+			env.Setenv("EXAMPLES", programs)
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
