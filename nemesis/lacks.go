@@ -20,6 +20,7 @@ const (
 	PowerPackets   Power = "packets"   // delay, double, reorder, corrupt, replay, hold, slow down
 	PowerProcesses Power = "processes" // kill, start, pause
 	PowerClocks    Power = "clocks"    // bend
+	PowerDurations Power = "durations" // bend rates, and the clocks that measure durations
 	PowerDisks     Power = "disks"     // trouble
 	PowerFiles     Power = "files"     // damage those of any system, fill its volume
 	PowerCPU       Power = "cpu"       // limit
@@ -50,6 +51,8 @@ func (k Kind) powers(p Params) []Power {
 	add(PowerDisks, k.UsesDisks)
 	add(k.Host, k.Host != "")
 	set, err := k.settings(p)
+	jumps := k.Name != "clock-drift" && set["clock"] == "wall"
+	add(PowerDurations, k.UsesClocks && !jumps)
 	if !messages || err != nil {
 		return need
 	}
@@ -87,18 +90,30 @@ func (s Step) PossibleOn(l Lacks) error {
 	return l.refuse(k, s.Params)
 }
 
+// lackingDraws is how many draws of a flavor's parameters are looked at.
+const lackingDraws = 32
+
 // lacking says why a flavor is impossible on a cluster that lacks something. What a
-// flavor does to messages is the same for all draws of how much.
+// flavor does to messages is the same for all draws of how much; which clock it bends is
+// not, and then each has to be possible.
 func (v flavor) lacking(l Lacks) error {
 	k, err := kindNamed(v.kind)
 	if err != nil || len(l) == 0 {
 		return err
 	}
-	var p Params
-	if v.params != nil {
-		p = v.params(rand.New(rand.NewPCG(1, 1)))
+	if v.params == nil {
+		return l.refuse(k, nil)
 	}
-	return l.refuse(k, p)
+	draws := 1
+	if k.UsesClocks {
+		draws = lackingDraws
+	}
+	for i := range draws {
+		if err := l.refuse(k, v.params(rand.New(rand.NewPCG(1, uint64(i+1))))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // LeftOut says, a sentence each, what the chosen families cannot do because of Lacks:

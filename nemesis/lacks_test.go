@@ -59,3 +59,41 @@ func TestLacks(t *testing.T) {
 		t.Error("a cluster that lacks nothing leaves something out")
 	}
 }
+
+// Under libfaketime only the time of day can be bent, and not its rate: of the family drift the
+// jumps are left, of the wild one nothing, whatever is drawn.
+func TestLacksDurations(t *testing.T) {
+	l := Lacks{PowerDurations: "only the time of day"}
+	for _, c := range []struct {
+		fault, clock string
+		want         bool
+	}{
+		{"clock-jump", "wall", true}, {"clock-freeze", "wall", true}, {"clock-strobe", "wall", true},
+		{"clock-jump", "both", false}, {"clock-freeze", "monotonic", false},
+		{"clock-drift", "wall", false}, {"wall-drift", "", true},
+	} {
+		p := Params{}
+		if c.clock != "" {
+			p["clock"] = c.clock
+		}
+		if err := (Step{Fault: c.fault, Params: p}).PossibleOn(l); (err == nil) != c.want {
+			t.Errorf("%s of %s: %v", c.fault, c.clock, err)
+		}
+	}
+	plan := PlanConfig{Nodes: someNodes(5), Faults: []string{"drift"}, Duration: time.Minute, Lacks: l}
+	for plan.Seed = range 20 {
+		steps, err := Plan(plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range steps {
+			if err := s.PossibleOn(l); err != nil {
+				t.Errorf("seed %d: %v", plan.Seed, err)
+			}
+		}
+	}
+	plan.Faults = []string{"clock"}
+	if _, err := Plan(plan); err == nil || !strings.Contains(err.Error(), "only the time of day") {
+		t.Errorf("%v", err)
+	}
+}

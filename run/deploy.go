@@ -66,7 +66,8 @@ func (c Config) validateDeployment(sys systems.System) error {
 func lacksSeams() nemesis.Lacks {
 	return nemesis.Lacks{
 		nemesis.PowerClocks: "the clocks of these nodes can only be bent from inside, by the clock " +
-			"file of docs/target-api.md, which they do not know: leave it out",
+			"file of docs/target-api.md, which they do not know: leave it out, or use wall-jump and its " +
+			"like, or faketime: true in a declaration (docs/FAULTS.md)",
 		nemesis.PowerDisks: "the disks of these nodes can only be troubled from inside, by the disk " +
 			"file of docs/target-api.md, which they do not know: leave it out",
 	}
@@ -86,6 +87,11 @@ func (c Config) lacks() nemesis.Lacks {
 		maps.Copy(lacks, w.lacksPlain)
 	}
 	maps.Copy(lacks, w.lacks(c))
+	if ofLibc(sys) && w.reach != nil {
+		delete(lacks, nemesis.PowerClocks)
+		lacks[nemesis.PowerDurations] = "under libfaketime only the time of day can be bent, and only " +
+			"by a jump, a strobe or a freeze: set \"clock\" to \"wall\""
+	}
 	return lacks
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/cluster/doctor"
 	"github.com/ordeal-dev/ordeal/nemesis"
+	"github.com/ordeal-dev/ordeal/systems"
 )
 
 var _ nemesis.Hosts = (*clusterProxy)(nil)
@@ -79,7 +80,7 @@ var ErrHosts = errors.New("the hosts do not allow a fault of this test")
 // that a test which cannot be done is refused before it begins, with ErrHosts.
 func (c Config) tryHosts(ctx context.Context, steps []nemesis.Step) error {
 	var trials []trial
-	for _, t := range hostTrials() {
+	for _, t := range c.hostTrials() {
 		if needed(steps, t.power) {
 			trials = append(trials, t)
 		}
@@ -122,12 +123,18 @@ type trial struct {
 	mechanism, failed string
 }
 
-func hostTrials() []trial {
-	return []trial{
+func (c Config) hostTrials() []trial {
+	trials := []trial{
 		{nemesis.PowerCPU, doctor.ControlGroups, "the CPU time of processes cannot be limited"},
 		{nemesis.PowerMemory, doctor.MemoryGroups, "the memory of processes cannot be limited"},
 		{nemesis.PowerWrites, doctor.SlowWrites, "writes to the disk cannot be limited"},
 		{nemesis.PowerVolumes, doctor.PowerLoss, "data cannot be put on a volume of its own"},
 		{nemesis.PowerSkew, doctor.ProcessClocks, "the clocks of processes cannot be bent"},
 	}
+	if sys, err := systems.New(c.systemOptions("")); err == nil && ofLibc(sys) {
+		trials = append(trials, trial{
+			nemesis.PowerClocks, doctor.Faketime, "the clocks of programs of libc cannot be bent",
+		})
+	}
+	return trials
 }

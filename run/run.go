@@ -429,7 +429,7 @@ func (c *conductor) setUp(ctx context.Context) error {
 	}
 	started, err := w.start(ctx, launch{
 		cfg: c.cfg, dir: c.dir, program: c.program, ledger: c.ledger, logger: c.env.Logger,
-		libc:    ofLibc(c.sys),
+		libc:    ofLibc(c.sys) && needed(c.steps, nemesis.PowerClocks),
 		memory:  needed(c.steps, nemesis.PowerMemory),
 		command: c.command, files: c.files, deployment: c.sys.Deployment(), others: c.others(),
 		logs: c.logs,

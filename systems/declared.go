@@ -25,6 +25,7 @@ var (
 	_ System   = declared{}
 	_ Operator = declared{}
 	_ Preparer = declared{}
+	_ Libc     = declared{}
 )
 
 func (d declared) Name() string     { return d.Declaration.Name }
@@ -51,6 +52,9 @@ func (d declared) Deployment() Deployment {
 	}
 	return out
 }
+
+// Libc implements Libc.
+func (d declared) Libc() bool { return d.Faketime }
 
 func (d declared) Workloads() []string {
 	var names []string

@@ -14,6 +14,9 @@ const SlowWrites = "write limit"
 // FrozenVolumes is the trial of volumes that stand still.
 const FrozenVolumes = "slow volume"
 
+// Faketime is the trial of libfaketime.
+const Faketime = "libfaketime"
+
 // ProcessClocks is the trial of bending the clock of any process.
 const ProcessClocks = "process clock"
 
@@ -177,8 +180,8 @@ func faultTrials() []Mechanism {
 bash -c 'exec 3>/dev/udp/127.0.0.1/9' && echo "there"`,
 		},
 		{
-			Name: "libfaketime", For: "clocks of other systems written for libc",
-			Without: "clocks of the reference cluster only", Package: "faketime",
+			Name: Faketime, For: "clocks of other systems written for libc",
+			Without: "no clocks of declarations with faketime: true", Package: "faketime",
 			script: `need faketime
 a=$(date +%s); b=$(faketime -f +1h date +%s) || exit 1; n=$((b-a))
 [ $n -ge 3590 ] && [ $n -le 3610 ] || bad "an hour came out as $n s"

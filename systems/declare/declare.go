@@ -52,6 +52,7 @@ type file struct {
 	Stop     text                           `yaml:"stop"`
 	Wipe     text                           `yaml:"wipe"`
 	Process  process                        `yaml:"process"`
+	Faketime bool                           `yaml:"faketime"`
 	Logs     []text                         `yaml:"logs"`
 	Setup    *httpclient.Question           `yaml:"setup"`
 	Status   *httpclient.Question           `yaml:"status"`
@@ -116,6 +117,8 @@ type Declaration struct {
 	Install, Start, Stop, Wipe string
 	Pattern, PIDFile           string
 	Logs                       []string
+	// Faketime: the program asks libc for the time, so that libfaketime can bend its clocks.
+	Faketime bool
 	// Setup, Status and Orders are nil and empty where nothing was said of them.
 	Setup  *httpclient.Asker
 	Status *httpclient.Asker
@@ -206,6 +209,7 @@ func (l *loader) declaration(path string, f file) *Declaration {
 	}
 	l.nodes(d, f.Nodes)
 	l.commands(d, f)
+	d.Faketime = f.Faketime
 	for _, file := range f.Files {
 		p := file.Value
 		if !filepath.IsAbs(p) {
