@@ -33,7 +33,8 @@ type netFault struct {
 	rules   map[Link]Rule
 	// lasts is how long the fault is meant to be in force.
 	lasts time.Duration
-	// first, if there is one, are the rules before those of rules, for so long as firstFor.
+	// first, if not nil, are the rules that are in force before those of rules, for so long as
+	// firstFor.
 	first    map[Link]Rule
 	firstFor time.Duration
 	// slow says that the rules make nodes slow, as others see them.
@@ -311,6 +312,7 @@ func (f *netFault) second(ctx context.Context) error {
 	if err := f.network.SetRules(ctx, f.handle, f.rules); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("set the second rules: %w", err)
 	}
+	f.first = nil
 	return nil
 }
 
@@ -373,8 +375,12 @@ func (f *netFault) timely(effect string, rule Rule) float64 {
 // observeMessages wants to see each effect that must have shown at that number of
 // messages, and at least one of them.
 func (f *netFault) observeMessages(sum Counters) Evidence {
+	rules := f.rules
+	if f.first != nil {
+		rules = f.first // it was interrupted before the second
+	}
 	var rule Rule
-	for _, r := range f.rules {
+	for _, r := range rules {
 		rule = r
 	}
 	messages := sum.Passed + sum.Lost
