@@ -316,10 +316,13 @@ func (f *ordersFault) again(ctx context.Context) error {
 	return nil
 }
 
-// Observe ends the orders.
+// Observe ends the orders. That none was carried out, because each was refused or got no
+// answer amid other faults, is no doubt: all stayed as it was.
 func (f *ordersFault) Observe(context.Context) (Evidence, error) {
 	err := f.loop.stop()
-	return f.evidence(), err
+	e := f.evidence()
+	e.Idle = e.Idle || !e.Bit && f.unanswered()
+	return e, err
 }
 
 // Heal ends the orders. What was done stays: it is not wrong.

@@ -152,3 +152,28 @@ func TestNothingRemoved(t *testing.T) {
 		})
 	}
 }
+
+// TestNothingHandedOver: the same of orders that are not taken back.
+func TestNothingHandedOver(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		prepare func(*bench)
+		idle    bool
+	}{
+		{"refused", func(b *bench) { b.failing["tell n1: transfer n2"] = 1000 }, true},
+		{"answered and not done", func(b *bench) { b.toothless = true }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := newBench(t, 3)
+				test.prepare(b)
+				s := b.run(t, t.Context(), Step{
+					Fault: "transfer", Nodes: []Node{"n2"}, At: time.Second, For: 5 * time.Second,
+				})
+				if e := s.Faults[0].Evidence; e.Bit || e.Idle != test.idle {
+					t.Errorf("%+v", e)
+				}
+			})
+		})
+	}
+}
