@@ -37,6 +37,8 @@ type netFault struct {
 	// firstFor.
 	first    map[Link]Rule
 	firstFor time.Duration
+	// atSecond are the counters when the second rules came, nil without any.
+	atSecond map[Link]Counters
 	// slow says that the rules make nodes slow, as others see them.
 	slow bool
 	// period, if not 0, makes the rules come and go.
@@ -313,6 +315,11 @@ func (f *netFault) second(ctx context.Context) error {
 		return fmt.Errorf("set the second rules: %w", err)
 	}
 	f.first = nil
+	now, err := f.network.Counters(ctx)
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("read counters at the second rules: %w", err)
+	}
+	f.atSecond = now
 	return nil
 }
 
@@ -342,14 +349,18 @@ func (f *netFault) Observe(ctx context.Context) (Evidence, error) {
 	if err != nil {
 		return f.probed, errors.Join(loopErr, fmt.Errorf("read counters: %w", err))
 	}
-	var sum Counters
+	var sum, late Counters
 	for l := range f.rules {
 		sum = sum.plus(after[l].minus(f.before[l]))
+		late = late.plus(after[l].minus(f.atSecond[l]))
 	}
 	if f.cuts() {
 		return f.observeCut(sum), loopErr
 	}
-	return f.observeMessages(sum), loopErr
+	if f.atSecond == nil {
+		late = sum
+	}
+	return f.observeMessages(sum, late), loopErr
 }
 
 func (f *netFault) observeCut(sum Counters) Evidence {
@@ -373,8 +384,9 @@ func (f *netFault) timely(effect string, rule Rule) float64 {
 }
 
 // observeMessages wants to see each effect that must have shown at that number of
-// messages, and at least one of them.
-func (f *netFault) observeMessages(sum Counters) Evidence {
+// messages, and at least one of them. Losses begin with the second rules, where there are
+// some: late is the traffic since then, of which another fault's cut may have left nothing.
+func (f *netFault) observeMessages(sum, late Counters) Evidence {
 	rules := f.rules
 	if f.first != nil {
 		rules = f.first // it was interrupted before the second
@@ -410,7 +422,7 @@ func (f *netFault) observeMessages(sum Counters) Evidence {
 		// What was lost, or dropped by a cut, had no other fate.
 		met := sum.Passed
 		if x.name == "lost" {
-			met = messages
+			met = late.Passed + late.Lost
 		}
 		e.add(x.name, x.grew)
 		if x.grew > 0 {

@@ -527,7 +527,7 @@ func TestMessagesMet(t *testing.T) {
 		{"only a cut", Counters{Dropped: 100}, false, true},
 	} {
 		f := &netFault{rules: map[Link]Rule{{From: "n1", To: "n2"}: rule}}
-		if e := f.observeMessages(test.sum); e.Bit != test.bit || e.Idle != test.idle {
+		if e := f.observeMessages(test.sum, test.sum); e.Bit != test.bit || e.Idle != test.idle {
 			t.Errorf("%s: %+v", test.name, e)
 		}
 	}
