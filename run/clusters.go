@@ -54,6 +54,8 @@ type launch struct {
 	ledger *nemesis.Ledger
 	logger *slog.Logger
 	onExit func(cluster.Exit)
+	// say tells the user something.
+	say func(format string, args ...any)
 	// onTrouble is told what makes faults prove nothing.
 	onTrouble func(string)
 }
@@ -141,7 +143,11 @@ func (c Config) validateCluster() error {
 	if err != nil {
 		return err
 	}
-	if err := w.check(c); err != nil {
+	err = w.check(c)
+	if c.SSHD && c.Cluster != "netns" {
+		err = errors.Join(err, errors.New("--sshd is of cluster netns"))
+	}
+	if err != nil {
 		return fmt.Errorf("cluster %s: %w", c.Cluster, err)
 	}
 	return nil

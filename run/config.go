@@ -56,6 +56,8 @@ type Config struct {
 	// none means those that OpenSSH would use.
 	SSHKeys    []string `json:"ssh_keys,omitempty"`
 	KnownHosts []string `json:"known_hosts,omitempty"`
+	// SSHD has a daemon of OpenSSH on every node of cluster netns.
+	SSHD bool `json:"sshd,omitempty"`
 	// Project is the compose project of the nodes' containers; empty is the only one
 	// that runs.
 	Project string `json:"project,omitempty"`
@@ -334,6 +336,9 @@ func (c Config) Args() []string {
 	add("--nodes-file", c.NodesFile, d.NodesFile)
 	add("--ssh-key", strings.Join(c.SSHKeys, ","), "")
 	add("--known-hosts", strings.Join(c.KnownHosts, ","), "")
+	if c.SSHD {
+		args = append(args, "--sshd")
+	}
 	add("--project", c.Project, d.Project)
 	add("--concurrency", c.Concurrency, d.Concurrency)
 	add("--time-limit", c.TimeLimit, d.TimeLimit)

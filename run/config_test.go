@@ -40,6 +40,7 @@ func TestValidateOne(t *testing.T) {
 		"concurrency is 1001":         func(c *Config) { c.Concurrency = 1001 },
 		"room for 40 ports":           func(c *Config) { c.BasePort = 65497 },
 		"0s < request timeout < op t": func(c *Config) { c.RequestTimeout = 0 },
+		"--sshd is of cluster netns":  func(c *Config) { c.SSHD = true },
 		"settings: it has none":       func(c *Config) { c.Settings = map[string]string{"a": "b"} },
 	} {
 		c := Default()

@@ -16,7 +16,7 @@ func netnsWay() way {
 		name: "netns",
 		doc: "processes in network namespaces of this machine, each with addresses and a " +
 			"firewall of its own; root, Linux",
-		check: func(c Config) error { return errors.Join(noHosts(c), netns.Missing()) },
+		check: checkNetns,
 		lacks: lacksQueue,
 		start: startNetns,
 		heal:  healNetns,
@@ -24,6 +24,15 @@ func netnsWay() way {
 		undo:  nothingToUndo,
 		over:  "the nodes are gone, with their network and their files",
 	}
+}
+
+// checkNetns says what is missing, or not for such nodes.
+func checkNetns(c Config) error {
+	err := errors.Join(noHosts(c), netns.Missing())
+	if c.SSHD {
+		err = errors.Join(err, netns.MissingSSH())
+	}
+	return err
 }
 
 // nothingToUndo: the files of a remote node go with its directory.
@@ -63,6 +72,13 @@ func startNetns(ctx context.Context, l launch) (Cluster, error) {
 	lab, err := netns.Up(ctx, l.cfg.nodes(), l.ledger)
 	if err != nil {
 		return nil, err
+	}
+	if l.cfg.SSHD {
+		config, err := lab.ServeSSH(ctx)
+		if err != nil {
+			return nil, errors.Join(err, lab.Close(ctx))
+		}
+		l.say("log in to a node: ssh -F %s %s", config, l.cfg.nodes()[0])
 	}
 	cfg.Shell, cfg.Hosts = lab.Shell(), lab.Hosts()
 	cfg.Controls = append(cfg.Controls, lab.Control())

@@ -432,7 +432,7 @@ func (c *conductor) setUp(ctx context.Context) error {
 		libc:    ofLibc(c.sys) && needed(c.steps, nemesis.PowerClocks),
 		memory:  needed(c.steps, nemesis.PowerMemory),
 		command: c.command, files: c.files, deployment: c.sys.Deployment(), others: c.others(),
-		logs: c.logs,
+		logs: c.logs, say: c.progress.say,
 		onExit: func(e cluster.Exit) {
 			if c.nemesis.Exited(e.Node, e.LastWords) {
 				return // a fault wished it

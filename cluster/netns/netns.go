@@ -261,7 +261,7 @@ func Remove(ctx context.Context, lab string) error {
 		}
 		errs = append(errs, batch(ctx, "", "netns delete "+space+"\n"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, os.RemoveAll(doors(lab)))...)
 }
 
 // evict ends all processes in a namespace.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -137,5 +138,45 @@ func TestTwoLabs(t *testing.T) {
 	}
 	if err := netns.Remove(t.Context(), "eth0"); err == nil {
 		t.Error("a name that is not ours was taken")
+	}
+}
+
+// TestServeSSH logs in to a node, and from there to another, past a cut; daemons and keys go
+// with the lab.
+func TestServeSSH(t *testing.T) {
+	if err := netns.MissingSSH(); err != nil {
+		if os.Getenv("ORDEAL_ROOT") == "required" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	lab, _ := up(t, 2)
+	config, err := lab.ServeSSH(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := lab.Hosts()[0].Addrs[0].String()
+	for _, words := range [][]string{{"n1"}, {"n2", "ssh", "-F", config, "n1"}} {
+		args := append([]string{"-F", config}, append(words, "ip", "-o", "-4", "address")...)
+		out, err := exec.CommandContext(t.Context(), "ssh", args...).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), first+"/") {
+			t.Errorf("ssh %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+	}
+	out, err := exec.CommandContext(t.Context(), "ssh", "-F", "none", "-o", "BatchMode=yes",
+		"-o", "IdentityFile=none", "-o", "StrictHostKeyChecking=no",
+		"-o", "UserKnownHostsFile=/dev/null", "root@"+first, "true").CombinedOutput()
+	if err == nil {
+		t.Errorf("whoever has no key is let in: %s", out)
+	}
+	if err := netns.Remove(t.Context(), lab.Name()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(config); err == nil {
+		t.Errorf("%s outlived its lab", config)
+	}
+	left, err := exec.CommandContext(t.Context(), "pgrep", "-f", lab.Name()).Output()
+	if err == nil {
+		t.Errorf("left running: %s", left)
 	}
 }

@@ -129,6 +129,8 @@ func (f *testFlags) bindHosts(cmd *cobra.Command) {
 	fs.StringSliceVar(&c.SSHKeys, "ssh-key", nil, "private keys to log in with (default: the user's)")
 	fs.StringSliceVar(&c.KnownHosts, "known-hosts", nil,
 		"files with the hosts' public keys (default: the user's)")
+	fs.BoolVar(&c.SSHD, "sshd", false,
+		"of cluster netns: a daemon of OpenSSH on every node, to look around")
 	fs.StringVar(&c.Project, "project", "",
 		"compose project of the nodes' containers (default: the one that runs)")
 }
