@@ -117,7 +117,12 @@ func etcdRows() []row {
 			name: "etcd: stale reads", packages: debianEtcd, nodes: 3,
 			source: "A serializable read is answered by one node from what it has (etcd's API " +
 				"guarantees).",
-			args: test("etcd", "register", "none", "--set", "claim=linearizable"),
+			args: []string{
+				"--system", "etcd", "--workload", "register", "--time-limit", "30s", "--rate", "300",
+				"--set", "claim=linearizable", "--schedule", "$schedule",
+			},
+			schedule: `{"at":"2s","for":"20s","fault":"delay","nodes":["n3"],` +
+				`"params":{"delay":"150ms"}}`,
 			red: red("serializable reads", "linearizable", "not linearizable",
 				"--set", "reads=serializable"),
 			green: green("linearizable reads", "--set", "reads=linearizable"),
