@@ -442,7 +442,8 @@ func (f *netFault) observeMessages(sum, late Counters) Evidence {
 	case len(missing) > 0:
 		e.Why = fmt.Sprintf("of %d messages none was %s", messages, strings.Join(missing, ", "))
 	case len(seen) == 0:
-		e.Idle = messages == 0
+		// What another fault lost could meet nothing of this one.
+		e.Idle = sum.Passed == 0 && (rule.Loss == 0 || messages == 0)
 		e.Why = fmt.Sprintf("no effect on any of %d messages", messages)
 	default:
 		e.Bit = true

@@ -531,4 +531,11 @@ func TestMessagesMet(t *testing.T) {
 			t.Errorf("%s: %+v", test.name, e)
 		}
 	}
+	f := &netFault{rules: map[Link]Rule{{From: "n1", To: "n2"}: {Duplicate: 0.3}}}
+	if e := f.observeMessages(Counters{Lost: 100}, Counters{}); e.Bit || !e.Idle {
+		t.Errorf("all were lost by another fault: %+v", e)
+	}
+	if e := f.observeMessages(Counters{Passed: 9}, Counters{}); e.Bit || e.Idle {
+		t.Errorf("some passed, and none came twice: %+v", e)
+	}
 }
