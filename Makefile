@@ -33,8 +33,9 @@ soak-kills: ## kill soaks with SIGKILL at random moments, KILLS=20 of each, and 
 	ORDEAL_SOAK_KILLS=$(KILLS) go test -count=1 -timeout 20m -v -run 'TestKilled|TestSoakKilled' ./soak ./cmd/checker
 manifests: ## write deploy/kubernetes anew
 	go test ./soak -run Kubernetes -update
-track-record: ## known anomalies of other systems, red and green (Linux, root, apt; an hour)
-	go run ./bench/trackrecord -out docs/TRACK-RECORD.md
+TIMES = 1
+track-record: ## known anomalies of other systems, red and green, TIMES each (Linux, root, apt; a quarter of an hour)
+	go run ./bench/trackrecord -times $(TIMES) -out docs/TRACK-RECORD.md
 pictures: ## make the README's pictures from the report's tests (needs Chromium)
 	ORDEAL_CHROMIUM=required ORDEAL_SCREENSHOTS="$(CURDIR)/docs/images" go test -count=1 -run 'TestBrowser/(invalid|moving)$$' ./reports
 build:  ## build both programs into bin/

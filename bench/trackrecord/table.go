@@ -19,12 +19,12 @@ its anomaly comes about: the commands are all there is to it. A red side counts 
 that is named says invalid and names the anomaly. In the commands, $schedule is a file with the
 fault that is shown, and $etcd… and $nats are programs that were built.
 
-Measured with %d runs of each side, on %s with %d cores, one after the other. Repeat it (Linux,
-root; packages come from Debian, other versions are built from the Go module proxy) with
+Measured with %[1]d runs of each side, on %[2]s with %[3]d cores, one after the other. Repeat it
+(Linux, root; packages come from Debian, other versions are built from the Go module proxy) with
 
-    make track-record
+    make track-record TIMES=%[1]d
 
-or a row by itself: ` + "`go run ./bench/trackrecord -only %q`" + `.
+or a row by itself: ` + "`go run ./bench/trackrecord -only %[4]q`" + `.
 
 | system and anomaly | side | as stated | time to the first witness | seeds |
 |---|---|---|---|---|
