@@ -39,7 +39,8 @@ type fake struct {
 	kept  int
 	moved uint64
 	// hidden is the revision of an event that watchers do not get. An eager fake tells of
-	// progress and sends no event at all. It says so many times that it is behind.
+	// progress and sends no event at all. It says so many times that it is behind, and sends
+	// its events then.
 	hidden int64
 	eager  bool
 	behind int
@@ -127,10 +128,18 @@ func (f *fake) search(r *pb.RangeRequest) *pb.RangeResponse {
 		}
 	}
 	got := &pb.RangeResponse{Header: f.header(), Count: int64(len(found))}
-	if r.SortTarget == pb.RangeRequest_CREATE {
+	switch r.SortTarget {
+	case pb.RangeRequest_CREATE:
 		slices.SortFunc(found, func(a, b *mvccpb.KeyValue) int {
 			return cmp.Compare(a.CreateRevision, b.CreateRevision)
 		})
+	case pb.RangeRequest_MOD:
+		slices.SortFunc(found, func(a, b *mvccpb.KeyValue) int {
+			return cmp.Compare(a.ModRevision, b.ModRevision)
+		})
+	}
+	if r.SortOrder == pb.RangeRequest_DESCEND {
+		slices.Reverse(found)
 	}
 	if r.Limit > 0 {
 		found = found[:min(int(r.Limit), len(found))]
@@ -268,12 +277,16 @@ func (f *fake) Watch(s pb.Watch_WatchServer) error {
 	if err := s.Send(&pb.WatchResponse{Header: header, Created: true}); err != nil {
 		return err
 	}
-	if !f.eager {
-		if err := s.Send(f.events(ask)); err != nil {
-			return err
+	for sent := f.eager; ; {
+		f.mu.Lock()
+		late := f.behind > 0
+		f.mu.Unlock()
+		if !sent && !late {
+			if err := f.tell(s, ask); err != nil {
+				return err
+			}
+			sent = true
 		}
-	}
-	for {
 		if r, err = s.Recv(); err != nil {
 			return err
 		}
@@ -291,6 +304,18 @@ func (f *fake) Watch(s pb.Watch_WatchServer) error {
 			return err
 		}
 	}
+}
+
+// tell sends the events, each in a response of its own.
+func (f *fake) tell(s pb.Watch_WatchServer, ask *pb.WatchCreateRequest) error {
+	all := f.events(ask)
+	for _, ev := range all.Events {
+		one := &pb.WatchResponse{Header: all.Header, Events: []*mvccpb.Event{ev}}
+		if err := s.Send(one); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // events are those of the keys that are asked for, but the one that is hidden.
