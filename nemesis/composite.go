@@ -108,16 +108,24 @@ func (f *killSeqFault) Heal(ctx context.Context) (Evidence, error) {
 	return e, err
 }
 
-// isolateRestartFault cuts nodes from their peers and then has all the others forget what
-// they did not write down: they are killed and started at once, while those that are cut
+// isolateFault cuts nodes from their peers, and kills nodes while these are cut off: the
+// same ones, which start again before they are connected again; or all the others, which
+// start at once and have forgotten what they did not write down, while those that are cut
 // off go on with what they were promised.
-type isolateRestartFault struct {
-	*processFault // of the others
+type isolateFault struct {
+	*processFault // of those that are killed
 	cut           *netFault
 	after         time.Duration
+	// again: they are started at once.
+	again bool
 }
 
-func buildIsolateRestart(j job) (prepared, error) {
+func buildIsolateKill(j job) (prepared, error) { return buildIsolate(j, false) }
+
+func buildIsolateRestart(j job) (prepared, error) { return buildIsolate(j, true) }
+
+// buildIsolate prepares the kill of the targets, or the restart of the others.
+func buildIsolate(j job, restart bool) (prepared, error) {
 	grudge, err := NewGrudge(ShapeIsolate, j.nodes, j.hit, j.rng)
 	if err != nil {
 		return prepared{}, err
@@ -126,26 +134,28 @@ func buildIsolateRestart(j job) (prepared, error) {
 	for _, l := range grudge {
 		rules[l] = Rule{Cut: true}
 	}
-	f := &isolateRestartFault{
+	f := &isolateFault{
 		processFault: newProcessFault(j), cut: newNetFault(j, rules),
-		after: min(j.set.duration("after"), j.step.For/2),
+		after: min(j.set.duration("after"), j.step.For/2), again: restart,
 	}
-	f.hit = others(j.nodes, j.hit)
+	verb := ", then kill "
+	if restart {
+		f.hit, verb = others(j.nodes, j.hit), ", then restart "
+	}
 	if len(f.hit) == 0 {
 		return prepared{}, errors.New("there are no others")
 	}
 	return prepared{
 		fault: f, nodes: j.hit, undo: append(f.cut.undo(), f.undo("start")...),
-		what: grudge.describe(ShapeIsolate, j.nodes, j.hit) +
-			", then restart " + nodeNames(f.hit),
+		what: grudge.describe(ShapeIsolate, j.nodes, j.hit) + verb + nodeNames(f.hit),
 	}, nil
 }
 
-func (f *isolateRestartFault) links() []Link { return f.cut.links() }
-func (f *isolateRestartFault) cuts() bool    { return f.cut.cuts() }
+func (f *isolateFault) links() []Link { return f.cut.links() }
+func (f *isolateFault) cuts() bool    { return f.cut.cuts() }
 
-// Inject cuts the targets off, and kills and starts the others a little later.
-func (f *isolateRestartFault) Inject(ctx context.Context) (Evidence, error) {
+// Inject cuts the targets off, and kills a little later.
+func (f *isolateFault) Inject(ctx context.Context) (Evidence, error) {
 	e, err := f.cut.Inject(ctx)
 	if err != nil {
 		return e, err
@@ -156,7 +166,7 @@ func (f *isolateRestartFault) Inject(ctx context.Context) (Evidence, error) {
 		}
 		f.world.claimAll(f.id, f.hit, false)
 		err := together(ctx, f.hit, func(n Node) error {
-			if err := f.kill(ctx, n); err != nil {
+			if err := f.kill(ctx, n); err != nil || !f.again {
 				return err
 			}
 			return f.start(ctx, n)
@@ -170,76 +180,10 @@ func (f *isolateRestartFault) Inject(ctx context.Context) (Evidence, error) {
 }
 
 // Observe wants to have seen both the cut and the kills.
-func (f *isolateRestartFault) Observe(ctx context.Context) (Evidence, error) {
-	return observeBoth(ctx, f.processFault, f.cut)
-}
-
-// Heal sees to it that all run, then connects them.
-func (f *isolateRestartFault) Heal(ctx context.Context) (Evidence, error) {
-	return healBoth(ctx, f.processFault, f.cut)
-}
-
-// isolateKillFault cuts nodes from their peers and kills them while they are cut
-// off. They start again before they are connected again.
-type isolateKillFault struct {
-	*processFault
-	cut   *netFault
-	after time.Duration
-}
-
-func buildIsolateKill(j job) (prepared, error) {
-	grudge, err := NewGrudge(ShapeIsolate, j.nodes, j.hit, j.rng)
-	if err != nil {
-		return prepared{}, err
-	}
-	rules := make(map[Link]Rule, len(grudge))
-	for _, l := range grudge {
-		rules[l] = Rule{Cut: true}
-	}
-	f := &isolateKillFault{
-		processFault: newProcessFault(j), cut: newNetFault(j, rules),
-		after: min(j.set.duration("after"), j.step.For/2),
-	}
-	return prepared{
-		fault: f, nodes: j.hit, undo: append(f.cut.undo(), f.undo("start")...),
-		what: grudge.describe(ShapeIsolate, j.nodes, j.hit) +
-			", then kill " + nodeNames(j.hit),
-	}, nil
-}
-
-func (f *isolateKillFault) links() []Link { return f.cut.links() }
-func (f *isolateKillFault) cuts() bool    { return f.cut.cuts() }
-
-// Inject cuts the targets off and kills them a little later.
-func (f *isolateKillFault) Inject(ctx context.Context) (Evidence, error) {
-	e, err := f.cut.Inject(ctx)
-	if err != nil {
-		return e, err
-	}
-	f.loop.start(ctx, func(ctx context.Context) error {
-		if !vtime.Sleep(ctx, f.after) {
-			return nil
-		}
-		f.world.claimAll(f.id, f.hit, false)
-		err := together(ctx, f.hit, func(n Node) error { return f.kill(ctx, n) })
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-		return nil
-	})
-	return e, nil
-}
-
-// Observe wants to have seen both the cut and the kill.
-func (f *isolateKillFault) Observe(ctx context.Context) (Evidence, error) {
-	return observeBoth(ctx, f.processFault, f.cut)
-}
-
-// observeBoth is the evidence of a cut with kills in its midst.
-func observeBoth(ctx context.Context, p *processFault, c *netFault) (Evidence, error) {
-	loopErr := p.loop.stop()
-	cut, cutErr := c.Observe(ctx)
-	kill, killErr := p.killed()
+func (f *isolateFault) Observe(ctx context.Context) (Evidence, error) {
+	loopErr := f.loop.stop()
+	cut, cutErr := f.cut.Observe(ctx)
+	kill, killErr := f.killed()
 	for name, n := range kill.Facts {
 		cut.add(name, n)
 	}
@@ -250,15 +194,10 @@ func observeBoth(ctx context.Context, p *processFault, c *netFault) (Evidence, e
 
 // Heal starts the victims while they are still cut off, then connects them. What
 // fails in the first does not prevent the second.
-func (f *isolateKillFault) Heal(ctx context.Context) (Evidence, error) {
-	return healBoth(ctx, f.processFault, f.cut)
-}
-
-// healBoth starts what was killed, then ends the cut.
-func healBoth(ctx context.Context, p *processFault, c *netFault) (Evidence, error) {
-	loopErr := p.loop.stop()
-	started, startErr := p.startAll(ctx, 0)
-	e, err := c.Heal(ctx)
+func (f *isolateFault) Heal(ctx context.Context) (Evidence, error) {
+	loopErr := f.loop.stop()
+	started, startErr := f.startAll(ctx, 0)
+	e, err := f.cut.Heal(ctx)
 	for name, n := range started.Facts {
 		e.add(name, n)
 	}
