@@ -82,12 +82,12 @@ func loops(edges []check.Edge) []bool {
 	all := make([]bool, len(edges))
 	for i, e := range edges {
 		seen := map[int]bool{e.To: true}
-		for todo := []int{e.To}; len(todo) > 0 && !all[i]; todo = todo[1:] {
-			all[i] = todo[0] == e.From
-			for _, n := range next[todo[0]] {
+		for reached := []int{e.To}; len(reached) > 0 && !all[i]; reached = reached[1:] {
+			all[i] = reached[0] == e.From
+			for _, n := range next[reached[0]] {
 				if !seen[n] {
 					seen[n] = true
-					todo = append(todo, n)
+					reached = append(reached, n)
 				}
 			}
 		}
