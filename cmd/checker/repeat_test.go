@@ -55,7 +55,7 @@ func TestFlagsAreRepeated(t *testing.T) {
 	c := run.Config{Protocol: "p", Bug: "b", Target: "t", Schedule: "s", Keys: 1, OpsPerKey: 1,
 		BasePort: 1, CheckMemory: 1 << 20, TxnPause: 1, Hosts: []string{"n1"},
 		Engine: "e", NodesFile: "f", SSHKeys: []string{"k"}, KnownHosts: []string{"h"},
-		Project: "x", Operations: "o", StopOnViolation: true, Watch: true, Bin: "b",
+		Project: "x", Operations: "o", StopOnViolation: true, Watch: true, Bin: "b", SSHD: true,
 		Settings: map[string]string{"a": "b"}}
 	args := " " + strings.Join(c.Args(), " ") + " "
 	flags := regexp.MustCompile(`--[a-z-]+`).FindAllString(cmd.Flags().FlagUsages(), -1)
