@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -47,5 +48,70 @@ func TestEchoMet(t *testing.T) {
 		if e := f.observeMessages(before.plus(c.late), c.late); e.Bit != c.bit {
 			t.Errorf("%s: %+v", c.name, e)
 		}
+	}
+}
+
+// flight is a network of which an echo's first rules let copies through. When its second
+// rules have come, what was under way still arrives; after that, rest is what is counted of
+// the messages sent in each second.
+type flight struct {
+	*fakeCluster
+	cut  time.Duration // when the second rules came
+	rest Counters
+}
+
+func (n *flight) SetRules(ctx context.Context, h Handle, rules map[Link]Rule) error {
+	for _, r := range rules {
+		if r.Loss == 1 {
+			n.cut = time.Duration(n.Now())
+		}
+	}
+	return n.fakeCluster.SetRules(ctx, h, rules)
+}
+
+func (n *flight) Counters(context.Context) (map[Link]Counters, error) {
+	c := Counters{Passed: 500, Delayed: 500, Replayed: 57}
+	if since := time.Duration(n.Now()) - n.cut; n.cut > 0 {
+		c = c.plus(Counters{Passed: int64(min(since/(10*time.Millisecond), 20))})
+		for range since / time.Second {
+			c = c.plus(n.rest)
+		}
+	}
+	all := map[Link]Counters{}
+	if time.Duration(n.Now()) > time.Second+100*time.Millisecond {
+		for _, l := range peerLinks(n.nodes) {
+			all[l] = c
+		}
+	}
+	return all, nil
+}
+
+// TestEchoInFlight: messages that were under way when an echo's cut began are not held
+// against it, be it that nobody sent anything afterwards, nor when it ends at once.
+func TestEchoInFlight(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		lasts time.Duration
+		rest  Counters
+		bit   bool
+	}{
+		{"nobody says anything more", 10 * time.Second, Counters{}, true},
+		{"all that is new is lost", 10 * time.Second, Counters{Lost: 30}, true},
+		{"all that is new passes", 10 * time.Second, Counters{Passed: 30}, false},
+		{"over before the last has arrived", 4 * time.Second, Counters{}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := newBench(t, 3)
+				b.env.Network = &flight{fakeCluster: b.fakeCluster, rest: c.rest}
+				s := b.run(t, t.Context(), Step{
+					Fault: "echo", Nodes: []Node{"n1"}, At: time.Second, For: c.lasts,
+					Params: Params{"after": "2s", "delay": "150ms"},
+				})
+				if f := s.Faults[0]; f.Bit != c.bit || !f.Injected {
+					t.Errorf("%+v", f)
+				}
+			})
+		})
 	}
 }

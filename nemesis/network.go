@@ -22,6 +22,9 @@ const (
 	// before its absence is held against it: at 10, chance explains the absence
 	// once in 20,000 times.
 	surely = 10
+	// underWay is how long a message takes that nothing of the fault holds up, on a machine
+	// that has much to do and under another fault's delay.
+	underWay = 500 * time.Millisecond
 )
 
 // netFault puts rules on links.
@@ -37,8 +40,9 @@ type netFault struct {
 	// firstFor.
 	first    map[Link]Rule
 	firstFor time.Duration
-	// atSecond are the counters when the second rules came, nil without any.
-	atSecond map[Link]Counters
+	// sinceSecond are the counters when all that was under way as the second rules came has
+	// arrived, nil before and without any.
+	sinceSecond map[Link]Counters
 	// slow says that the rules make nodes slow, as others see them.
 	slow bool
 	// period, if not 0, makes the rules come and go.
@@ -315,12 +319,25 @@ func (f *netFault) second(ctx context.Context) error {
 		return fmt.Errorf("set the second rules: %w", err)
 	}
 	f.first = nil
+	// What had its fate from the first rules still passes, as late as they made it.
+	if !vtime.Sleep(ctx, f.longest()+underWay) {
+		return nil
+	}
 	now, err := f.network.Counters(ctx)
 	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("read counters at the second rules: %w", err)
+		return fmt.Errorf("read counters after the second rules: %w", err)
 	}
-	f.atSecond = now
+	f.sinceSecond = now
 	return nil
+}
+
+// longest is the longest time for which the rules hold a message up.
+func (f *netFault) longest() time.Duration {
+	var d time.Duration
+	for _, r := range f.rules {
+		d = max(d, r.Delay+r.Jitter)
+	}
+	return d
 }
 
 // flap takes the rules away and sets them again until ctx ends.
@@ -352,12 +369,14 @@ func (f *netFault) Observe(ctx context.Context) (Evidence, error) {
 	var sum, late Counters
 	for l := range f.rules {
 		sum = sum.plus(after[l].minus(f.before[l]))
-		late = late.plus(after[l].minus(f.atSecond[l]))
+		if f.sinceSecond != nil {
+			late = late.plus(after[l].minus(f.sinceSecond[l]))
+		}
 	}
 	if f.cuts() {
 		return f.observeCut(sum), loopErr
 	}
-	if f.atSecond == nil {
+	if f.firstFor == 0 {
 		late = sum
 	}
 	return f.observeMessages(sum, late), loopErr
@@ -385,7 +404,8 @@ func (f *netFault) timely(effect string, rule Rule) float64 {
 
 // observeMessages wants to see each effect that must have shown at that number of
 // messages, and at least one of them. Losses begin with the second rules, where there are
-// some: late is the traffic since then, of which another fault's cut may have left nothing.
+// some: late is the traffic since then, of which another fault's cut may have left nothing,
+// and which is nothing if the fault ended before what had been under way arrived.
 func (f *netFault) observeMessages(sum, late Counters) Evidence {
 	rules := f.rules
 	if f.first != nil {
