@@ -7,6 +7,7 @@ import (
 	"html"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -90,10 +91,11 @@ func (l *linearizable) explain(
 
 // lastStands returns what a search for an order of part came to.
 func (l *linearizable) lastStands(ctx context.Context, p *planner, part []item) []search.Stand {
-	plain := planner{spec: p.spec, guard: p.guard}
+	plain := planner{spec: p.spec, guard: p.guard, desks: new(sync.Pool)}
 	plain.spec.Leads = nil // it has to go as far as it can
 	b := search.Budget{Steps: 1 << 20, Order: true}
-	return plain.search(ctx, engineFrontier, searched(part), b).last
+	d := plain.desk()
+	return plain.search(ctx, engineFrontier, d, d.lay(part), b).last
 }
 
 // refused are the failed operations with what they would have done.

@@ -93,6 +93,8 @@ const linearizableName = "linearizable"
 type linearizable struct {
 	spec models.Spec
 	o    Options
+	// desks are those of its planners.
+	desks sync.Pool
 }
 
 // LinearizableDetails are the Details of a linearizability check.
@@ -378,6 +380,7 @@ func concurrency(items []item) int {
 func (l *linearizable) planner(g *guard) *planner {
 	return &planner{
 		spec: l.spec, engine: l.o.Engine, raw: l.o.KeepUnknown, guard: g, memory: l.o.Memory,
+		desks: &l.desks,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sort"
+	"sync"
 
 	"github.com/ordeal-dev/ordeal/check/linear"
 	"github.com/ordeal-dev/ordeal/history"
@@ -214,12 +215,18 @@ func (m *minimizer) endsAsItBegan(ctx context.Context, items []item) bool {
 	}
 	spec := models.Spec{
 		Name: m.spec.Name, Porcupine: pm, Comparable: m.spec.Comparable,
-		Classes: func() func(in, out any) uint32 {
+		Classes: func() models.Classes { // a probe has no class
 			next := uint32(0)
-			return func(any, any) uint32 { next++; return next } // a probe has no class
+			return models.Classes{
+				Number: func(any, any) uint32 { next++; return next },
+				Reset:  func() { next = 0 },
+			}
 		},
 	}
-	p := &planner{spec: spec, engine: engineAuto, guard: m.planner.guard, memory: m.planner.memory}
+	p := &planner{
+		spec: spec, engine: engineAuto, guard: m.planner.guard, memory: m.planner.memory,
+		desks: new(sync.Pool),
+	}
 	f := p.decide(ctx, append(slices.Clone(items), last), false)
 	return f.answer == illegal && m.legal(ctx, items)
 }

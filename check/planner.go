@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/ordeal-dev/ordeal/check/linear"
@@ -93,6 +94,35 @@ type planner struct {
 	// settled is set when some key has a violation. Then no key is worth a long
 	// search any more.
 	settled atomic.Bool
+	// desks are where searches for this spec work, of type *desk.
+	desks *sync.Pool
+}
+
+// desk is memory that the searches of one key after the other use.
+type desk struct {
+	space *search.Space
+	ops   []search.Op
+}
+
+func (p *planner) desk() *desk {
+	if d, ok := p.desks.Get().(*desk); ok {
+		return d
+	}
+	return p.newDesk()
+}
+
+func (p *planner) newDesk() *desk {
+	spec := p.spec // a desk may outlive the planner
+	return &desk{space: search.NewSpace(&spec)}
+}
+
+// leave gives a desk back.
+func (p *planner) leave(d *desk) {
+	const most = 1 << 12
+	if cap(d.ops) > most {
+		d.ops = nil
+	}
+	p.desks.Put(d)
 }
 
 // decide finds out whether items are linearizable. With order it also returns one, if
@@ -100,7 +130,9 @@ type planner struct {
 func (p *planner) decide(ctx context.Context, items []item, order bool) finding {
 	switch p.engine {
 	case engineFrontier, engineDepth:
-		return p.search(ctx, p.engine, searched(items), search.Budget{Order: order})
+		d := p.desk()
+		defer p.leave(d)
+		return p.search(ctx, p.engine, d, d.lay(items), search.Budget{Order: order})
 	case enginePorcupine:
 		if !p.raw {
 			items, _ = prune(items)
@@ -147,16 +179,18 @@ func (p *planner) exactly(items []item) finding {
 // easy, and then at the same time, until one is done. A value from nowhere would cost
 // them all orders of what is open beside it.
 func (p *planner) both(ctx context.Context, items []item, order bool) finding {
-	ops := searched(items)
+	d := p.desk()
+	defer p.leave(d)
+	ops := d.lay(items)
 	short := search.Budget{Steps: int64(20_000 + 8*len(ops)), Order: order}
-	first := p.search(ctx, engineFrontier, ops, short)
+	first := p.search(ctx, engineFrontier, d, ops, short)
 	if first.answer != undecided || first.cause == causePanic || ctx.Err() != nil {
 		return first
 	}
 	if c := unwritten(items); c != nil {
 		return finding{answer: illegal, engine: engineNowhere, conflict: c, blocked: -1}
 	}
-	second := p.search(ctx, engineDepth, ops, short)
+	second := p.search(ctx, engineDepth, d, ops, short)
 	if second.answer != undecided || ctx.Err() != nil || p.settled.Load() {
 		return second
 	}
@@ -166,7 +200,7 @@ func (p *planner) both(ctx context.Context, items []item, order bool) finding {
 	for _, engine := range []string{engineFrontier, engineDepth} {
 		crash.Go(func() {
 			b := search.Budget{Memory: int64(p.memory / 2), Order: order}
-			done <- p.search(racing, engine, ops, b)
+			done <- p.search(racing, engine, p.newDesk(), ops, b)
 		})
 	}
 	a := <-done
@@ -212,18 +246,18 @@ func unwritten(items []item) *linear.Conflict {
 
 // search runs one of the searches under the guard.
 func (p *planner) search(
-	ctx context.Context, engine string, ops []search.Op, b search.Budget,
+	ctx context.Context, engine string, d *desk, ops []search.Op, b search.Budget,
 ) finding {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &watched{stop: cancel}
 	b.Held = &s.bytes
 	p.guard.enter(s)
-	run := search.Frontier
+	run := d.space.Frontier
 	if engine == engineDepth {
-		run = search.Depth
+		run = d.space.Depth
 	}
-	r := run(ctx, &p.spec, ops, b)
+	r := run(ctx, ops, b)
 	stopped := p.guard.leave(s)
 	f := finding{
 		engine: engine, fault: r.Fault, order: r.Order, blocked: r.Blocked, explored: r.Passed,
@@ -250,28 +284,30 @@ func (p *planner) search(
 	return f
 }
 
-// searched converts items for a search.
-func searched(items []item) []search.Op {
-	ops := make([]search.Op, len(items))
+// lay converts items for a search at this desk.
+func (d *desk) lay(items []item) []search.Op {
+	d.ops = slices.Grow(d.ops[:0], len(items))[:len(items)]
 	for i := range items {
 		it := &items[i]
-		ops[i] = search.Op{
+		d.ops[i] = search.Op{
 			In: it.p.In, Out: it.p.Out, Facts: &it.p.Facts, Call: it.call, Return: it.ret,
 		}
 	}
-	return ops
+	return d.ops
 }
 
 // certified replays an order, and finds one first if the engine that decided has none.
 // An error means that somebody is wrong: then nothing is certain.
 func (p *planner) certified(ctx context.Context, f finding, items []item) (bool, error) {
-	ops := searched(items)
+	d := p.desk()
+	defer p.leave(d)
+	ops := d.lay(items)
 	if f.order == nil && f.later != nil {
 		f.order = f.later()
 	}
 	if f.order == nil {
 		b := search.Budget{Steps: int64(20_000 + 8*len(ops)), Order: true}
-		g := p.search(ctx, engineFrontier, ops, b)
+		g := p.search(ctx, engineFrontier, d, ops, b)
 		switch g.answer {
 		case illegal:
 			return false, fmt.Errorf("engine %s found an order, engine %s none", f.engine, g.engine)

@@ -531,6 +531,7 @@ func eachPlanner(l *linearizable) []*planner {
 func idlePlanner(l *linearizable, engine string) *planner {
 	return &planner{
 		spec: l.spec, engine: engine, guard: &guard{running: map[*watched]bool{}}, memory: 1 << 30,
+		desks: &l.desks,
 	}
 }
 

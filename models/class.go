@@ -3,9 +3,9 @@ package models
 import "reflect"
 
 // classes returns what makes the numbers of Spec.Classes.
-func (m Model[S, I, O]) classes() func() func(in, out any) uint32 {
+func (m Model[S, I, O]) classes() func() Classes {
 	plain := m.Class == nil && plain(reflect.TypeFor[I]()) && plain(reflect.TypeFor[O]())
-	return func() func(in, out any) uint32 {
+	return func() Classes {
 		var next uint32
 		fresh := func() uint32 {
 			next++
@@ -14,25 +14,35 @@ func (m Model[S, I, O]) classes() func() func(in, out any) uint32 {
 		switch {
 		case m.Class != nil:
 			known := make(map[any]uint32)
-			return func(in, out any) uint32 {
-				c := m.Class(in.(I), out.(O))
-				if c == nil {
-					return fresh()
-				}
-				return number(known, c, fresh)
+			return Classes{
+				Number: func(in, out any) uint32 {
+					c := m.Class(in.(I), out.(O))
+					if c == nil {
+						return fresh()
+					}
+					return number(known, c, fresh)
+				},
+				Reset: func() { known, next = emptied(known), 0 },
 			}
 		case plain && m.Digest != nil:
 			known := digests{pairs: make([]digested, 0, 24)}
-			return func(in, out any) uint32 {
-				return known.number(m.Digest(in.(I), out.(O)), in, out)
+			return Classes{
+				Number: func(in, out any) uint32 {
+					return known.number(m.Digest(in.(I), out.(O)), in, out)
+				},
+				Reset: known.reset,
 			}
 		case plain:
 			known := make(map[[2]any]uint32, 32)
-			return func(in, out any) uint32 {
-				return number(known, [2]any{in, out}, fresh)
+			return Classes{
+				Number: func(in, out any) uint32 { return number(known, [2]any{in, out}, fresh) },
+				Reset:  func() { known, next = emptied(known), 0 },
 			}
 		default:
-			return func(any, any) uint32 { return fresh() }
+			return Classes{
+				Number: func(any, any) uint32 { return fresh() },
+				Reset:  func() { next = 0 },
+			}
 		}
 	}
 }
@@ -68,6 +78,17 @@ func (d *digests) number(hash uint64, in, out any) uint32 {
 	return uint32(len(d.pairs) - 1)
 }
 
+// reset forgets all pairs. What a long history needed is not kept.
+func (d *digests) reset() {
+	if len(d.slots) > 4*keptClasses {
+		*d = digests{}
+		return
+	}
+	clear(d.slots)
+	clear(d.pairs)
+	d.pairs = d.pairs[:0]
+}
+
 func (d *digests) home(hash uint64) int { return int(hash & uint64(len(d.slots)-1)) }
 
 func (d *digests) next(at int) int { return (at + 1) & (len(d.slots) - 1) }
@@ -87,6 +108,17 @@ func number[K comparable](known map[K]uint32, k K, fresh func() uint32) uint32 {
 		known[k] = n
 	}
 	return n
+}
+
+// keptClasses is a number of classes that memory is kept for.
+const keptClasses = 1 << 10
+
+func emptied[K comparable](known map[K]uint32) map[K]uint32 {
+	if len(known) > keptClasses {
+		return make(map[K]uint32)
+	}
+	clear(known)
+	return known
 }
 
 // plain reports whether values of type t are equal exactly when nothing tells them

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
@@ -44,14 +45,20 @@ func TestClasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		number := spec.Classes()
-		for i, c := range tt.calls {
+		classes := spec.Classes()
+		for i, c := range slices.Concat(tt.calls, tt.calls) {
+			if i >= len(tt.calls) { // once more, from the beginning
+				i -= len(tt.calls)
+			}
+			if i == 0 {
+				classes.Reset()
+			}
 			p, err := spec.Parse(history.Operation{F: c.f, Type: c.typ,
 				In: value(t, c.in), Out: value(t, c.out)})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := number(p.In, p.Out); got != tt.want[i] {
+			if got := classes.Number(p.In, p.Out); got != tt.want[i] {
 				t.Errorf("%s: call %d %s %s: class %d, want %d", tt.model, i, c.f, c.in, got, tt.want[i])
 			}
 		}
@@ -67,12 +74,12 @@ func TestPlain(t *testing.T) {
 		},
 		Apply: func(s int, in float64, _ struct{ x any }) (int, bool) { return s, 1/in > 0 },
 	}
-	number := m.Spec().Classes()
+	number := m.Spec().Classes().Number
 	if a, b := number(0.0, struct{ x any }{}), number(0.0, struct{ x any }{}); a == b {
 		t.Error("two operations are taken for alike whose input has two zeros")
 	}
 	m.Class = func(in float64, _ struct{ x any }) any { return 1/in > 0 }
-	number = m.Spec().Classes()
+	number = m.Spec().Classes().Number
 	if a, b := number(1.0, struct{ x any }{}), number(2.0, struct{ x any }{}); a != b {
 		t.Error("the model's own classes are not used")
 	}

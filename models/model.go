@@ -143,9 +143,8 @@ type Spec struct {
 	Parse func(history.Operation) (Parsed, error)
 	// Key is Model.Key.
 	Key func(history.Operation) history.Key
-	// Classes returns a new function that numbers operations by Model.Class, from
-	// 0: with equal numbers they are alike.
-	Classes func() func(in, out any) uint32
+	// Classes returns new numbers of operations.
+	Classes func() Classes
 	// Comparable is true when == compares states.
 	Comparable bool
 	// Leads is Model.Leads, nil if it would always say yes.
@@ -155,6 +154,16 @@ type Spec struct {
 	Porcupine porcupine.Model
 
 	known string
+}
+
+// Classes numbers operations by Model.Class.
+type Classes struct {
+	// Number returns a number, counting from 0: with equal ones operations are alike.
+	Number func(in, out any) uint32
+	// Reset forgets all numbers, and keeps the memory for the next history.
+	Reset func()
+
+	_ struct{} // keyed literals only
 }
 
 // Known returns the name of the model if it is one of All, unchanged, and "" for a

@@ -26,9 +26,18 @@ type entry[B bitset] struct {
 }
 
 func newAntichain[B bitset](u *uses) *antichain[B] {
-	return &antichain[B]{
-		uses: u, heads: make([]head, 64), round: 1, entries: make([]entry[B], 0, 16),
+	a := &antichain[B]{}
+	a.begin(u)
+	return a
+}
+
+// begin makes it one of multisets. What many configurations needed is not kept.
+func (a *antichain[B]) begin(u *uses) {
+	if a.heads == nil || len(a.heads) > kept || cap(a.entries) > kept {
+		*a = antichain[B]{heads: make([]head, 64), entries: make([]entry[B], 0, 16)}
 	}
+	a.uses = u
+	a.reset()
 }
 
 func (a *antichain[B]) reset() {

@@ -6,7 +6,7 @@ type frontier[B bitset] struct {
 	// front are the configurations at this moment, none dominated by another.
 	front []config[B]
 	// seen are those before the return of now, ended those in which that has happened.
-	seen, ended *antichain[B]
+	seen, ended antichain[B]
 	// work are those to go on from, by how many spares they used more than the
 	// fewest: whoever used fewer may dominate.
 	work [][]config[B]
@@ -20,19 +20,31 @@ type frontier[B bitset] struct {
 // smallTable is a number of states, and of multisets, that is not worth a thought.
 const smallTable = 1 << 12
 
-func newFrontier[B bitset](m *machine[B]) *frontier[B] {
-	f := &frontier[B]{
-		machine: m, front: []config[B]{m.start()}, full: smallTable,
-		seen: newAntichain[B](m.uses), ended: newAntichain[B](m.uses),
+// begin makes it a search of a machine. It keeps the memory that it has, unless that is
+// much.
+func (f *frontier[B]) begin(m *machine[B]) {
+	if cap(f.front) > kept || cap(f.next) > kept || len(f.work) > kept {
+		f.front, f.next, f.work = nil, nil, nil
 	}
-	m.own = func() int64 {
-		n := f.seen.bytes() + f.ended.bytes()
-		for _, w := range f.work {
-			n += int64(cap(w)) * 24
+	for level, w := range f.work {
+		f.work[level] = w[:0]
+		if cap(w) > kept {
+			f.work[level] = nil
 		}
-		return n
 	}
-	return f
+	f.machine, f.full, f.forgetful = m, smallTable, false
+	f.front = append(f.front[:0], m.start())
+	f.seen.begin(m.uses)
+	f.ended.begin(m.uses)
+	m.own = f.own
+}
+
+func (f *frontier[B]) own() int64 {
+	n := f.seen.bytes() + f.ended.bytes()
+	for _, w := range f.work {
+		n += int64(cap(w)) * 24
+	}
+	return n
 }
 
 func (f *frontier[B]) run() Result {

@@ -80,16 +80,20 @@ type happened struct {
 	spare bool
 }
 
-func newMachine[B bitset](ctx context.Context, p *plan, b Budget) *machine[B] {
-	m := &machine[B]{
-		plan: p, table: newTable(p.spec), uses: newUses(),
-		bySlot: make([]int32, p.width), ready: make([]uint32, len(p.spares)), tried: -1,
-		ctx: ctx, budget: b, noticed: make([]bool, p.tokens),
+// begin makes the machine ready for a plan. It keeps the memory that it has.
+func (m *machine[B]) begin(ctx context.Context, p *plan, t *table, u *uses, b Budget) {
+	t.reset()
+	u.reset()
+	*m = machine[B]{
+		plan: p, table: t, uses: u, tried: -1, ctx: ctx, budget: b,
+		bySlot: resized(m.bySlot, p.width), ready: filled(m.ready, len(p.spares), 0),
+		noticed: filled(m.noticed, p.tokens.next, false),
+		changes: m.changes[:0], reads: m.reads[:0], spares: m.spares[:0], buried: m.buried[:0],
+		goals: m.goals[:0], via: m.via[:0],
 	}
 	if b.Order {
 		m.trail = make([]happened, 1)
 	}
-	return m
 }
 
 // start returns the first configuration.
@@ -194,7 +198,7 @@ func (m *machine[B]) lookForSpares() {
 			if m.ops[op].Facts.Denies {
 				return
 			}
-			if t := m.sees[op]; t >= 0 {
+			for _, t := range m.sees(op) {
 				m.noticed[t] = true
 			}
 		}
@@ -205,10 +209,10 @@ func (m *machine[B]) lookForSpares() {
 		for i := len(wanted); i < len(m.spares); i++ {
 			k := m.spares[i]
 			op := m.plan.spares[k].members[0]
-			if !m.noticed[m.makes[op]] {
+			if !m.noticed[m.makes(op)[0]] {
 				continue
 			}
-			if t := m.sees[op]; t >= 0 {
+			for _, t := range m.sees(op) {
 				m.noticed[t] = true
 			}
 			m.spares[i], m.spares[len(wanted)] = m.spares[len(wanted)], k

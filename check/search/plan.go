@@ -8,10 +8,12 @@ import (
 	"github.com/ordeal-dev/ordeal/models"
 )
 
-// plan is a history made ready for a search.
+// plan is a history made ready for a search. Its memory serves one history after the
+// other.
 type plan struct {
-	spec *models.Spec
-	ops  []Op
+	spec   *models.Spec
+	ops    []Op
+	number models.Classes
 	// events are the calls and returns in time, a call before a return at the
 	// same time: operation<<1, with the last bit set for a return.
 	events []int32
@@ -29,14 +31,20 @@ type plan struct {
 	// that of the one before away: then only the last one before an observation
 	// matters.
 	swaps bool
-	// makes and sees are the tokens of an operation as numbers from 0, for a plan
-	// with swaps; sees is -1 where there is none.
-	makes, sees []int32
-	tokens      int
+	// noted are the tokens of all operations, as numbers from 0, for a plan with swaps
+	// or spares: of each those that it makes and those that it sees, up to where
+	// ends says.
+	tokens numbering
+	noted  []int32
+	ends   []int32
 	// unseen is, for a change that is possible in any state, the time after which
 	// nobody can notice it; history.Never for other operations. For a plan with
 	// swaps.
 	unseen []history.Time
+
+	calls, returns []int32
+	known          []int32 // the spare of a class, or -1
+	seen           []history.Time
 }
 
 // spare is a class of operations that may never have happened.
@@ -48,28 +56,52 @@ type spare struct {
 	until history.Time
 }
 
-func prepare(spec *models.Spec, ops []Op) *plan {
-	p := &plan{spec: spec, ops: ops}
-	p.class = make([]uint32, len(ops))
-	number := spec.Classes()
+func newPlan(spec *models.Spec) *plan { return &plan{spec: spec, number: spec.Classes()} }
+
+// prepare makes the plan one of ops.
+func (p *plan) prepare(ops []Op) {
+	p.ops = ops
+	p.number.Reset()
+	p.class = resized(p.class, len(ops))
 	for i := range ops {
-		p.class[i] = number(ops[i].In, ops[i].Out)
+		p.class[i] = p.number.Number(ops[i].In, ops[i].Out)
 	}
 	p.order()
 	p.place()
+	p.swaps = p.swapping()
+	if p.tokens.reset(); p.swaps || len(p.spares) > 0 {
+		p.note()
+	}
 	if len(p.spares) > 0 {
 		p.expire()
 	}
-	if p.observe(); p.swaps {
+	if p.swaps {
 		p.bury()
 	}
-	return p
+}
+
+// resized returns a list of n elements, whatever they are, in the memory of s if it
+// suffices.
+func resized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n, n+n/4)
+	}
+	return s[:n]
+}
+
+// filled is resized with a value.
+func filled[T any](s []T, n int, v T) []T {
+	s = resized(s, n)
+	for i := range s {
+		s[i] = v
+	}
+	return s
 }
 
 // order fills events.
 func (p *plan) order() {
-	calls := make([]int32, 0, len(p.ops))
-	returns := make([]int32, 0, len(p.ops))
+	calls := slices.Grow(p.calls[:0], len(p.ops))
+	returns := slices.Grow(p.returns[:0], len(p.ops))
 	sorted := true
 	for i := range p.ops {
 		if o := &p.ops[i]; !o.optional() {
@@ -88,7 +120,8 @@ func (p *plan) order() {
 	slices.SortStableFunc(returns, func(a, b int32) int {
 		return cmp.Compare(p.ops[a].Return, p.ops[b].Return)
 	})
-	p.events = make([]int32, 0, len(calls)+len(returns))
+	p.calls, p.returns = calls, returns
+	p.events = slices.Grow(p.events[:0], len(calls)+len(returns))
 	for len(calls) > 0 || len(returns) > 0 {
 		if len(returns) == 0 || len(calls) > 0 &&
 			p.ops[calls[0]].Call <= p.ops[returns[0]].Return {
@@ -103,9 +136,14 @@ func (p *plan) order() {
 
 // place fills slot and spares.
 func (p *plan) place() {
-	p.slot = make([]uint16, len(p.ops))
-	p.spare = make([]int32, len(p.ops))
-	known := make(map[uint32]int32)
+	p.slot = resized(p.slot, len(p.ops))
+	p.spare = resized(p.spare, len(p.ops))
+	p.width, p.spares = 0, p.spares[:0]
+	most := uint32(0)
+	for _, c := range p.class {
+		most = max(most, c)
+	}
+	p.known = filled(p.known, int(most)+1, -1)
 	free := make([]uint16, 0, 16)
 	for _, e := range p.events {
 		i := e >> 1
@@ -113,14 +151,13 @@ func (p *plan) place() {
 		case e&1 != 0:
 			free = append(free, p.slot[i])
 		case p.ops[i].optional():
-			k, found := known[p.class[i]]
-			if !found {
-				k = int32(len(p.spares))
-				known[p.class[i]] = k
-				p.spares = append(p.spares, spare{class: p.class[i]})
+			k := &p.known[p.class[i]]
+			if *k < 0 {
+				*k = p.newSpare(p.class[i])
 			}
-			p.spare[i] = k
-			p.spares[k].members = append(p.spares[k].members, i)
+			p.spare[i] = *k
+			s := &p.spares[*k]
+			s.members = append(s.members, i)
 			continue
 		case len(free) > 0:
 			p.slot[i] = free[len(free)-1]
@@ -133,12 +170,24 @@ func (p *plan) place() {
 	}
 }
 
+// newSpare adds a class and returns its number.
+func (p *plan) newSpare(class uint32) int32 {
+	k := len(p.spares)
+	if k < cap(p.spares) {
+		p.spares = p.spares[:k+1]
+		p.spares[k] = spare{class: class, members: p.spares[k].members[:0]}
+	} else {
+		p.spares = append(p.spares, spare{class: class})
+	}
+	return int32(k)
+}
+
 // expire fills in until when the spares may matter. Restricted to what is left at
 // some moment, a legal order stays one without an operation whose tokens nobody in
 // it sees; see package check on pruning. This fails when an answer says what the
 // state is not, so all of them stay until the last such answer.
 func (p *plan) expire() {
-	seen := make(map[models.Token]history.Time)
+	p.seen = filled(p.seen, p.tokens.next, history.Time(-1))
 	var denied history.Time = -1
 	for i := range p.ops {
 		o := &p.ops[i]
@@ -146,8 +195,8 @@ func (p *plan) expire() {
 			denied = max(denied, o.Return)
 		}
 		if !o.optional() {
-			for _, t := range o.Facts.Sees {
-				seen[t] = max(seen[t], o.Return)
+			for _, t := range p.sees(int32(i)) {
+				p.seen[t] = max(p.seen[t], o.Return)
 			}
 		}
 	}
@@ -160,7 +209,7 @@ func (p *plan) expire() {
 			s := &p.spares[k]
 			until := s.until
 			for _, i := range s.members {
-				until = max(until, p.noticed(&p.ops[i], seen))
+				until = max(until, p.noticed(i))
 			}
 			if until == s.until {
 				continue
@@ -168,84 +217,83 @@ func (p *plan) expire() {
 			s.until = until
 			news = true
 			for _, i := range s.members {
-				for _, t := range p.ops[i].Facts.Sees {
-					seen[t] = max(seen[t], until)
+				for _, t := range p.sees(i) {
+					p.seen[t] = max(p.seen[t], until)
 				}
 			}
 		}
 	}
 }
 
-// noticed returns the end of the last operation that could notice o.
-func (p *plan) noticed(o *Op, seen map[models.Token]history.Time) history.Time {
-	if o.Facts.Pinned || len(o.Facts.Makes) == 0 {
+// noticed returns the end of the last operation that could notice one.
+func (p *plan) noticed(i int32) history.Time {
+	made := p.makes(i)
+	if p.ops[i].Facts.Pinned || len(made) == 0 {
 		return history.Never
 	}
 	last := history.Time(-1)
-	for _, t := range o.Facts.Makes {
-		if at, found := seen[t]; found {
-			last = max(last, at)
-		}
+	for _, t := range made {
+		last = max(last, p.seen[t])
 	}
 	return last
 }
 
-// observe finds out whether the plan has swaps, and numbers the tokens if so.
-func (p *plan) observe() {
+// swapping reports whether the plan has swaps.
+func (p *plan) swapping() bool {
 	var at models.Scalar
 	first := true
 	for i := range p.ops {
 		f := p.ops[i].Facts
 		if f.Pinned || f.InUnit || len(f.Sees) > 1 ||
 			!f.Pure && (!f.Replaces || len(f.Makes) != 1) {
-			return
+			return false
 		}
 		for _, list := range [...][]models.Token{f.Makes, f.Sees} {
-			for _, t := range list {
+			for i := range list {
 				if first {
-					at, first = t.Place, false
+					at, first = list[i].Place, false
 				}
-				if t.Place != at {
-					return
+				if list[i].Place != at {
+					return false
 				}
 			}
 		}
 	}
-	p.swaps = true
-	both := make([]int32, 2*len(p.ops))
-	p.makes, p.sees = both[:len(p.ops)], both[len(p.ops):]
-	numbers := make(map[models.Scalar]int32)
-	number := func(ts []models.Token) int32 {
-		if len(ts) == 0 {
-			return -1
-		}
-		n, found := numbers[ts[0].Value]
-		if !found {
-			n = int32(len(numbers))
-			numbers[ts[0].Value] = n
-		}
-		return n
-	}
-	for i := range p.ops {
-		p.makes[i] = number(p.ops[i].Facts.Makes)
-		p.sees[i] = number(p.ops[i].Facts.Sees)
-	}
-	p.tokens = len(numbers)
+	return true
 }
+
+// note numbers the tokens.
+func (p *plan) note() {
+	p.noted = slices.Grow(p.noted[:0], len(p.ops))
+	p.ends = resized(p.ends, 1+2*len(p.ops))
+	p.ends[0] = 0
+	for i := range p.ops {
+		f := p.ops[i].Facts
+		for j := range f.Makes {
+			p.noted = append(p.noted, p.tokens.of(&f.Makes[j]))
+		}
+		p.ends[1+2*i] = int32(len(p.noted))
+		for j := range f.Sees {
+			p.noted = append(p.noted, p.tokens.of(&f.Sees[j]))
+		}
+		p.ends[2+2*i] = int32(len(p.noted))
+	}
+}
+
+func (p *plan) makes(op int32) []int32 { return p.noted[p.ends[2*op]:p.ends[1+2*op]] }
+
+func (p *plan) sees(op int32) []int32 { return p.noted[p.ends[1+2*op]:p.ends[2+2*op]] }
 
 // bury fills in unseen. A change that may follow any other but not any state could
 // need what is to be buried, so beside one nothing is.
 func (p *plan) bury() {
-	p.unseen = make([]history.Time, len(p.ops))
-	for i := range p.ops {
-		p.unseen[i] = history.Never
-	}
+	p.unseen = filled(p.unseen, len(p.ops), history.Never)
 	for i := range p.ops {
 		if f := p.ops[i].Facts; !f.Pure && f.Observes && len(f.Sees) == 0 {
 			return
 		}
 	}
-	last := make([]history.Time, p.tokens)
+	p.seen = filled(p.seen, p.tokens.next, 0)
 	var denied history.Time
 	for i := range p.ops {
 		o := &p.ops[i]
@@ -253,8 +301,8 @@ func (p *plan) bury() {
 		if k := p.spare[i]; k >= 0 {
 			until = p.spares[k].until
 		}
-		if t := p.sees[i]; t >= 0 {
-			last[t] = max(last[t], until)
+		for _, t := range p.sees(int32(i)) {
+			p.seen[t] = max(p.seen[t], until)
 		}
 		if o.Facts.Denies {
 			denied = max(denied, until)
@@ -262,7 +310,7 @@ func (p *plan) bury() {
 	}
 	for i := range p.ops {
 		if f := p.ops[i].Facts; !f.Pure && !f.Observes && len(f.Sees) == 0 {
-			p.unseen[i] = max(denied, last[p.makes[i]])
+			p.unseen[i] = max(denied, p.seen[p.makes(int32(i))[0]])
 		}
 	}
 }

@@ -32,8 +32,6 @@ package search
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/ordeal-dev/ordeal/history"
@@ -128,43 +126,11 @@ const stands = 16
 
 // Frontier decides breadth first. Its memory does not grow with the history.
 func Frontier(ctx context.Context, spec *models.Spec, ops []Op, b Budget) Result {
-	return decide(ctx, spec, ops, b, false)
+	return NewSpace(spec).Frontier(ctx, ops, b)
 }
 
 // Depth decides depth first. It holds a few dozen bytes for each configuration that
 // it has visited.
 func Depth(ctx context.Context, spec *models.Spec, ops []Op, b Budget) Result {
-	return decide(ctx, spec, ops, b, true)
-}
-
-// decide picks the width of the masks. A model that panics is not survived by the
-// search, but by the program.
-func decide(
-	ctx context.Context, spec *models.Spec, ops []Op, b Budget, depth bool,
-) (r Result) {
-	defer func() {
-		if v := recover(); v != nil {
-			r = Result{Cause: Model, Fault: fmt.Sprintf("%v\n%s", v, debug.Stack()), Blocked: -1}
-		}
-	}()
-	p := prepare(spec, ops)
-	switch {
-	case p.width <= 64:
-		return run[[1]uint64](ctx, p, b, depth)
-	case p.width <= 2*64:
-		return run[[2]uint64](ctx, p, b, depth)
-	case p.width <= 8*64:
-		return run[[8]uint64](ctx, p, b, depth)
-	case p.width <= 64*64:
-		return run[[64]uint64](ctx, p, b, depth)
-	}
-	return Result{Cause: Width, Blocked: -1}
-}
-
-func run[B bitset](ctx context.Context, p *plan, b Budget, depth bool) Result {
-	m := newMachine[B](ctx, p, b)
-	if depth {
-		return newDepth(m).run()
-	}
-	return newFrontier(m).run()
+	return NewSpace(spec).Depth(ctx, ops, b)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -175,12 +176,71 @@ func TestFrontierForgets(t *testing.T) {
 		}
 	}
 	in := parsed(t, spec, ops...)
-	f := newFrontier(newMachine[[1]uint64](t.Context(), prepare(spec, in), Budget{}))
-	if r := f.run(); r.Answer != Legal {
+	s := NewSpace(spec)
+	if r := s.Frontier(t.Context(), in, Budget{}); r.Answer != Legal {
 		t.Fatalf("answer %d after %d returns", r.Answer, r.Passed)
 	}
-	if n := f.bytes(); n > 4<<20 {
+	if n := s.narrow.machine.bytes(); n > 4<<20 {
 		t.Errorf("%d bytes, for %d operations of which a few are open at a time", n, len(in))
+	}
+}
+
+// TestSpace: a space knows nothing of the histories before, whether they were large, wide,
+// undecided or ended in a panic.
+func TestSpace(t *testing.T) {
+	spec := lookup(t, "cas-register")
+	step := spec.Porcupine.Step
+	breaks := false
+	spec.Porcupine.Step = func(state, in, out any) (bool, any) {
+		if breaks {
+			panic("on purpose")
+		}
+		return step(state, in, out)
+	}
+	var long, wide []history.Operation
+	for i := range 3_000 {
+		at := history.Time(10 * i)
+		long = append(long, write(i, at, at+15), write(i%7, at, history.Never),
+			read(i, at+1, at+16))
+	}
+	for i := range 70 {
+		wide = append(wide, write(i, 0, 100))
+	}
+	small := parsed(t, spec, write(1, 0, 10), write(1, 2, history.Never), write(2, 2, 12),
+		read(1, 13, 14), read(2, 15, 16), read(1, 17, 18))
+	dirty := []func(s *Space){
+		func(s *Space) { s.Frontier(t.Context(), parsed(t, spec, long...), Budget{}) },
+		func(s *Space) { s.Depth(t.Context(), parsed(t, spec, long...), Budget{Steps: 2_000}) },
+		func(s *Space) { s.Frontier(t.Context(), parsed(t, spec, wide...), Budget{}) },
+		func(s *Space) {
+			b := Budget{Steps: 10, Order: true}
+			if r := s.Frontier(t.Context(), parsed(t, spec, long...), b); r.Cause != Steps {
+				t.Errorf("cause %d of too many steps", r.Cause)
+			}
+		},
+		func(s *Space) {
+			breaks = true
+			if r := s.Frontier(t.Context(), small, Budget{}); r.Cause != Model {
+				t.Errorf("cause %d of a panic", r.Cause)
+			}
+			breaks = false
+		},
+	}
+	for _, order := range []bool{false, true} {
+		b := Budget{Order: order}
+		wantFrontier := Frontier(t.Context(), spec, small, b)
+		wantDepth := Depth(t.Context(), spec, small, b)
+		s := NewSpace(spec)
+		for i, use := range dirty {
+			use(s)
+			if r := s.Frontier(t.Context(), small, b); !reflect.DeepEqual(r, wantFrontier) {
+				t.Errorf("frontier after %d: %+v, want %+v", i, r, wantFrontier)
+			}
+			use(s)
+			if r := s.Depth(t.Context(), small, b); !reflect.DeepEqual(r, wantDepth) {
+				t.Errorf("depth after %d: %+v, want %+v", i, r, wantDepth)
+			}
+		}
 	}
 }
 

@@ -26,26 +26,30 @@ type stepped struct {
 	next uint32 // 0 if there is none, else state+1
 }
 
-func newTable(spec *models.Spec) *table {
-	t := &table{spec: spec}
-	t.reset()
-	return t
-}
-
+// reset forgets all states. What many of them needed is not kept.
 func (t *table) reset() {
-	t.states, t.hashes, t.steps = t.states[:0], t.hashes[:0], 0
-	if len(t.memo) != smallMemo {
-		t.index, t.memo = make([]uint32, smallMemo/2), make([]stepped, smallMemo)
+	if len(t.states) > kept || len(t.memo) > kept || t.memo == nil {
+		*t = table{
+			spec: t.spec, index: make([]uint32, smallMemo/2), memo: make([]stepped, smallMemo),
+		}
 	} else {
+		clear(t.states)
 		clear(t.index)
 		clear(t.memo)
+		clear(t.byValue)
+		t.states, t.hashes, t.steps = t.states[:0], t.hashes[:0], 0
 	}
-	if t.spec.Porcupine.Hash == nil && t.spec.Comparable {
+	if t.byValue == nil && t.spec.Porcupine.Hash == nil && t.spec.Comparable {
 		t.byValue = make(map[any]uint32)
 	}
 }
 
-const smallMemo = 128
+// smallMemo is how many entries there are at first, kept how many are kept for the next
+// history.
+const (
+	smallMemo = 128
+	kept      = 1 << 10
+)
 
 // intern returns the number of a state.
 func (t *table) intern(s any) uint32 {

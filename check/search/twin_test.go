@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
@@ -327,17 +328,33 @@ func eachFamily(
 
 const forgetful = "frontier that forgets"
 
-// engines are the two, by name, and one that forgets all it can at each return.
+// engines are the two, by name, and one that forgets all it can at each return. Those with
+// a space work in one for all histories of a model.
 func engines() map[string]func(*testing.T, *models.Spec, []Op) Result {
 	b := Budget{Order: true}
+	var spaces sync.Map
+	space := func(s *models.Spec) *Space {
+		v, _ := spaces.LoadOrStore(s, NewSpace(s))
+		return v.(*Space)
+	}
 	return map[string]func(*testing.T, *models.Spec, []Op) Result{
 		"frontier": func(t *testing.T, s *models.Spec, ops []Op) Result {
 			return Frontier(t.Context(), s, ops, b)
 		},
 		forgetful: func(t *testing.T, s *models.Spec, ops []Op) Result {
-			f := newFrontier(newMachine[[8]uint64](t.Context(), prepare(s, ops), b))
-			f.forgetful = true
-			return f.run()
+			p := newPlan(s)
+			p.prepare(ops)
+			r := rooms[[8]uint64]{table: table{spec: s}}
+			r.machine.begin(t.Context(), p, &r.table, &r.uses, b)
+			r.frontier.begin(&r.machine)
+			r.frontier.forgetful = true
+			return r.frontier.run()
+		},
+		"frontier in a space": func(t *testing.T, s *models.Spec, ops []Op) Result {
+			return space(s).Frontier(t.Context(), ops, b)
+		},
+		"depth in a space": func(t *testing.T, s *models.Spec, ops []Op) Result {
+			return space(s).Depth(t.Context(), ops, b)
 		},
 		"depth": func(t *testing.T, s *models.Spec, ops []Op) Result {
 			return Depth(t.Context(), s, ops, b)
