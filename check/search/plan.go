@@ -83,10 +83,13 @@ func (p *plan) prepare(ops []Op) {
 // resized returns a list of n elements, whatever they are, in the memory of s if it
 // suffices.
 func resized[T any](s []T, n int) []T {
-	if cap(s) < n {
+	switch {
+	case cap(s) >= n:
+		return s[:n]
+	case cap(s) > 0: // it will not be the last
 		return make([]T, n, n+n/4)
 	}
-	return s[:n]
+	return make([]T, n)
 }
 
 // filled is resized with a value.
