@@ -2,6 +2,7 @@ package check
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/ordeal-dev/ordeal/history"
@@ -99,10 +100,14 @@ func (c *CounterRead) counterexample(
 	slices.SortFunc(ops, func(a, b *history.Operation) int { return cmp.Compare(a.Index, b.Index) })
 	ops = slices.Compact(ops) // one may add more than once
 	whole := len(ops) <= shownMost
-	if !whole {
-		ops = nil
+	mark := fmt.Sprintf("the others make it at least %d", c.Value-left)
+	if sign < 0 {
+		mark = fmt.Sprintf("the others make it at most %d", c.Value-left)
 	}
-	cx := counterexample(key, "out of bounds", why, append(ops, c.source)...)
+	if !whole || len(ops) == 0 {
+		ops, mark = nil, "has to be "+c.bounds()
+	}
+	cx := counterexample(key, mark, why, append(ops, c.source)...)
 	cx.Minimal = whole
 	return cx
 }

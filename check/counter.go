@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ordeal-dev/ordeal/history"
 )
@@ -64,6 +65,16 @@ func counter(ctx context.Context, h *history.History) Result {
 			}
 		}
 	}
+	// What is shown with all that bounds it tells more than a read alone.
+	slices.SortStableFunc(r.Counterexamples, func(a, b Counterexample) int {
+		switch {
+		case a.Minimal && !b.Minimal:
+			return -1
+		case b.Minimal && !a.Minimal:
+			return 1
+		}
+		return 0
+	})
 	r.Power = []Measure{measure("reads", d.Reads), measure("adds", d.Adds),
 		measure("reads with one possible answer", d.Exact)}
 	wrong := len(d.Wrong)

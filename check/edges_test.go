@@ -43,3 +43,37 @@ func TestEdges(t *testing.T) {
 		t.Errorf("certain at %d, want the return of the stale read", cx.Until)
 	}
 }
+
+// TestForkEdges: two reads that miss each other's write contradict each other in a circle of
+// four edges, and a read of what had failed is connected with it.
+func TestForkEdges(t *testing.T) {
+	fork := LongFork().Check(t.Context(), mustTimeline(t, `
+		p0 txn [["w","x",1]] 0..10
+		p1 txn [["w","y",1]] 0..10
+		p2 txn [["r","x",null],["r","y",null]] = [["r","x",1],["r","y",null]] 20..30
+		p3 txn [["r","x",null],["r","y",null]] = [["r","x",null],["r","y",1]] 20..30`))
+	if len(fork.Counterexamples) != 1 || len(fork.Counterexamples[0].Edges) != 4 {
+		t.Fatalf("%s: %+v", fork.Reason, fork.Counterexamples)
+	}
+	edges := fork.Counterexamples[0].Edges
+	for i, e := range edges {
+		if next := edges[(i+1)%len(edges)]; e.To != next.From {
+			t.Errorf("no circle: %+v", edges)
+		}
+	}
+	for _, op := range fork.Counterexamples[0].Ops {
+		if op.Culprit {
+			t.Errorf("%s is called the culprit of a circle", op.Describe)
+		}
+	}
+	dirty := LongFork().Check(t.Context(), mustTimeline(t, `
+		p0 txn [["w","x",1]] 0..10 fail
+		p2 txn [["r","x",null]] = [["r","x",1]] 20..30`))
+	if len(dirty.Counterexamples) != 1 || len(dirty.Counterexamples[0].Edges) != 1 {
+		t.Fatalf("%s: %+v", dirty.Reason, dirty.Counterexamples)
+	}
+	cx := dirty.Counterexamples[0]
+	if e := cx.Edges[0]; e.Kind != ReadFrom || cx.Ops[e.From].Type != "fail" || !cx.Ops[e.To].Culprit {
+		t.Errorf("%+v of %+v", cx.Edges, cx.Ops)
+	}
+}

@@ -74,7 +74,8 @@ func (l *linearizable) explain(
 		spec: l.spec, key: o.key, all: o.all, failed: l.refused(o.failed),
 		part: part, culprit: culprit, last: l.lastStands(ctx, p, part), edges: l.edges(part),
 	}
-	cx.Why = w.why()
+	told := w.tell()
+	cx.Why, cx.Mark = told.why, told.mark
 	shown := slices.Clone(part)
 	if w.dirty != nil {
 		shown = append(shown, *w.dirty)
@@ -82,7 +83,11 @@ func (l *linearizable) explain(
 	byCall(shown)
 	for i := range shown {
 		it := &shown[i]
-		cx.Ops = append(cx.Ops, l.show(it, culprit >= 0 && it.op == part[culprit].op))
+		op := l.show(it, culprit >= 0 && it.op == part[culprit].op)
+		if told.by != nil && it.op == told.by.op {
+			op.Note = told.note
+		}
+		cx.Ops = append(cx.Ops, op)
 	}
 	cx.Edges = l.edges(shown)
 	l.draw(ctx, p, o, part, culprit, &cx)
@@ -221,30 +226,45 @@ type witness struct {
 	edges []Edge
 }
 
-// why returns a sentence or two about the violation. The special sentences are
-// tried first; each of them states facts that forbid the culprit by themselves.
-func (w *witness) why() string {
+// telling is a violation in words.
+type telling struct {
+	// why is a sentence or two, mark the same of the culprit in a few words.
+	why, mark string
+	// by is the operation that forbids the culprit, nil if there is no single one; note
+	// says how.
+	by   *item
+	note string
+}
+
+// tell finds words for the violation. The special sentences are tried first; each of them
+// states facts that forbid the culprit by themselves.
+func (w *witness) tell() telling {
 	if w.culprit < 0 {
-		return fmt.Sprintf("No order of %s on %s explains all their results.",
-			count(len(w.part), "operation", "operations"), keyName(w.key))
+		return telling{why: fmt.Sprintf("No order of %s on %s explains all their results.",
+			count(len(w.part), "operation", "operations"), keyName(w.key))}
 	}
 	c := &w.part[w.culprit]
-	for _, find := range []func(*item, models.Token) string{
-		w.neverMade, w.madeLater, w.overwritten, w.seenAfter, w.takenTwice,
+	for _, find := range []func(*item, models.Token) (telling, bool){
+		w.neverMade, w.madeLater, w.overwritten, w.seenAfter, w.takenTwice, w.replacedTwice,
 	} {
 		for _, t := range c.p.Facts.Sees {
-			if s := find(c, t); s != "" {
-				return s
+			if told, ok := find(c, t); ok {
+				return told
 			}
 		}
 	}
-	if s := w.missing(c); s != "" {
-		return s
+	if told, ok := w.missing(c); ok {
+		return told
 	}
-	if s := w.contrary(c); s != "" {
-		return s
+	if told, ok := w.contrary(c); ok {
+		return told
 	}
 	return w.noPlace(c)
+}
+
+// early says that an operation had been answered before the culprit began.
+func early(by, c *item) string {
+	return fmt.Sprintf("answered %s before ✕ was called", distance(c.call-by.ret))
 }
 
 // got says who got what, and when.
@@ -303,42 +323,53 @@ func (w *witness) makers(t models.Token) []*item {
 	return list
 }
 
-func (w *witness) neverMade(c *item, t models.Token) string {
+func (w *witness) neverMade(c *item, t models.Token) (telling, bool) {
 	if t.Value.IsNil() || len(w.makers(t)) > 0 {
-		return ""
+		return telling{}, false
 	}
 	for i := range w.failed {
 		if it := &w.failed[i]; makes(it, t) && it.call <= c.ret {
 			w.dirty = it
-			return fmt.Sprintf("%s, but the only operation to put %s there, %s of process %d, "+
-				"had failed for certain by %s.", w.got(c), t.Value, w.call(it),
-				it.op.Process, seconds(it.ret))
+			return telling{
+				why: fmt.Sprintf("%s, but the only operation to put %s there, %s of process %d, "+
+					"had failed for certain by %s.", w.got(c), t.Value, w.call(it),
+					it.op.Process, seconds(it.ret)),
+				mark: fmt.Sprintf("%s had failed", w.call(it)),
+			}, true
 		}
 	}
-	return fmt.Sprintf("%s, but no operation that succeeded or may have taken effect "+
-		"ever put %s there.", w.got(c), t.Value)
+	return telling{
+		why: fmt.Sprintf("%s, but no operation that succeeded or may have taken effect "+
+			"ever put %s there.", w.got(c), t.Value),
+		mark: fmt.Sprintf("nobody put %s there", t.Value),
+	}, true
 }
 
-func (w *witness) madeLater(c *item, t models.Token) string {
+func (w *witness) madeLater(c *item, t models.Token) (telling, bool) {
 	makers := w.makers(t)
 	if t.Value.IsNil() || len(makers) == 0 {
-		return ""
+		return telling{}, false
 	}
 	first := slices.MinFunc(makers, func(a, b *item) int { return int(a.call - b.call) })
 	if first.call <= c.ret {
-		return ""
+		return telling{}, false
 	}
-	return fmt.Sprintf("%s, but the first operation that could have put %s there, "+
-		"%s of process %d, was called only at %s.",
-		w.got(c), t.Value, w.call(first), first.op.Process, seconds(first.call))
+	return telling{
+		why: fmt.Sprintf("%s, but the first operation that could have put %s there, "+
+			"%s of process %d, was called only at %s.",
+			w.got(c), t.Value, w.call(first), first.op.Process, seconds(first.call)),
+		mark: fmt.Sprintf("%s came only later", w.call(first)),
+		by:   first,
+		note: fmt.Sprintf("called %s after ✕ was answered", distance(first.call-c.ret)),
+	}, true
 }
 
 // overwritten finds an acknowledged change after all the makers of t and before
 // the culprit.
-func (w *witness) overwritten(c *item, t models.Token) string {
+func (w *witness) overwritten(c *item, t models.Token) (telling, bool) {
 	last, ok := w.lastMade(c, t)
 	if !ok {
-		return ""
+		return telling{}, false
 	}
 	// One that stands in the picture is better than a later one that does not.
 	by := latestBetween(w.part, t, last, c.call)
@@ -346,10 +377,14 @@ func (w *witness) overwritten(c *item, t models.Token) string {
 		by = latestBetween(w.all, t, last, c.call)
 	}
 	if by == nil {
-		return ""
+		return telling{}, false
 	}
-	return fmt.Sprintf("%s although %s had replaced it, and nothing put %s there after that.",
-		w.got(c), w.done(by), t.Value)
+	return telling{
+		why: fmt.Sprintf("%s although %s had replaced it, and nothing put %s there after that.",
+			w.got(c), w.done(by), t.Value),
+		mark: fmt.Sprintf("%s had replaced it by %s", w.call(by), seconds(by.ret)),
+		by:   by, note: early(by, c),
+	}, true
 }
 
 // latestBetween returns the acknowledged change of t that ended last among those
@@ -388,10 +423,10 @@ func (w *witness) lastMade(c *item, t models.Token) (history.Time, bool) {
 }
 
 // seenAfter finds somebody who had seen a later value before the culprit began.
-func (w *witness) seenAfter(c *item, t models.Token) string {
+func (w *witness) seenAfter(c *item, t models.Token) (telling, bool) {
 	last, ok := w.lastMade(c, t)
 	if !ok {
-		return ""
+		return telling{}, false
 	}
 	for i := range w.all {
 		it := &w.all[i]
@@ -408,19 +443,23 @@ func (w *witness) seenAfter(c *item, t models.Token) string {
 				later = later && m.p.Facts.Replaces && m.call > last
 			}
 			if later {
-				return fmt.Sprintf("%s although process %d had already got %s by %s, and %s "+
-					"was put there later than %s.", w.got(c), it.op.Process, w.describe(it),
-					seconds(it.ret), u.Value, t.Value)
+				return telling{
+					why: fmt.Sprintf("%s although process %d had already got %s by %s, and %s "+
+						"was put there later than %s.", w.got(c), it.op.Process, w.describe(it),
+						seconds(it.ret), u.Value, t.Value),
+					mark: fmt.Sprintf("%s, which is newer, was seen by %s", u.Value, seconds(it.ret)),
+					by:   it, note: early(it, c),
+				}, true
 			}
 		}
 	}
-	return ""
+	return telling{}, false
 }
 
 // takenTwice is about queues: more came out than went in.
-func (w *witness) takenTwice(c *item, t models.Token) string {
+func (w *witness) takenTwice(c *item, t models.Token) (telling, bool) {
 	if !c.p.Facts.InUnit {
-		return ""
+		return telling{}, false
 	}
 	out := 0
 	for i := range w.all {
@@ -430,20 +469,50 @@ func (w *witness) takenTwice(c *item, t models.Token) string {
 	}
 	in := len(w.makers(t))
 	if out <= in {
-		return ""
+		return telling{}, false
 	}
-	return fmt.Sprintf("%s, so %s came out %s, but it was put in %s.",
-		w.got(c), t.Value, howOften(out), howOften(in))
+	return telling{
+		why: fmt.Sprintf("%s, so %s came out %s, but it was put in %s.",
+			w.got(c), t.Value, howOften(out), howOften(in)),
+		mark: fmt.Sprintf("came out %s, put in %s", howOften(out), howOften(in)),
+	}, true
+}
+
+// replacedTwice is about two that both replaced what was there only once.
+func (w *witness) replacedTwice(c *item, t models.Token) (telling, bool) {
+	makers := w.makers(t)
+	if len(makers) > 1 || len(makers) == 1 && t.Value.IsNil() || !replaces(c, t) ||
+		!c.p.Facts.Replaces {
+		return telling{}, false
+	}
+	for i := range w.part {
+		it := &w.part[i]
+		if it.op == c.op || it.crashed() || !sees(it, t) || !it.p.Facts.Replaces || !replaces(it, t) {
+			continue
+		}
+		there := "nothing ever put null back"
+		if len(makers) > 0 {
+			there = fmt.Sprintf("only %s put it there", w.done(makers[0]))
+		}
+		return telling{
+			why: fmt.Sprintf("%s and process %d's %s at %s: both replaced the same %s, and %s.",
+				w.got(c), it.op.Process, w.describe(it), seconds(it.ret), t.Value, there),
+			mark: fmt.Sprintf("replaced %s once more", t.Value),
+			by:   it,
+			note: fmt.Sprintf("replaced %s, too", t.Value),
+		}, true
+	}
+	return telling{}, false
 }
 
 // missing is about reads of everything: something acknowledged is not there.
-func (w *witness) missing(c *item) string {
+func (w *witness) missing(c *item) (telling, bool) {
 	if !c.p.Facts.Whole {
-		return ""
+		return telling{}, false
 	}
 	for i := range w.all {
 		if w.all[i].p.Facts.Pinned {
-			return "" // it may have been removed
+			return telling{}, false // it may have been removed
 		}
 	}
 	for i := range w.part {
@@ -453,39 +522,57 @@ func (w *witness) missing(c *item) string {
 		}
 		for _, t := range it.p.Facts.Makes {
 			if !sees(c, t) {
-				return fmt.Sprintf("%s without %s, although %s had put it there.",
-					w.got(c), t.Value, w.done(it))
+				return telling{
+					why: fmt.Sprintf("%s without %s, although %s had put it there.",
+						w.got(c), t.Value, w.done(it)),
+					mark: fmt.Sprintf("lacks %s, there since %s", t.Value, seconds(it.ret)),
+					by:   it, note: early(it, c),
+				}, true
 			}
 		}
 		for _, t := range it.p.Facts.Sees {
 			if !sees(c, t) {
-				return fmt.Sprintf("%s without %s, although process %d had already got %s by %s.",
-					w.got(c), t.Value, it.op.Process, w.describe(it), seconds(it.ret))
+				return telling{
+					why: fmt.Sprintf("%s without %s, although process %d had already got %s by %s.",
+						w.got(c), t.Value, it.op.Process, w.describe(it), seconds(it.ret)),
+					mark: fmt.Sprintf("lacks %s, seen by %s", t.Value, seconds(it.ret)),
+					by:   it, note: early(it, c),
+				}, true
 			}
 		}
 	}
-	return ""
+	return telling{}, false
 }
 
 // contrary finds two operations that would have to come before each other.
-func (w *witness) contrary(c *item) string {
+func (w *witness) contrary(c *item) (telling, bool) {
 	for i, b := range w.edges {
 		for _, a := range w.edges[:i] {
 			if a.From != b.To || a.To != b.From {
 				continue
 			}
-			return fmt.Sprintf("%s, so each of %s and %s would have to come before the other: the "+
-				"first because %s, the second because %s.", w.got(c), w.call(&w.part[a.From]),
-				w.call(&w.part[a.To]), a.Why, b.Why)
+			one, other := &w.part[a.From], &w.part[a.To]
+			told := telling{
+				why: fmt.Sprintf("%s, so each of %s and %s would have to come before the other: the "+
+					"first because %s, the second because %s.", w.got(c), w.call(one), w.call(other),
+					a.Why, b.Why),
+				mark: fmt.Sprintf("puts %s before and after %s", w.call(one), w.call(other)),
+			}
+			if one == c || other == c {
+				other = map[bool]*item{true: other, false: one}[one == c]
+				told.mark = fmt.Sprintf("has to be before and after %s", w.call(other))
+			}
+			return told, true
 		}
 	}
-	return ""
+	return telling{}, false
 }
 
 // noPlace is the sentence for everything else.
-func (w *witness) noPlace(c *item) string {
-	s := fmt.Sprintf("%s (called at %s), but this result fits nowhere in any order of the %s",
-		w.got(c), seconds(c.call), count(len(w.part), "operation", "operations"))
+func (w *witness) noPlace(c *item) telling {
+	told := telling{mark: "fits nowhere"}
+	told.why = fmt.Sprintf("%s (called at %s), but no order of the %s allows it", w.got(c),
+		seconds(c.call), count(len(w.part), "operation", "operations"))
 	var longest *search.Stand
 	for i := range w.last {
 		t := &w.last[i]
@@ -495,9 +582,12 @@ func (w *witness) noPlace(c *item) string {
 		}
 	}
 	if longest == nil {
-		return s + "."
+		told.why += "."
+		return told
 	}
-	return fmt.Sprintf("%s: the longest legal order of the others places %d of them, and then "+
-		"the state is %s.", s, len(longest.Order),
-		w.spec.Porcupine.DescribeState(longest.State))
+	state := w.spec.Porcupine.DescribeState(longest.State)
+	told.why = fmt.Sprintf("%s: the one that goes furthest has %d of the others done, and then the "+
+		"state is %s.", told.why, len(longest.Order), state)
+	told.mark = fmt.Sprintf("fits nowhere: then the state is %s", state)
+	return told
 }

@@ -72,7 +72,7 @@ func (d *G2Details) group(key history.Key, txns []txn, bad *violations) {
 		for _, k := range keys {
 			if why, ops := from.fromNowhere(t, k, reads[k]); why != "" {
 				d.Unexpected++
-				bad.add(key, "nobody wrote it by then", why, ops...)
+				bad.nowhere(key, why, ops)
 			}
 		}
 		if t.readOnly() {

@@ -103,15 +103,39 @@ func (g *guaranteed) why(claimed session.Guarantees, c *session.Conflict) string
 	case session.Repeated:
 		return fmt.Sprintf("The %s has twice what the %s put in once.", g.say(c.Read), g.say(c.Write))
 	case session.Missing:
-		return fmt.Sprintf("Not %s: the %s had to see the %s, and did not: %s.", claimed, g.say(c.Read),
-			g.say(c.Write), g.steps(c.Steps))
+		return fmt.Sprintf("Not %s: the %s misses %s.", claimed, g.say(c.Read), g.owed(c))
 	}
+	const most = 3
 	var parts []string
-	for _, e := range c.Edges {
-		parts = append(parts, g.edge(e))
+	for _, e := range c.Edges[:min(most, len(c.Edges))] {
+		parts = append(parts, fmt.Sprintf("the %s comes before the %s, by %s", g.say(e.From),
+			g.say(e.To), g.by(e)))
 	}
-	return fmt.Sprintf("Not %s: there is no order of the writes: %s.", claimed,
-		strings.Join(parts, "; "))
+	if len(c.Edges) > most {
+		parts = append(parts, fmt.Sprintf("%d more steps lead back", len(c.Edges)-most))
+	}
+	return fmt.Sprintf("Not %s: the writes have no order: %s.", claimed, strings.Join(parts, "; "))
+}
+
+// owed names what a read had to see, and the reason if it is a short one: the edges have
+// all of it.
+func (g *guaranteed) owed(c *session.Conflict) string {
+	write, steps := "the "+g.say(c.Write), c.Steps
+	switch {
+	case len(steps) == 1 && steps[0].Why != session.Returned:
+		return fmt.Sprintf("the %s that its own process did before", g.alone(c.Write))
+	case len(steps) == 2 && steps[0].Why == session.Returned && steps[1].Why != session.Returned:
+		return fmt.Sprintf("%s, which its process had seen by its %s", write, g.alone(steps[0].To))
+	}
+	return write + ", which came before something that its process saw"
+}
+
+// by names what shows that one write comes before another: the edges tell how.
+func (g *guaranteed) by(e session.Edge) string {
+	if e.Why == session.Wrote {
+		return "the order of their process"
+	}
+	return "the " + g.say(e.By)
 }
 
 // steps tells why something is seen.

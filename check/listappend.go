@@ -157,6 +157,33 @@ func mutual(a engine.Anomaly) bool {
 	return len(a.Cycle) > 0 || a.Type == engine.LostUpdate || a.Type == engine.IncompatibleOrder
 }
 
+// anomalyMark says in a few words what is wrong with the culprit, "" where there is none.
+func anomalyMark(t engine.Type) string {
+	switch t {
+	case engine.Unexpected:
+		return "nobody wrote it"
+	case engine.DuplicateElements:
+		return "one element twice"
+	case engine.Torn:
+		return "misses the append before"
+	case engine.G1a:
+		return "reads what had failed"
+	case engine.DirtyUpdate:
+		return "has what had failed"
+	case engine.G1b:
+		return "reads what was unfinished"
+	case engine.FutureRead:
+		return "reads it before writing it"
+	case engine.Internal:
+		return "contradicts itself"
+	case engine.FracturedView, engine.FracturedRead:
+		return "sees a part of the other"
+	case engine.Lost:
+		return "lacks what was acknowledged"
+	}
+	return ""
+}
+
 // anomaly makes a counterexample of one.
 func anomaly(h *history.History, a engine.Anomaly) Counterexample {
 	cx := Counterexample{Key: a.Group, Why: a.Why, Minimal: a.Minimal}
@@ -168,6 +195,14 @@ func anomaly(h *history.History, a engine.Anomaly) Counterexample {
 		}
 		op.Culprit = i == a.Culprit && !mutual(a)
 		cx.Ops = append(cx.Ops, op)
+	}
+	if !mutual(a) {
+		cx.Mark = anomalyMark(a.Type)
+	}
+	if writer := ops[0]; a.Type == engine.G1a && len(ops) == 2 && writer != a.Culprit {
+		cx.Edges = append(cx.Edges, Edge{From: 0, To: 1, Kind: ReadFrom,
+			Why: fmt.Sprintf("process %d read what process %d would have written", cx.Ops[1].Process,
+				cx.Ops[0].Process)})
 	}
 	for _, e := range a.Cycle {
 		cx.Edges = append(cx.Edges, Edge{

@@ -95,7 +95,7 @@ func (d *LongForkDetails) group(key history.Key, txns []txn, bad *violations) er
 		for i, k := range keys {
 			if why, ops := from.fromNowhere(t, k, reads[k]); why != "" {
 				d.Unexpected++
-				bad.add(key, "nobody wrote it by then", why, ops...)
+				bad.nowhere(key, why, ops)
 				odd = true
 				break
 			}
@@ -107,14 +107,15 @@ func (d *LongForkDetails) group(key history.Key, txns []txn, bad *violations) er
 			views = append(views, v)
 		}
 	}
-	d.order(key, keys, views, bad)
+	d.order(key, keys, views, writes, bad)
 	return nil
 }
 
 // order looks whether the views of a group are a chain: sorted by size, each has to
 // have all that the one before has.
 func (d *LongForkDetails) order(
-	key history.Key, keys []history.Key, views []view, bad *violations,
+	key history.Key, keys []history.Key, views []view,
+	writes map[history.Key]*history.Operation, bad *violations,
 ) {
 	slices.SortStableFunc(views, func(a, b view) int { return cmp.Compare(a.n, b.n) })
 	for i, v := range views {
@@ -137,10 +138,37 @@ func (d *LongForkDetails) order(
 			gained++ // there is one, because v is not the smaller one
 		}
 		d.Forks++
-		bad.add(key, "",
-			fmt.Sprintf("Process %d saw the write of %s but not that of %s, by %s; "+
-				"process %d saw the write of %s but not that of %s, by %s. No order of the two writes "+
-				"explains both.", before.op.Process, keys[lost], keys[gained], seconds(before.op.Return),
-				v.op.Process, keys[gained], keys[lost], seconds(v.op.Return)), before.op, v.op)
+		bad.show(func() Counterexample {
+			return fork(key, before.op, v.op, keys[lost], keys[gained], writes)
+		})
 	}
+}
+
+// fork shows two reads, of which each saw one of two writes and not the other.
+func fork(
+	key history.Key, one, other *history.Operation, a, b history.Key,
+	writes map[history.Key]*history.Operation,
+) Counterexample {
+	cx := counterexample(key, "",
+		fmt.Sprintf("Process %d saw the write of %s but not that of %s, by %s; "+
+			"process %d saw the write of %s but not that of %s, by %s. No order of the two writes "+
+			"explains both.", one.Process, a, b, seconds(one.Return), other.Process, b, a,
+			seconds(other.Return)), writes[a], writes[b], one, other)
+	at := func(op *history.Operation) int {
+		return slices.IndexFunc(cx.Ops, func(o Op) bool { return o.Index == op.Index })
+	}
+	for i := range cx.Ops {
+		cx.Ops[i].Culprit = false // none more than another
+	}
+	for _, r := range []struct {
+		read         *history.Operation
+		seen, unseen history.Key
+	}{{one, a, b}, {other, b, a}} {
+		cx.Edges = append(cx.Edges,
+			Edge{at(writes[r.seen]), at(r.read), WR, fmt.Sprintf("process %d saw the write of %s",
+				r.read.Process, r.seen)},
+			Edge{at(r.read), at(writes[r.unseen]), RW, fmt.Sprintf("process %d did not see the write of "+
+				"%s", r.read.Process, r.unseen)})
+	}
+	return cx
 }

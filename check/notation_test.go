@@ -340,6 +340,9 @@ func showResult(r Result, details bool) string {
 			if op.Culprit && cx.Mark != "" {
 				wrong = "  <- " + cx.Mark
 			}
+			if op.Note != "" {
+				wrong += "  -- " + op.Note
+			}
 			fmt.Fprintf(&b, "%s p%d %s %d..%s%s\n", mark, op.Process, op.Describe, op.Call/1e6, ret,
 				wrong)
 		}

@@ -187,8 +187,11 @@ func (q *queueCheck) judge(key history.Key, d *QueueDetails, bad *violations) {
 	}
 	if lost := len(missing) - blind; lost > 0 {
 		d.Lost += lost
-		bad.add(key, "one never came out",
-			lossWords(missing, blind, q.empty), missing[0].in, q.empty)
+		mark := "one never came out"
+		if blind == 0 {
+			mark = fmt.Sprintf("%s never came out", missing[0].value)
+		}
+		bad.add(key, mark, lossWords(missing, blind, q.empty), missing[0].in, q.empty)
 	}
 }
 

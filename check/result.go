@@ -131,6 +131,8 @@ type Op struct {
 	// Culprit marks the operation that gives the violation away: in a linearization, the
 	// one that cannot be placed. Of operations that contradict each other, none is.
 	Culprit bool `json:"culprit,omitempty"`
+	// Note says in a few words what it has to do with the culprit, which is called ✕.
+	Note string `json:"note,omitempty"`
 }
 
 // Checker decides about a history.

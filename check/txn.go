@@ -177,6 +177,26 @@ func (v *violations) add(key history.Key, mark, why string, ops ...*history.Oper
 	v.show(func() Counterexample { return counterexample(key, mark, why, ops...) })
 }
 
+// nowhere counts a read of what cannot have been there, as fromNowhere tells it.
+func (v *violations) nowhere(key history.Key, why string, ops []*history.Operation) {
+	v.show(func() Counterexample {
+		mark := "nobody wrote it"
+		if len(ops) == 2 {
+			mark = "nobody wrote it by then"
+			if ops[0].Type == history.Fail {
+				mark = "reads what had failed"
+			}
+		}
+		cx := counterexample(key, mark, why, ops...)
+		if len(ops) == 2 {
+			cx.Edges = []Edge{{From: 0, To: 1, Kind: ReadFrom,
+				Why: fmt.Sprintf("process %d read what process %d would have written", ops[1].Process,
+					ops[0].Process)}}
+		}
+		return cx
+	})
+}
+
 // show counts a violation, and keeps its counterexample if there are not enough yet.
 func (v *violations) show(counterexample func() Counterexample) {
 	const most = 5

@@ -54,6 +54,17 @@ func seconds(t history.Time) string {
 	return fmt.Sprintf("%.3f s", float64(t)/1e9)
 }
 
+// distance renders the time between two moments, with three digits.
+func distance(d history.Time) string {
+	switch {
+	case d < 100_000:
+		return fmt.Sprintf("%d ns", d)
+	case d < history.Time(1e9):
+		return fmt.Sprintf("%.3g ms", float64(d)/1e6)
+	}
+	return fmt.Sprintf("%.3g s", float64(d)/1e9)
+}
+
 func keyName(k history.Key) string {
 	if k == "" {
 		return "the object"

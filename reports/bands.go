@@ -141,7 +141,7 @@ func (r *rows) place(a axis, start, stop history.Time, label string) band {
 		end = a.x(int64(stop))
 	}
 	d := band{X: x, Width: max(2, end-x), Number: fit(label, float64(r.right-r.left))}
-	d.TextX = max(r.left, min(x+4, r.right-int(textWidth(d.Number))))
+	d.TextX = r.beside(x, d.Width, int(textWidth(d.Number)))
 	row := slices.IndexFunc(r.free[:], func(end int) bool { return end <= min(x, d.TextX) })
 	if row < 0 {
 		d.Number = ""
@@ -151,6 +151,21 @@ func (r *rows) place(a axis, start, stop history.Time, label string) band {
 	r.free[row] = max(x+d.Width, d.TextX+int(textWidth(d.Number))) + 4
 	r.height = max(r.height, (row+1)*stripHeight)
 	return d
+}
+
+// beside is where a label of a width stands: in its strip, or else right or left of it where
+// there is room, so that no edge of the strip runs through it.
+func (r *rows) beside(x, strip, width int) int {
+	const gap = 4
+	switch {
+	case width+2*gap <= strip:
+		return x + gap
+	case x+strip+gap+width <= r.right:
+		return x + strip + gap
+	case x-gap-width >= r.left:
+		return x - gap - width
+	}
+	return max(r.left, min(x+gap, r.right-width))
 }
 
 func bandTip(w history.Window) string {

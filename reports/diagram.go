@@ -38,8 +38,8 @@ type diagram struct {
 // toldOp is an operation as a line of a table.
 type toldOp struct {
 	Name, Process, What, From, To, Outcome string
-	// Mark is what is wrong with it.
-	Mark string
+	// Mark is what is wrong with it, Note what it has to do with the one that is wrong.
+	Mark, Note string
 }
 
 // toldEdge is an order as a line of a list.
@@ -76,7 +76,13 @@ func newDiagram(r Run, i int, f found, bands bands) diagram {
 	for i := range f.Ops {
 		op := &f.Ops[i]
 		t := tell(r, op, f.placed(op), clock)
-		t.Name = f.name(i)
+		t.Name, t.Note = f.name(i), op.Note
+		if fate := f.fate(op); fate != "" {
+			t.Outcome = brief(fate, tellMost)
+		}
+		if op.Return < 0 {
+			t.Outcome += "; it may take effect at any later time, or never"
+		}
 		if f.culprit(op) {
 			t.Mark = f.mark()
 			d.Mark = t.Mark
@@ -235,9 +241,6 @@ func tell(r Run, op *check.Op, what []string, c clock) toldOp {
 		Process: processLabel(r, op.Process), What: brief(strings.Join(what, "; "), tellMost),
 		From: c.at(op.Call),
 		To:   c.returned(op.Return), Outcome: op.Type,
-	}
-	if op.Return < 0 {
-		t.Outcome = "unknown: it may take effect at any later time, or never"
 	}
 	return t
 }

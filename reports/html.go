@@ -158,6 +158,9 @@ func (p *page) showCounterexamples(bands bands) {
 	if p.Result.Verdict == check.Invalid {
 		all = append(all, silences(p.Run)...)
 	}
+	for i := range all {
+		all[i].hear(p.History)
+	}
 	for i, f := range all {
 		p.diagrams = append(p.diagrams, newDiagram(p.Run, i, f, bands))
 	}
@@ -301,6 +304,14 @@ func counterexamples(r check.Result) []found {
 		}
 	}
 	walk(r)
+	// One operation by itself, with the rest left out, says little: rather another one first.
+	if len(all) > 0 && !all[0].Minimal && len(all[0].Ops) == 1 {
+		whole := slices.IndexFunc(all, func(f found) bool { return f.Minimal && len(f.Ops) > 1 })
+		if whole > 0 {
+			f := all[whole]
+			all = slices.Insert(slices.Delete(all, whole, whole+1), 0, f)
+		}
+	}
 	return all
 }
 

@@ -121,7 +121,7 @@ func newPicture(
 	room := make([]float64, len(ops))
 	for i := range ops {
 		labels[i] = p.label(f, first+i)
-		room[i] = float64(labelWidth(labels[i]))
+		room[i] = float64(labelWidth(deeds(labels[i])))
 	}
 	axis := newAxis(ops, room, p.Left+12, p.Right-30)
 	for i := range ops {
@@ -162,12 +162,46 @@ func (p *picture) label(f *found, i int) []textLine {
 		all = append(all, textLine{Text: fit(line, width)})
 	}
 	if f.culprit(op) {
-		all = append(all, textLine{Text: fit(f.mark(), width), Class: "wrong"})
+		all = append(all, inLines(f.mark(), width, "wrong")...)
 	}
-	if op.Return < 0 {
-		all = append(all, textLine{Text: fit("never answered", width), Class: "dim"})
+	if op.Note != "" {
+		all = append(all, inLines(op.Note, width, "note")...)
+	}
+	return append(all, inLines(f.fate(op), width, "dim")...)
+}
+
+// inLines breaks a text into at most two lines, none of an empty one.
+func inLines(text string, width float64, class string) []textLine {
+	if text == "" {
+		return nil
+	}
+	if textWidth(text) <= width {
+		return []textLine{{Text: text, Class: class}}
+	}
+	most := 8 * int(width/charWidth) // bytes: no more than these fit into two lines
+	text = strings.ToValidUTF8(text[:min(len(text), most)], "")
+	line, rest := "", ""
+	for word := range strings.FieldsSeq(text) {
+		switch longer := strings.TrimSpace(line + " " + word); {
+		case rest == "" && (line == "" || textWidth(longer) <= width):
+			line = longer
+		default:
+			rest = strings.TrimSpace(rest + " " + word)
+		}
+	}
+	all := []textLine{{Text: fit(line, width), Class: class}}
+	if rest != "" {
+		all = append(all, textLine{Text: fit(rest, width), Class: class})
 	}
 	return all
+}
+
+// deeds are the lines that say what an operation did: a bar is as wide as these, if there is
+// room, and remarks may reach beyond it.
+func deeds(lines []textLine) []textLine {
+	return slices.DeleteFunc(slices.Clone(lines), func(l textLine) bool {
+		return l.Class == "wrong" || l.Class == "note" || l.Class == "dim"
+	})
 }
 
 func labelWidth(lines []textLine) int {
@@ -203,6 +237,12 @@ func (p *picture) bar(f *found, op *check.Op, label []textLine, a *axis) bar {
 		a.clock.returned(op.Return), op.Type)
 	if f.culprit(op) {
 		b.Tip += ": " + f.mark()
+	}
+	if fate := f.fate(op); fate != "" {
+		b.Tip += ", " + brief(fate, tipMost)
+	}
+	if op.Note != "" {
+		b.Tip += ", " + op.Note
 	}
 	return b
 }

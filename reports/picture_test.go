@@ -192,8 +192,8 @@ func TestWords(t *testing.T) {
 		marked int
 		kinds  string
 	}{
-		"pair":       {"cannot be placed", 1, ""},
-		"stale-read": {"cannot be placed", 1, ""},
+		"pair":       {"puts write(1) before and after write(2)", 1, ""},
+		"stale-read": {"write(2) had replaced it by 0.008 s", 1, ""},
 		"g-single":   {"", 0, "rw wr wr"},
 		"g2-item":    {"", 0, "rw rw"},
 		"stuck":      {"did not succeed", 3, ""},
@@ -239,6 +239,7 @@ func TestMarks(t *testing.T) {
 		{"bank", one, "breaks the promise"}, {"lock", marked, "the same token once more"},
 		{"list-append", one, "contradicts itself"}, {"rw-register", two, "contradicts the others"},
 		{"list-append", circle, ""}, {"g2", two, ""}, {"long-fork", two, ""},
+		{"long-fork", marked, "the same token once more"},
 		{"liveness", two, "did not succeed"},
 	} {
 		if got := Culprit(test.checker, test.cx, 0); got != test.want {
@@ -269,14 +270,136 @@ func TestSetting(t *testing.T) {
 		{[]history.Window{window(100, 115)}, "At that time there was fault 4, kill: n1."},
 		{[]history.Window{window(5, history.Never)}, "At that time there was fault 4, kill: n1."},
 		{[]history.Window{window(5, 15)},
-			"At the time of the first of these operations there was fault 4, kill: n1."},
-		{[]history.Window{window(30, 40), window(50, 60)}, "Between the first and the last of " +
-			"these operations there was fault 4, kill: n1; and fault 4, kill: n1."},
+			"Between the first and the last of these operations there was fault 4, kill: n1, until " +
+				"0.000 s."},
+		{[]history.Window{window(5, 2e9), window(30, 1e9)}, "At that time there was " +
+			"fault 4, kill: n1; and fault 4, kill: n1."},
 	} {
 		if got := meanwhile(&f, test.windows); got != test.want {
 			t.Errorf("%v: %q, want %q", test.windows, got, test.want)
 		}
 	}
+}
+
+// TestLatestFirst: of several faults before the operation that gives the violation away, the
+// one that ended last is told first, even if it began first.
+func TestLatestFirst(t *testing.T) {
+	f := found{Counterexample: check.Counterexample{Ops: []check.Op{
+		{Call: 1e9, Return: 2e9}, {Call: 60e9, Return: 61e9, Culprit: true},
+	}}}
+	var windows []history.Window
+	for i, end := range []history.Time{50e9, 20e9, 40e9, 30e9, 10e9} {
+		windows = append(windows, history.Window{ID: int64(i), Fault: "pause", Start: history.Time(i),
+			End: end})
+	}
+	const want = "Between the first and the last of these operations there was fault 0, pause, " +
+		"until 50.000 s; fault 2, pause, until 40.000 s; fault 3, pause, until 30.000 s; and 2 more."
+	if got := meanwhile(&f, windows); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestFate: what became of an operation is in words, with what the client was told.
+func TestFate(t *testing.T) {
+	h := newHistory(t, event(1*ms1, 0, history.Invoke, "write", history.Int(1)),
+		history.Event{Time: 2 * ms1, Process: 0, Type: history.Fail, F: "write", Key: "k1",
+			Value: history.Int(1), Error: "no leader"})
+	for _, test := range []struct {
+		op   check.Op
+		told string
+		want string
+	}{
+		{check.Op{Type: "ok"}, "", ""}, {check.Op{Type: "ok", Return: -1}, "late", ""},
+		{check.Op{Type: "fail"}, "", "failed"},
+		{check.Op{Type: "fail"}, "no leader", "failed: no leader"},
+		{check.Op{Type: "info", Return: -1}, "", "never answered"},
+		{check.Op{Type: "info", Return: -1}, "no answer: deadline", "never answered"},
+		{check.Op{Type: "info", Return: -1}, "timeout", "outcome unknown: timeout"},
+	} {
+		f := found{errors: map[int64]string{0: test.told}}
+		if got := f.fate(&test.op); got != test.want {
+			t.Errorf("%+v, told %q: %q, want %q", test.op, test.told, got, test.want)
+		}
+	}
+	f := found{Counterexample: check.Counterexample{Ops: []check.Op{{Index: 0, Type: "fail"}}}}
+	f.hear(h)
+	if got := f.fate(&f.Ops[0]); got != "failed: no leader" {
+		t.Errorf("of a history: %q", got)
+	}
+}
+
+// TestInLines: a remark has two lines at most, and no word is lost where they suffice.
+func TestInLines(t *testing.T) {
+	for _, test := range []struct {
+		in   string
+		want []string
+	}{
+		{"", nil}, {"failed", []string{"failed"}},
+		{"failed: no leader answered in time", []string{"failed: no leader", "answered in time"}},
+		{"failed: " + strings.Repeat("x", 80), []string{"failed:", strings.Repeat("x", 15) + "…"}},
+		{strings.Repeat("x", 80), []string{strings.Repeat("x", 15) + "…"}},
+	} {
+		var got []string
+		for _, l := range inLines(test.in, 150, "dim") {
+			got = append(got, l.Text)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%q: %q, want %q", test.in, got, test.want)
+		}
+	}
+}
+
+// TestWholeFirst: a single operation whose reasons are not shown gives way to a
+// counter-example that is whole.
+func TestWholeFirst(t *testing.T) {
+	alone := check.Counterexample{Why: "alone", Ops: make([]check.Op, 1)}
+	whole := check.Counterexample{Why: "whole", Minimal: true, Ops: make([]check.Op, 3)}
+	proof := check.Counterexample{Why: "proof", Minimal: true, Ops: make([]check.Op, 1)}
+	for _, test := range []struct {
+		in   []check.Counterexample
+		want string
+	}{
+		{[]check.Counterexample{alone, whole}, "whole"}, {[]check.Counterexample{alone}, "alone"},
+		{[]check.Counterexample{proof, whole}, "proof"},
+		{[]check.Counterexample{alone, proof}, "alone"},
+	} {
+		all := counterexamples(check.Result{Counterexamples: test.in})
+		if all[0].Why != test.want || len(all) != len(test.in) {
+			t.Errorf("first of %d is %s, want %s", len(all), all[0].Why, test.want)
+		}
+	}
+}
+
+// TestStrips: labels of faults meet neither each other nor other strips of their row, and no
+// edge of a strip runs through its label where there is room beside it.
+func TestStrips(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := rows{left: 10, right: 600}
+		a := axis{times: []int64{0, 1000}, at: []int{10, 600}, left: 10, right: 600}
+		type strip struct{ from, to, y int }
+		var drawn []strip
+		for range rapid.IntRange(1, 12).Draw(t, "strips") {
+			start := rapid.IntRange(0, 1000).Draw(t, "start")
+			stop := rapid.IntRange(start, 1000).Draw(t, "stop")
+			d := r.place(a, history.Time(start), history.Time(stop), "12 isolate-kill")
+			if d.Number == "" {
+				continue
+			}
+			wide := int(textWidth(d.Number))
+			s := strip{min(d.X, d.TextX), max(d.X+d.Width, d.TextX+wide), d.Edge}
+			for _, other := range drawn {
+				if other.y == s.y && other.from < s.to && s.from < other.to {
+					t.Fatalf("%+v meets %+v", s, other)
+				}
+			}
+			inside := d.TextX >= d.X && d.TextX+wide <= d.X+d.Width
+			beside := d.TextX >= d.X+d.Width || d.TextX+wide <= d.X
+			if !inside && !beside && (d.X-wide > r.left+4 || d.X+d.Width+wide < r.right-4) {
+				t.Fatalf("an edge runs through the label of %+v", d)
+			}
+			drawn = append(drawn, s)
+		}
+	})
 }
 
 // TestLoops marks the edges that lead around, and no others, and tells them first.

@@ -15,6 +15,40 @@ type found struct {
 	checker string
 	// loop says of each edge whether it is part of a contradiction.
 	loop []bool
+	// errors are what clients were told of its operations that did not succeed, by index.
+	errors map[int64]string
+}
+
+// hear notes what clients were told of the operations that did not succeed.
+func (f *found) hear(h *history.History) {
+	f.errors = map[int64]string{}
+	for i := range f.Ops {
+		f.errors[f.Ops[i].Index] = ""
+	}
+	for i := range h.Ops {
+		if op := &h.Ops[i]; op.Error != "" {
+			if _, shown := f.errors[op.Index]; shown {
+				f.errors[op.Index] = op.Error
+			}
+		}
+	}
+}
+
+// fate says what became of an operation that did not succeed, "" of one that did: a bar's
+// color alone tells little.
+func (f *found) fate(op *check.Op) string {
+	told := f.errors[op.Index]
+	switch {
+	case op.Type == "fail" && told == "":
+		return "failed"
+	case op.Type == "fail":
+		return "failed: " + told
+	case op.Type == "ok":
+		return ""
+	case told == "" || strings.HasPrefix(told, "no answer"):
+		return "never answered"
+	}
+	return "outcome unknown: " + told
 }
 
 // cyclic reports whether it is a circle of transactions.
@@ -37,7 +71,7 @@ func (f *found) stuck() bool { return f.checker == "liveness" }
 
 // mutual reports whether the operations miss each other, none more than another.
 func (f *found) mutual() bool {
-	return f.cyclic() || f.checker == "g2" || f.checker == "long-fork"
+	return f.cyclic() || f.Mark == "" && (f.checker == "g2" || f.checker == "long-fork")
 }
 
 // culprit reports whether an operation is the one that gives the violation away. Where
@@ -50,7 +84,7 @@ func (f *found) mark() string {
 	case f.stuck():
 		return "did not succeed"
 	case f.Mark != "":
-		return brief(f.Mark, 60)
+		return brief(f.Mark, 80)
 	case f.ordered():
 		return "cannot be placed"
 	case f.checker == "list-append" || f.checker == "rw-register":
@@ -354,7 +388,7 @@ func (f *found) decisive() check.Op {
 }
 
 // meanwhile says which faults there were at the time of a counter-example: at that of the
-// culprit or of the last operation, or else of the first, or else in between.
+// culprit or of the last operation, or else those that it came after.
 func meanwhile(f *found, windows []history.Window) string {
 	if len(f.Ops) == 0 {
 		return ""
@@ -365,31 +399,39 @@ func meanwhile(f *found, windows []history.Window) string {
 			first = op
 		}
 	}
-	end := max(last.Call, last.Return)
-	for _, t := range []struct {
-		when     string
-		from, to int64
-	}{
-		{"At that time", last.Call, end},
-		{"At the time of the first of these operations", first.Call, max(first.Call, first.Return)},
-		{"Between the first and the last of these operations", first.Call, end},
-	} {
-		var list []string
+	during := func(from, to int64) (list []history.Window) {
 		for _, w := range slices.Backward(windows) {
-			if int64(w.Start) <= t.to && int64(w.End) >= t.from {
-				list = append(list, told(w))
+			if int64(w.Start) <= to && int64(w.End) >= from {
+				list = append(list, w)
 			}
 		}
-		if len(list) > 0 {
-			return t.when + " there was " + some(list) + "."
+		return list
+	}
+	if now := during(last.Call, max(last.Call, last.Return)); len(now) > 0 {
+		return "At that time there was " + some(each(now, told)) + "."
+	}
+	between := during(first.Call, last.Call)
+	if len(between) == 0 {
+		text := "There was no fault at that time"
+		if i := lastBefore(windows, first.Call); i >= 0 {
+			text += fmt.Sprintf("; the last one before was %s, until %s", told(windows[i]),
+				at(windows[i].End))
 		}
+		return text + "."
 	}
-	text := "There was no fault at that time"
-	if i := lastBefore(windows, first.Call); i >= 0 {
-		text += fmt.Sprintf("; the last one before was %s, until %s", told(windows[i]),
-			at(windows[i].End))
+	slices.SortStableFunc(between, func(a, b history.Window) int { return sign(int64(b.End - a.End)) })
+	ended := func(w history.Window) string { return told(w) + ", until " + at(w.End) }
+	return "Between the first and the last of these operations there was " +
+		some(each(between, ended)) + "."
+}
+
+// each tells the windows of a list.
+func each(list []history.Window, tell func(history.Window) string) []string {
+	words := make([]string, len(list))
+	for i, w := range list {
+		words[i] = tell(w)
 	}
-	return text + "."
+	return words
 }
 
 // lastBefore is the position of the fault that ended last before a time, -1 if none did.

@@ -28,12 +28,12 @@ func TestEssence(t *testing.T) {
 				"there, cas(3, 10) of process 5, had failed for certain by 18.461 s.",
 		},
 		{
-			"Process 6's cas(13, 15) succeeded at 3.747 s on key c4 (called at 3.440 s), but this result " +
-				"fits nowhere in any order of the 3 operations: the longest legal order of the others " +
-				"places 2 of them, and then the state is 14.",
-			"Process 8's cas(20, 24) succeeded at 3.732 s on key c8 (called at 3.430 s), but this result " +
-				"fits nowhere in any order of the 5 operations: the longest legal order of the others " +
-				"places 4 of them, and then the state is 22.",
+			"Process 6's cas(13, 15) succeeded at 3.747 s on key c4 (called at 3.440 s), but no order of " +
+				"the 3 operations allows it: the one that goes furthest has 2 of the others done, and " +
+				"then the state is 14.",
+			"Process 8's cas(20, 24) succeeded at 3.732 s on key c8 (called at 3.430 s), but no order of " +
+				"the 5 operations allows it: the one that goes furthest has 4 of the others done, and " +
+				"then the state is 22.",
 		},
 	}
 	seen := map[string]bool{}

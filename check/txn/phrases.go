@@ -81,7 +81,8 @@ func (p phrases) unexpected(r *seen, e elem) Anomaly {
 }
 
 func (p phrases) twice(r *seen, e elem) Anomaly {
-	return p.anomaly(r.key, fmt.Sprintf("%s: %s is there twice.", p.reader(r), p.c.text(e)), r.txn)
+	return p.anomaly(r.key, fmt.Sprintf("%s: %s is there twice.", p.reader(r), p.c.text(e)),
+		append(p.appenders(r.key, e), r.txn)...)
 }
 
 func (p phrases) aborted(r *seen, a *appended) Anomaly {

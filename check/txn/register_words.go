@@ -153,7 +153,7 @@ func (g *registers) unordered(what string, v *weak.Violation) Anomaly {
 func (g *registers) weakEdge(e weak.Edge, n names) string {
 	switch e.Why {
 	case weak.ReadsFrom:
-		return g.readIt(e.From, e.To, e.Key, n)
+		return g.readIt(e.From, e.To, e.Key, n) + "."
 	case weak.SessionOrder:
 		return fmt.Sprintf("%s came before %s in process %d.", n.of(e.From), n.of(e.To),
 			g.op(e.From).Process)
@@ -167,7 +167,7 @@ func (g *registers) weakEdge(e weak.Edge, n names) string {
 }
 
 func (g *registers) readIt(from, to weak.Txn, key int32, n names) string {
-	return fmt.Sprintf("%s read %s = %s of %s.", n.of(to), g.names[key], g.written(from, key),
+	return fmt.Sprintf("%s read %s = %s of %s", n.of(to), g.names[key], g.written(from, key),
 		n.of(from))
 }
 
@@ -205,43 +205,41 @@ func txnsOf(c rw.Cycle) []weak.Txn {
 
 func (g *registers) edges(a *Anomaly, b *strings.Builder, c rw.Cycle, n names) {
 	for _, e := range c.Edges {
-		why := g.edge(e, n)
-		a.Cycle = append(a.Cycle, Edge{g.places[e.From], g.places[e.To], e.Kind, why})
-		b.WriteString(" " + why)
+		why, because := g.edge(e, n)
+		a.Cycle = append(a.Cycle, Edge{g.places[e.From], g.places[e.To], e.Kind, why + because + "."})
+		b.WriteString(" " + why + ".")
 	}
 }
 
-// edge says in words why one transaction comes before another.
-func (g *registers) edge(e rw.Edge, n names) string {
+// edge says in words why one transaction comes before another, and because of what that
+// is known where it is not plain to see.
+func (g *registers) edge(e rw.Edge, n names) (why, because string) {
 	from, to := n.of(e.From), n.of(e.To)
 	switch e.Kind {
 	case graph.Process:
-		return fmt.Sprintf("%s came before %s in process %d.", from, to, g.op(e.From).Process)
+		return fmt.Sprintf("%s came before %s in process %d", from, to, g.op(e.From).Process), ""
 	case graph.Realtime:
-		return fmt.Sprintf("%s had returned at %s, before %s was called at %s.", from,
-			clock(g.op(e.From).Return), to, clock(g.op(e.To).Call))
+		return fmt.Sprintf("%s had returned at %s, before %s was called at %s", from,
+			clock(g.op(e.From).Return), to, clock(g.op(e.To).Call)), ""
 	case graph.WR:
-		return g.readIt(e.From, e.To, e.Key, n)
+		return g.readIt(e.From, e.To, e.Key, n), ""
 	}
 	key := g.names[e.Key]
 	older, newer := g.written(e.Older, e.Key), g.written(e.Newer, e.Key)
-	because := ": the other way round would be a circle, too"
+	because = ": the other way round would be a circle, too"
 	switch e.Rule {
 	case rw.InitialFirst:
-		return fmt.Sprintf("%s read %s before anybody had written it, and %s wrote %s.", from, key, to,
-			newer)
+		return fmt.Sprintf("%s read %s before anybody had written it, and %s wrote %s", from, key, to,
+			newer), ""
 	case rw.ReadThenWrote:
-		return fmt.Sprintf("%s read %s = %s, which %s read, too, and replaced by %s.", from, key, older,
-			to, newer)
+		return fmt.Sprintf("%s read %s = %s, which %s read, too, and replaced by %s", from, key, older,
+			to, newer), ""
 	case rw.OfKeys:
 		because = ", by the order that the key keeps"
 	}
-	if e.Kind == graph.WW {
-		return fmt.Sprintf("%s wrote %s = %s, which is older than the %s of %s%s.", from, key, older,
-			newer, to, because)
-	}
-	return fmt.Sprintf("%s read %s = %s, which is older than the %s of %s%s.", from, key, older, newer,
-		to, because)
+	did := map[graph.Kind]string{graph.WW: "wrote", graph.RW: "read"}[e.Kind]
+	return fmt.Sprintf("%s %s %s = %s, older than the %s of %s", from, did, key, older, newer,
+		to), because
 }
 
 // core tells of a part of the history for which no order of versions will do.
@@ -249,13 +247,8 @@ func (g *registers) core(c rw.Core) Anomaly {
 	n := g.witnesses(c.Txns)
 	a := g.anomaly("", n.list...)
 	a.Minimal = c.Minimal && len(n.list) == len(c.Txns)
-	var keys []string
-	for _, k := range c.Keys {
-		keys = append(keys, string(g.names[k]))
-	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, in whichever order the versions of %s came: there is no order of these "+
-		"transactions that is %s.", coreType(c.Level), strings.Join(keys, ", "), c.Level)
+	fmt.Fprintf(&b, "%s: no order of these transactions is %s.", coreType(c.Level), c.Level)
 	g.edges(&a, &b, c.Cycle, n)
 	a.Why = b.String()
 	return a
