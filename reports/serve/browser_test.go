@@ -161,6 +161,7 @@ func lookAtRun(t *testing.T, browser context.Context) {
 	p.visit("/runs/paxos-register/2/")
 	p.want("invalid", "because", "checker test --seed 7", "history.jsonl", "linearizable")
 	p.audit("run")
+	p.AuditKeyboard("run")
 	// The report is there, draws itself, and cannot reach this page.
 	if got := eval[string](p, `(() => {
 		try { return document.querySelector("iframe").contentDocument ? "open" : "closed"; }
@@ -197,18 +198,31 @@ func lookAtLive(t *testing.T, browser context.Context) {
 		t.Fatal(err)
 	}
 	p.await(`document.querySelector(".tiles").innerText.includes("109")`)
-	eval[bool](p, `document.querySelector("details").open = true`)
+	p.Resize(390)
+	eval[bool](p, `(() => {
+		document.querySelector("details").open = true;
+		document.querySelector("summary").focus();
+		document.querySelector(".chart").scrollLeft = 40;
+		return true;
+	})()`)
 	if err := live.Write(run, live.Status{Phase: live.PhaseCheck, Now: 8e9}); err != nil {
 		t.Fatal(err)
 	}
 	p.await(`document.body.innerText.includes("Being judged for")`)
+	// What a reader opened, moved and went to is not lost by that.
 	p.await(`document.querySelector("details").open`)
+	p.await(`document.activeElement === document.querySelector("summary")`)
+	p.await(`document.querySelector(".chart").scrollLeft === 40`)
+	p.Resize(1300)
 	err = errors.Join(live.Remove(run),
 		os.WriteFile(filepath.Join(run, "results.json"), []byte(`{"verdict":"valid"}`), 0o644))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.await(`document.body.innerText.includes("It has ended")`)
+	p.visit("/runs/paxos-register/5/live") // which does not change under the keys any more
+	p.want("It has ended", "Links")
+	p.AuditKeyboard("live")
 }
 
 func lookAtCompare(t *testing.T, browser context.Context) {

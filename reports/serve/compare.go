@@ -3,8 +3,12 @@ package serve
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/reports/live"
@@ -56,6 +60,7 @@ func (w *Server) comparison(r *http.Request) (p comparePage, err error) {
 	p.Facts = []pair{newPair("verdict", string(p.A.State), string(p.B.State)),
 		newPair("test", p.A.ID.Name, p.B.ID.Name)}
 	p.Facts = append(p.Facts, join(facts(p.A), facts(p.B))...)
+	p.Facts = append(p.Facts, nearly(join(measured(p.A), measured(p.B)))...)
 	ra, err := w.result(p.A.ID)
 	if err != nil {
 		return p, err
@@ -65,7 +70,7 @@ func (w *Server) comparison(r *http.Request) (p comparePage, err error) {
 		return p, err
 	}
 	p.Parts = join(verdicts(ra), verdicts(rb))
-	p.Powers = join(powers(ra), powers(rb))
+	p.Powers = nearly(join(powers(ra), powers(rb)))
 	return p, nil
 }
 
@@ -86,6 +91,43 @@ func join(a, b []fact) []pair {
 		rows = append(rows, newPair(n, values[0][n], values[1][n]))
 	}
 	return rows
+}
+
+// nearly takes back that measures differ where they are nearly the same: no two runs are
+// alike to the last operation, and where everything is marked nothing is.
+func nearly(rows []pair) []pair {
+	for i := range rows {
+		rows[i].Diffs = rows[i].Diffs && !near(rows[i].A, rows[i].B)
+	}
+	return rows
+}
+
+// near reports whether two texts differ in numbers only, each by at most a tenth.
+func near(a, b string) bool {
+	x, y := strings.Fields(a), strings.Fields(b)
+	if len(x) != len(y) {
+		return false
+	}
+	for i := range x {
+		v, isV := quantity(x[i])
+		w, isW := quantity(y[i])
+		switch {
+		case isV && isW && math.Abs(v-w) > 0.1*max(math.Abs(v), math.Abs(w)),
+			!(isV && isW) && x[i] != y[i]:
+			return false
+		}
+	}
+	return true
+}
+
+// quantity reads a number with commas, or a duration.
+func quantity(text string) (float64, bool) {
+	text = strings.ReplaceAll(text, ",", "")
+	if v, err := strconv.ParseFloat(text, 64); err == nil {
+		return v, true
+	}
+	d, err := time.ParseDuration(text)
+	return float64(d), err == nil
 }
 
 // leaves calls f for the checkers that are not made of others.

@@ -33,7 +33,9 @@ func functions() template.FuncMap {
 		"api": func(id store.ID) string {
 			return "/api/v1" + strings.TrimSuffix(href(id), "/")
 		},
-		"first": func(s string) string { return cut(s, 140) },
+		"why":   why,
+		"plain": plainReason,
+		"few":   few,
 		"link":  linkSign,
 		"at":    func(s float64) string { return fmt.Sprintf("%.1f s", s) },
 		"rest": func(s live.Snapshot) string {
@@ -72,6 +74,31 @@ func linkSign(s live.LinkState) string {
 	default:
 		return "·"
 	}
+}
+
+// why is the beginning of a reason, without the names of the checkers that only pass it on:
+// those of the workload, which stands beside it.
+func why(reason, workload string) string { return cut(plainReason(reason, workload), 200) }
+
+func plainReason(reason, workload string) string {
+	if workload == "" {
+		return reason
+	}
+	for rest, same := "", true; same; {
+		if rest, same = strings.CutPrefix(reason, workload+": "); same {
+			reason = rest
+		}
+	}
+	return reason
+}
+
+// few names the first of a list and counts the others.
+func few(list []string) string {
+	const most = 3
+	if len(list) <= most+1 {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
 }
 
 func cut(s string, most int) string {

@@ -90,25 +90,38 @@ type runPage struct {
 
 type fact struct{ Name, Value string }
 
+// facts are what somebody chose for a run.
 func facts(e store.Entry) []fact {
 	limit := ""
 	if e.TimeLimit > 0 {
 		limit = e.TimeLimit.String()
 	}
+	return told(
+		fact{"system", e.System}, fact{"planted bug", e.Bug}, fact{"workload", e.Workload},
+		fact{"faults", strings.Join(e.Faults, ", ")},
+		fact{"nodes", count0(int64(e.Nodes)) + " " + e.Cluster},
+		fact{"clients", count0(int64(e.Concurrency))}, fact{"time limit", limit},
+		fact{"seed", fmt.Sprint(e.Seed)},
+	)
+}
+
+// measured is what came of it in numbers.
+func measured(e store.Entry) []fact {
 	took := ""
 	if e.CheckTook > 0 {
 		took = e.CheckTook.Round(time.Millisecond).String()
 	}
-	all := []fact{
-		{"system", e.System}, {"planted bug", e.Bug}, {"workload", e.Workload},
-		{"faults", strings.Join(e.Faults, ", ")}, {"nodes", count0(int64(e.Nodes)) + " " + e.Cluster},
-		{"clients", count0(int64(e.Concurrency))}, {"time limit", limit},
-		{"seed", fmt.Sprint(e.Seed)}, {"operations", count0(e.Operations)},
-		{"ok, fail, info", fmt.Sprintf("%s, %s, %s", group(e.OK), group(e.Fail), group(e.Info))},
-		{"ok a second", decimal(e.Rate)},
-		{"latency p50, p95, p99", millis(e.P50) + ", " + millis(e.P95) + ", " + millis(e.P99)},
-		{"judged in", took},
-	}
+	return told(
+		fact{"operations", count0(e.Operations)},
+		fact{"ok, fail, info", fmt.Sprintf("%s, %s, %s", group(e.OK), group(e.Fail), group(e.Info))},
+		fact{"ok a second", decimal(e.Rate)},
+		fact{"latency p50, p95, p99", millis(e.P50) + ", " + millis(e.P95) + ", " + millis(e.P99)},
+		fact{"judged in", took},
+	)
+}
+
+// told leaves out facts without a value.
+func told(all ...fact) []fact {
 	var kept []fact
 	for _, f := range all {
 		if strings.TrimSpace(f.Value) != "" {
@@ -131,7 +144,7 @@ func (w *Server) run(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p := runPage{Entry: e, Facts: facts(e), Live: e.State == store.Running}
+	p := runPage{Entry: e, Facts: append(facts(e), measured(e)...), Live: e.State == store.Running}
 	p.Files, p.More = w.files(e.ID)
 	for _, f := range p.Files {
 		p.Report = p.Report || f.Name == "report.html"

@@ -64,12 +64,18 @@
   const live = document.getElementById("live");
   if (live && live.dataset.state === "running") {
     const stream = new EventSource(live.dataset.stream);
+    // What a reader has opened, moved aside and gone to stays so when the page changes.
+    const stops = () => Array.from(live.querySelectorAll("a[href], summary, .scroll, .chart"));
     const show = (e) => {
       const open = Array.from(live.querySelectorAll("details"), (d) => d.open);
+      const aside = Array.from(live.querySelectorAll(".scroll, .chart"), (d) => d.scrollLeft);
+      const focused = stops().indexOf(document.activeElement);
       const at = JSON.parse(e.data);
       live.innerHTML = at.html;
       live.dataset.state = at.state;
       live.querySelectorAll("details").forEach((d, i) => { d.open = Boolean(open[i]); });
+      live.querySelectorAll(".scroll, .chart").forEach((d, i) => { d.scrollLeft = aside[i] ?? 0; });
+      if (focused >= 0 && stops()[focused]) { stops()[focused].focus({ preventScroll: true }); }
     };
     stream.addEventListener("status", show);
     stream.addEventListener("end", (e) => { show(e); stream.close(); });

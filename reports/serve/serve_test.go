@@ -318,3 +318,44 @@ func TestLarge(t *testing.T) {
 		t.Errorf("a list of 2000 runs takes %v", best)
 	}
 }
+
+// TestNear: measures of two runs are alike up to a tenth, words only if they are the same.
+func TestNear(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"1,000", "1,050", true}, {"1,000", "1,200", false}, {"70ms", "72ms", true},
+		{"70ms", "1.2s", false}, {"5.25 ms, 6 ms", "5.3 ms, 6 ms", true},
+		{"5 ms", "5 s", false}, {"5 ms", "5", false}, {"0", "0", true}, {"0", "1", false},
+		{"", "7", false}, {"none", "all", false},
+	} {
+		if got := near(test.a, test.b); got != test.want {
+			t.Errorf("near(%q, %q) = %v", test.a, test.b, got)
+		}
+	}
+	rows := nearly([]pair{newPair("ok", "100", "101"), newPair("ok", "100", "200")})
+	if rows[0].Diffs || !rows[1].Diffs {
+		t.Errorf("%+v", rows)
+	}
+}
+
+// TestShortened: a list shows few families of faults, and no checker that only passes on what
+// another one said.
+func TestShortened(t *testing.T) {
+	if got := few([]string{"a", "b", "c", "d"}); got != "a, b, c, d" {
+		t.Errorf("few of four: %s", got)
+	}
+	if got := few([]string{"a", "b", "c", "d", "e"}); got != "a, b, c and 2 more" {
+		t.Errorf("few of five: %s", got)
+	}
+	for _, test := range []struct{ reason, workload, want string }{
+		{"decide: decide: 11 violations", "decide", "11 violations"},
+		{"register: linearizable: no", "register", "linearizable: no"},
+		{": odd", "", ": odd"}, {"registers: no", "register", "registers: no"},
+	} {
+		if got := why(test.reason, test.workload); got != test.want {
+			t.Errorf("why(%q, %q) = %q, want %q", test.reason, test.workload, got, test.want)
+		}
+	}
+}
