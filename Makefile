@@ -21,7 +21,7 @@ twins:  ## compare verdict engines with brute force over 100,000 histories each 
 corpora: ## compare verdicts with those of recorded histories, CORPORA=directory
 	go run ./bench/corpora -dir "$(CORPORA)"
 sim:    ## simulate the protocols over 10,000 seeds each
-	SIM_SEEDS=10000 go test -timeout 3h -run 'Sim|Disks' ./target/...
+	SIM_SEEDS=10000 go test -timeout 3h -run 'Sim|Disk|Crashes' ./target/...
 recall: ## how many planted bugs are found, and how soon, in the simulator (docs/RECALL.md; an hour)
 	go run ./cmd/checker recall --parallel 2 --results store/recall.jsonl
 matrix: ## every correct protocol, 10 minutes of each workload of its claim (hours)
