@@ -53,6 +53,7 @@ type line struct {
 	fate    impair.Line
 	rng     *rand.Rand // how long messages take
 	rule    nemesis.Rule
+	clean   bool // it has no rule
 	count   nemesis.Counters
 	// held are messages that later ones are to overtake, the oldest first.
 	held []*parcel
@@ -82,7 +83,7 @@ func New(clock Clock, nodes []nemesis.Node, seed uint64, latency Latency) *Netwo
 		l := nemesis.Link{From: from, To: to}
 		n.order = append(n.order, l)
 		n.links[l] = &line{
-			clock: clock, latency: latency, fate: impair.Line{Rand: impair.Rand(seed, l)},
+			clock: clock, latency: latency, clean: true, fate: impair.Line{Rand: impair.Rand(seed, l)},
 			rng: impair.Rand(seed^0x71, l),
 		}
 	}
@@ -157,6 +158,9 @@ func (n *Network) Carry(l nemesis.Link, size int, deliver func()) {
 	n.links[l].carry(size, deliver)
 }
 
+// Way is Carry for one link, without looking for it each time.
+func (n *Network) Way(l nemesis.Link) func(size int, deliver func()) { return n.links[l].carry }
+
 // Stream takes a piece of a stream of so many bytes over a link: it waits for the end of a
 // cut.
 func (n *Network) Stream(l nemesis.Link, size int, deliver func()) {
@@ -165,7 +169,7 @@ func (n *Network) Stream(l nemesis.Link, size int, deliver func()) {
 
 // set replaces the rule. What waits for the end of a cut goes on.
 func (l *line) set(r nemesis.Rule) {
-	l.rule = r
+	l.rule, l.clean = r, r == nemesis.Rule{}
 	if r.Cut || len(l.waiting) == 0 {
 		return
 	}
@@ -179,11 +183,11 @@ func (l *line) set(r nemesis.Rule) {
 // carry draws the fate of a datagram.
 func (l *line) carry(size int, deliver func()) {
 	took := l.latency.draw(l.rng)
-	p := parcel{deliver: deliver}
-	if l.rule == (nemesis.Rule{}) {
-		l.clock.After(took, func() { l.arrive(&p) })
+	if l.clean {
+		l.clock.After(took, func() { l.arriveClean(deliver) })
 		return
 	}
+	p := parcel{deliver: deliver}
 	f := l.fate.Draw(l.clock.Now(), size, l.rule, false)
 	switch f.Outcome {
 	case impair.Passes:
@@ -231,6 +235,18 @@ func (l *line) arrive(p *parcel) {
 		return
 	}
 	if l.emit(p) && len(l.held) > 0 {
+		l.overtake()
+	}
+}
+
+// arriveClean is arrive for what met no rule when it left.
+func (l *line) arriveClean(deliver func()) {
+	if l.rule.Cut {
+		l.count.Dropped++
+		return
+	}
+	l.count.Passed++
+	if deliver(); len(l.held) > 0 {
 		l.overtake()
 	}
 }

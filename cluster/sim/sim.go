@@ -95,14 +95,21 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 		names[i] = string(n)
 		c.locks[n] = &vtime.Mutex{}
 	}
+	ways := make([][]func(size int, deliver func()), len(names))
+	for i, from := range cfg.Nodes {
+		ways[i] = make([]func(size int, deliver func()), len(names))
+		for j, to := range cfg.Nodes {
+			if i != j {
+				ways[i][j] = c.net.Way(nemesis.Link{From: from, To: to})
+			}
+		}
+	}
 	var err error
 	c.nodes, err = world.Open(w, world.Config{
 		Protocol: cfg.Protocol, Bug: cfg.Bug, Nodes: names, Seed: cfg.Seed,
 		RequestTimeout: cfg.RequestTimeout,
-		Carry: func(from, to, size int, deliver func()) {
-			c.net.Carry(nemesis.Link{From: cfg.Nodes[from], To: cfg.Nodes[to]}, size, deliver)
-		},
-		Exited: c.exited,
+		Carry:          func(from, to, size int, deliver func()) { ways[from][to](size, deliver) },
+		Exited:         c.exited,
 		Log: func(i int, line string) {
 			if cfg.Log != nil {
 				cfg.Log(cfg.Nodes[i], line)

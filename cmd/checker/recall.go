@@ -53,6 +53,9 @@ func newRecall(stop interrupts, std streams) *cobra.Command {
 			if err := f.cfg.Validate(); err != nil {
 				return usage(err)
 			}
+			if f.cfg.Cluster == "sim" {
+				easeCollector()
+			}
 			return f.run(stop, std)
 		},
 	}

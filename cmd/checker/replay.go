@@ -95,6 +95,9 @@ do not show the violation again.`,
 			if err != nil {
 				return usage(err)
 			}
+			if test.Config.Cluster == "sim" {
+				easeCollector()
+			}
 			standard := run.DefaultShrink(test.Config.Cluster)
 			for _, f := range []struct {
 				name string

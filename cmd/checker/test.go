@@ -73,6 +73,9 @@ Names of workloads, faults, systems and planted bugs: checker list.`,
 			if err := f.cfg.Validate(); err != nil {
 				return usage(err)
 			}
+			if f.cfg.Cluster == "sim" {
+				easeCollector()
+			}
 			return runTest(leashed(stop, f.leash), std, f.cfg, f.verbose)
 		},
 	}

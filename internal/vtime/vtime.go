@@ -29,7 +29,8 @@ import (
 type World struct {
 	now     time.Duration
 	queue   queue
-	ready   []*fiber // first come, first served
+	ready   []*fiber // first come, first served; from turn on
+	turn    int
 	current *fiber
 	fibers  int // that have not ended
 }
@@ -70,9 +71,7 @@ func Run(ctx context.Context, f func(ctx context.Context)) error {
 		if turn%lookEvery == 0 && ctx.Err() != nil {
 			root.cancel(context.Canceled, context.Cause(ctx))
 		}
-		if len(w.ready) > 0 {
-			next := w.ready[0]
-			w.ready = w.ready[1:]
+		if next := w.nextReady(); next != nil {
 			w.resume(next)
 			continue
 		}
@@ -145,6 +144,19 @@ func (w *World) spawn(f func()) {
 	})
 	w.fibers++
 	w.ready = append(w.ready, fb)
+}
+
+// nextReady takes the fiber whose turn it is, nil if all wait. The place of those that
+// had theirs is used again.
+func (w *World) nextReady() *fiber {
+	if w.turn == len(w.ready) {
+		w.ready, w.turn = w.ready[:0], 0
+		return nil
+	}
+	next := w.ready[w.turn]
+	w.ready[w.turn] = nil
+	w.turn++
+	return next
 }
 
 func (w *World) resume(fb *fiber) {

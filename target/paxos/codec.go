@@ -1,6 +1,7 @@
 package paxos
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -251,15 +252,16 @@ type order struct {
 
 // encode makes a payload. A body that cannot be encoded, or not in one
 // datagram, is a bug here.
-func encode(k msgKind, body any) []byte {
-	b, err := cbor.Marshal(body)
-	if err != nil {
+func (c *codec) encode(k msgKind, body any) []byte {
+	c.buf.Reset()
+	c.buf.WriteByte(byte(k))
+	if err := c.out.MarshalToBuffer(body, &c.buf); err != nil {
 		panic(fmt.Sprintf("paxos: encode %T: %v", body, err))
 	}
-	if len(b) >= protocol.MaxPayload {
-		panic(fmt.Sprintf("paxos: %T of %d bytes does not fit a datagram", body, len(b)))
+	if l := c.buf.Len(); l > protocol.MaxPayload {
+		panic(fmt.Sprintf("paxos: %T of %d bytes does not fit a datagram", body, l-1))
 	}
-	return append([]byte{byte(k)}, b...)
+	return bytes.Clone(c.buf.Bytes())
 }
 
 // decode takes a payload apart. It never panics, whatever it is given.
@@ -322,9 +324,13 @@ func newBody(k msgKind) any {
 	}
 }
 
-// codec decodes messages, records and checkpoints. Strings are bytes to the
-// protocol: a key that is not UTF-8 must not stop the log.
-type codec struct{ mode cbor.DecMode }
+// codec encodes messages and decodes them, records and checkpoints. Strings are bytes to
+// the protocol: a key that is not UTF-8 must not stop the log.
+type codec struct {
+	mode cbor.DecMode
+	out  cbor.UserBufferEncMode
+	buf  bytes.Buffer // of the message that is being encoded
+}
 
 func newCodec() (*codec, error) {
 	mode, err := cbor.DecOptions{
@@ -333,5 +339,9 @@ func newCodec() (*codec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make decoder: %w", err)
 	}
-	return &codec{mode: mode}, nil
+	out, err := cbor.EncOptions{}.UserBufferEncMode()
+	if err != nil {
+		return nil, fmt.Errorf("make encoder: %w", err)
+	}
+	return &codec{mode: mode, out: out}, nil
 }

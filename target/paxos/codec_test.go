@@ -56,7 +56,7 @@ func TestMessagesRoundTrip(t *testing.T) {
 	all := samples()
 	for k := kindPing; k <= kindOrder; k++ {
 		want := all[k]
-		b := encode(k, want)
+		b := codec.encode(k, want)
 		got, err := codec.decode(b)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%T: got %+v, %v; want %+v", want, got, err, want)
@@ -97,11 +97,11 @@ func TestBatchesFit(t *testing.T) {
 			*m.log.grow(k + 1) = slotState{vote: b, cmd: c, chosen: true}
 		}
 		n := fits(ps)
-		if l := len(encode(kindAccept, accept{Ballot: b, Proposals: ps[:n]})); l > 50_000 {
+		if l := len(m.codec.encode(kindAccept, accept{Ballot: b, Proposals: ps[:n]})); l > 50_000 {
 			t.Errorf("%d commands of %d bytes make a message of %d bytes", n, size, l)
 		}
 		p := m.votesFrom(b, 1)
-		l := len(encode(kindPromise, p))
+		l := len(m.codec.encode(kindPromise, p))
 		if l > 50_000 || len(p.Votes) == 0 || p.To != uint64(len(p.Votes)) {
 			t.Errorf("%d votes of %d bytes make a message of %d bytes", len(p.Votes), size, l)
 		}
@@ -111,8 +111,12 @@ func TestBatchesFit(t *testing.T) {
 // FuzzStep gives a machine in each role a message that may be garbage, may be
 // well-formed and lie. It must not panic, and must go on.
 func FuzzStep(f *testing.F) {
+	codec, err := newCodec()
+	if err != nil {
+		f.Fatal(err)
+	}
 	for k, body := range samples() {
-		f.Add(encode(k, body))
+		f.Add(codec.encode(k, body))
 	}
 	huge := uint64(math.MaxUint64)
 	for k, body := range map[msgKind]any{
@@ -123,7 +127,7 @@ func FuzzStep(f *testing.F) {
 		kindProgress:     progress{Have: have{Commit: huge, Part: math.MinInt}},
 		kindHeartbeat:    heartbeat{Ballot: Ballot{Round: huge, Node: "n2"}, Commit: huge},
 	} {
-		f.Add(encode(k, body))
+		f.Add(codec.encode(k, body))
 	}
 	f.Add([]byte{})
 	f.Add([]byte{byte(kindPing), 0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})

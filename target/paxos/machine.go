@@ -48,6 +48,10 @@ type Machine struct {
 	// greatest one applied. They are equal unless a bug is planted.
 	commit, applied uint64
 
+	// toldText words told, the ballot that a status has told last.
+	told     Ballot
+	toldText string
+
 	role       role
 	ballot     Ballot // the own one, of the last candidacy
 	maxRound   uint64 // the greatest round ever seen
@@ -204,14 +208,14 @@ func (m *Machine) mint() uint64 {
 }
 
 func (m *Machine) send(to int, k msgKind, body any) {
-	m.post(to, encode(k, body))
+	m.post(to, m.codec.encode(k, body))
 }
 
 func (m *Machine) broadcast(k msgKind, body any) {
 	if len(m.members) == 1 {
 		return
 	}
-	b := encode(k, body)
+	b := m.codec.encode(k, body)
 	for i := range m.members {
 		if i != m.me {
 			m.post(i, b)
@@ -331,16 +335,25 @@ func (m *Machine) Ready() protocol.Ready {
 
 // Status tells what the node believes.
 func (m *Machine) Status() protocol.Status {
+	s := m.Brief()
+	s.Node, s.Protocol, s.Epoch = m.self, m.name, m.epoch
+	s.Applied, s.Committed = m.applied, m.commit
+	s.Members, _ = m.split(m.chosenConfig())
+	s.Details = m.details()
+	return s
+}
+
+// Brief is the part of Status that says who leads, for those who look all the time.
+func (m *Machine) Brief() protocol.Status {
 	role := m.role.String()
 	if m.mending != nil {
 		role = "damaged"
 	}
-	voters, _ := m.split(m.chosenConfig())
+	if m.toldText == "" || m.told != m.promised {
+		m.told, m.toldText = m.promised, m.promised.String()
+	}
 	return protocol.Status{
-		Node: m.self, Protocol: m.name, Role: role, Primary: m.role == leader,
-		Leader: m.leader, Ballot: m.promised.String(),
-		Applied: m.applied, Committed: m.commit, Epoch: m.epoch,
-		Members: voters, Details: m.details(),
+		Role: role, Primary: m.role == leader, Leader: m.leader, Ballot: m.toldText,
 	}
 }
 

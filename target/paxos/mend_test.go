@@ -18,7 +18,7 @@ func TestMendMessages(t *testing.T) {
 		kindRejoin:   rejoin{Have: have{Commit: 3, Snapshot: 2, Part: 1}, Want: 9},
 		kindRejoined: rejoined{Epoch: 4, Promised: Ballot{Round: 7, Node: "n2", Epoch: 1}, Last: 8},
 	} {
-		b := encode(k, body)
+		b := codec.encode(k, body)
 		if _, err := codec.decode(b); err != nil || strings.Contains(Describe(b), "*paxos.") {
 			t.Errorf("%T: %v, described as %q", body, err, Describe(b))
 		}

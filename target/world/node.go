@@ -44,7 +44,8 @@ type node struct {
 	started time.Duration
 	paused  bool
 	inbox   []input
-	ticked  bool // a tick is in the inbox
+	spare   []input // room of an earlier inbox
+	ticked  bool    // a tick is in the inbox
 	toSelf  []protocol.Message
 	// busy is set while the disk works; what it is to reveal has not left yet.
 	busy bool
@@ -62,7 +63,8 @@ type node struct {
 
 // input is one of a message, a request, and a tick.
 type input struct {
-	message *protocol.Message
+	arrived bool // it is the message
+	message protocol.Message
 	request *exchange
 }
 
@@ -138,18 +140,24 @@ func (n *node) after(d time.Duration, f func()) {
 }
 
 func (n *node) scheduleTick() {
-	n.after(tickEvery, func() {
+	life := n.life
+	var tick func()
+	tick = func() {
+		if n.life != life || n.machine == nil {
+			return
+		}
 		if !n.ticked { // one late tick is as good as many
 			n.ticked = true
 			n.take(input{})
 		}
-		n.scheduleTick()
-	})
+		n.c.world.After(tickEvery, tick)
+	}
+	n.c.world.After(tickEvery, tick)
 }
 
 // take hands something to the node, at once if it is idle.
 func (n *node) take(in input) {
-	if n.machine == nil || len(n.inbox) >= maxInbox && in.message != nil {
+	if n.machine == nil || len(n.inbox) >= maxInbox && in.arrived {
 		return
 	}
 	n.inbox = append(n.inbox, in)
@@ -162,10 +170,12 @@ func (n *node) work() {
 	defer n.catch()
 	for n.machine != nil && !n.paused && !n.busy && (len(n.inbox) > 0 || len(n.toSelf) > 0) {
 		batch := n.inbox
-		n.inbox = nil
-		for _, in := range batch {
-			n.handle(in)
+		n.inbox, n.spare = n.spare, nil
+		for i := range batch {
+			n.handle(&batch[i])
 		}
+		clear(batch)
+		n.spare = batch[:0]
 		n.counts.batches++
 		n.digest(0)
 	}
@@ -178,11 +188,15 @@ func (n *node) catch() {
 	}
 }
 
-func (n *node) handle(in input) {
+func (n *node) handle(in *input) {
 	switch {
-	case in.message != nil:
+	case in.arrived:
 		n.counts.received++
-		n.machine.Step(n.time(), *in.message)
+		// A machine keeps nothing of a payload, and changes it at most for itself.
+		m := in.message
+		n.c.scratch = append(n.c.scratch[:0], m.Payload...)
+		m.Payload = n.c.scratch
+		n.machine.Step(n.time(), m)
 	case in.request != nil:
 		n.submit(in.request)
 	default:
@@ -332,12 +346,10 @@ func (n *node) send(m protocol.Message) {
 		if to.id != m.To {
 			continue
 		}
-		payload := append([]byte(nil), m.Payload...)
+		way := m // what leaves is the sender's no longer
+		way.Payload = append([]byte(nil), m.Payload...)
 		n.c.cfg.Carry(n.index, to.index, datagram(m), func() {
-			// Each copy that arrives is one of its own: a machine may keep what it gets.
-			arrived := m
-			arrived.Payload = append([]byte(nil), payload...)
-			to.take(input{message: &arrived})
+			to.take(input{arrived: true, message: way})
 		})
 	}
 }
@@ -352,13 +364,21 @@ func (n *node) publish() {
 		return
 	}
 	n.published = n.counts.ticks
-	now := n.machine.Status()
+	now := n.brief()
 	if now.Role != n.last.Role || now.Leader != n.last.Leader || now.Primary != n.last.Primary ||
 		now.Ballot != n.last.Ballot {
 		n.c.say(n, "msg=role role=%s primary=%v leader=%q ballot=%s", now.Role, now.Primary, now.Leader,
 			now.Ballot)
 	}
 	n.last = now
+}
+
+// brief says who leads, by what the machine tells faster than all of its status, if it does.
+func (n *node) brief() protocol.Status {
+	if m, ok := n.machine.(interface{ Brief() protocol.Status }); ok {
+		return m.Brief()
+	}
+	return n.machine.Status()
 }
 
 // kill ends the process. A sync that was under way may have ended just before: then it

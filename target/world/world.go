@@ -67,6 +67,8 @@ type Cluster struct {
 	members []protocol.NodeID
 	nodes   []*node
 	pids    int
+	// scratch is the payload of the message that a machine is looking at.
+	scratch []byte
 }
 
 // Open makes a cluster of which no node runs.
