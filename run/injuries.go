@@ -97,19 +97,28 @@ func (c Config) tryHosts(ctx context.Context, steps []nemesis.Step) error {
 		return err
 	}
 	program, err := agentProgram()
-	for _, t := range trials {
-		if err != nil {
-			break
-		}
-		programs := doctor.Programs{Agent: program}
-		if err = doctor.Try(ctx, to.shell, to.hosts, programs, t.mechanism); err != nil {
-			err = fmt.Errorf("%s: %w", t.failed, err)
-			if errors.Is(err, doctor.ErrRefused) {
-				err = fmt.Errorf("%w: %w", ErrHosts, err)
-			}
-		}
+	if err == nil {
+		err = try(ctx, to, doctor.Programs{Agent: program}, trials)
 	}
 	return errors.Join(err, to.close(ctx))
+}
+
+// try makes the trials on hosts that were reached.
+func try(ctx context.Context, to reached, programs doctor.Programs, trials []trial) error {
+	var names []string
+	for _, t := range trials {
+		names = append(names, t.mechanism)
+	}
+	failed, err := doctor.Try(ctx, to.shell, to.hosts, programs, names...)
+	for _, t := range trials {
+		if err != nil && t.mechanism == failed {
+			err = fmt.Errorf("%s: %w", t.failed, err)
+		}
+	}
+	if errors.Is(err, doctor.ErrRefused) {
+		err = fmt.Errorf("%w: %w", ErrHosts, err)
+	}
+	return err
 }
 
 // needed reports whether one of the steps needs a power.

@@ -72,8 +72,11 @@ func (f Finding) bad() bool { return !f.OK }
 const notReached = "not tried: the node was not reached"
 
 const (
+	// bringTime bounds the upload of a program to a node: on a busy machine or over a slow
+	// line that takes long, and says nothing about what the host allows.
+	bringTime = 3 * time.Minute
 	// trialTime bounds one trial on one node, sweepTime what is done afterwards.
-	trialTime = 20 * time.Second
+	trialTime = 45 * time.Second
 	sweepTime = 20 * time.Second
 )
 
@@ -115,29 +118,41 @@ func Examine(
 	return r, errors.Join(errs...)
 }
 
-// Try tries one mechanism on all nodes, and says on which it does not work, and why: with
-// ErrRefused if it was the host that said so.
+// Try tries mechanisms on all nodes, in their order, up to the first that does not work on
+// each. It names that, and says on which nodes it does not work, and why: with ErrRefused
+// if it was the host that said so.
 func Try(
-	ctx context.Context, sh remote.Shell, hosts []remote.Host, programs Programs, mechanism string,
-) error {
-	i := slices.IndexFunc(mechanisms(), func(m Mechanism) bool { return m.Name == mechanism })
-	if i < 0 {
-		return fmt.Errorf("doctor: there is no mechanism %q", mechanism)
+	ctx context.Context, sh remote.Shell, hosts []remote.Host, programs Programs, names ...string,
+) (failed string, _ error) {
+	var trials []Mechanism
+	for _, want := range names {
+		i := slices.IndexFunc(mechanisms(), func(m Mechanism) bool { return m.Name == want })
+		if i < 0 {
+			return want, fmt.Errorf("doctor: there is no mechanism %q", want)
+		}
+		trials = append(trials, mechanisms()[i])
 	}
 	name := "ORDEAL-DOC-" + posix.NewLeash(0).ID
-	errs := make([]error, len(hosts))
+	all := make([]*patient, len(hosts))
+	for i, h := range hosts {
+		all[i] = &patient{sh: sh, host: h, hosts: hosts, name: name, programs: programs}
+	}
+	var err error
+	for _, m := range trials {
+		if err = together(all, func(p *patient) error { return p.must(ctx, m) }); err != nil {
+			failed = m.Name
+			break
+		}
+	}
+	return failed, errors.Join(err, together(all, func(p *patient) error { return p.sweep(ctx) }))
+}
+
+// together does something to all at the same time.
+func together(all []*patient, do func(*patient) error) error {
+	errs := make([]error, len(all))
 	var wg sync.WaitGroup
-	for at, h := range hosts {
-		wg.Go(crash.Guard(func() {
-			p := patient{sh: sh, host: h, hosts: hosts, name: name, programs: programs}
-			switch f := p.try(ctx, mechanisms()[i]); {
-			case f.untried:
-				errs[at] = fmt.Errorf("node %s: %s", h.Node, f.Detail)
-			case !f.OK:
-				errs[at] = fmt.Errorf("node %s: %w: %s", h.Node, ErrRefused, f.Detail)
-			}
-			errs[at] = errors.Join(errs[at], p.sweep(ctx))
-		}))
+	for i, p := range all {
+		wg.Go(crash.Guard(func() { errs[i] = do(p) }))
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -167,6 +182,8 @@ const (
 
 // bring uploads a program, once.
 func (p *patient) bring(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, bringTime)
+	defer cancel()
 	content := map[string][]byte{targetFile: p.programs.Target, agentFile: p.programs.Agent}[name]
 	if name == "" || p.brought[name] {
 		return nil
@@ -185,15 +202,26 @@ func (p *patient) bring(ctx context.Context, name string) error {
 	return nil
 }
 
+// must tries one mechanism and says why it does not work.
+func (p *patient) must(ctx context.Context, m Mechanism) error {
+	switch f := p.try(ctx, m); {
+	case f.untried:
+		return fmt.Errorf("node %s: %s", f.Node, f.Detail)
+	case !f.OK:
+		return fmt.Errorf("node %s: %w: %s", f.Node, ErrRefused, f.Detail)
+	}
+	return nil
+}
+
 // try tries one mechanism.
 func (p *patient) try(ctx context.Context, m Mechanism) Finding {
-	ctx, cancel := context.WithTimeout(ctx, trialTime)
-	defer cancel()
 	f := Finding{Node: p.host.Node}
 	if err := p.bring(ctx, m.brings); err != nil {
 		f.Detail, f.untried = err.Error(), true
 		return f
 	}
+	ctx, cancel := context.WithTimeout(ctx, trialTime)
+	defer cancel()
 	argv := []string{"sh", "-c", preamble + m.script, "doctor", p.name, p.directory()}
 	for _, h := range p.hosts {
 		if h.Node == p.host.Node {

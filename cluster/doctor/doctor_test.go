@@ -7,8 +7,10 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/cluster/remote"
 	"github.com/ordeal-dev/ordeal/cluster/remote/shelltest"
@@ -94,14 +96,36 @@ func TestTry(t *testing.T) {
 		{hosts()[2:], "tc netem", false, "no route"},
 		{hosts()[:1], "sorcery", false, "no mechanism"},
 	} {
-		err := Try(t.Context(), hospital(), tc.hosts, both(), tc.name)
-		if err == nil || errors.Is(err, ErrRefused) != tc.refused ||
+		failed, err := Try(t.Context(), hospital(), tc.hosts, both(), "signals", tc.name, "tools")
+		if failed == "" || err == nil || errors.Is(err, ErrRefused) != tc.refused ||
 			!strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "node n1") {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
-	if err := Try(t.Context(), hospital(), hosts()[:1], both(), "tc netem"); err != nil {
-		t.Errorf("what works: %v", err)
+	failed, err := Try(t.Context(), hospital(), hosts()[:1], both(), "tc netem")
+	if failed != "" || err != nil {
+		t.Errorf("what works: %s, %v", failed, err)
+	}
+}
+
+// line is a shell over which uploads take their time.
+type line struct {
+	*shelltest.Fake
+	limits []time.Duration
+}
+
+func (l *line) Upload(ctx context.Context, n nemesis.Node, f remote.File) error {
+	deadline, _ := ctx.Deadline()
+	l.limits = append(l.limits, time.Until(deadline))
+	return l.Fake.Upload(ctx, n, f)
+}
+
+// A program is brought to a node once, and how long that takes is no part of the trials.
+func TestBring(t *testing.T) {
+	l := &line{Fake: hospital()}
+	failed, err := Try(t.Context(), l, hosts()[:1], both(), MemoryGroups, PowerLoss, FrozenVolumes)
+	if err != nil || len(l.limits) != 1 || l.limits[0] < 3*trialTime {
+		t.Errorf("%s: %v; the uploads may take %v", failed, err, l.limits)
 	}
 }
 
@@ -154,5 +178,23 @@ func TestScripts(t *testing.T) {
 				t.Errorf("%s: %v: %s", m.Name, err, out)
 			}
 		}
+	}
+}
+
+// The disk that is looked at is that of the tests' data, which may be one of its own.
+func TestDiskOfData(t *testing.T) {
+	if out, err := exec.Command("unshare", "--mount", "true").CombinedOutput(); err != nil {
+		if os.Getenv("ORDEAL_ROOT") == "required" {
+			t.Fatalf("%v: %s", err, out)
+		}
+		t.Skipf("no mounts of one's own: %s", out)
+	}
+	const small = `mount -t tmpfs -o size=600m here /var/lib && mkdir /var/lib/ordeal &&
+		mount -t tmpfs -o size=16m here /var/lib/ordeal && exec sh -c "$@"`
+	i := slices.IndexFunc(mechanisms(), func(m Mechanism) bool { return m.Name == "disk space" })
+	out, err := exec.Command("unshare", "--mount", "sh", "-c", small, "sh",
+		preamble+mechanisms()[i].script, "doctor", "C", t.TempDir()).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "only 16 MiB free below /var/lib/ordeal") {
+		t.Errorf("%v: %s", err, out)
 	}
 }

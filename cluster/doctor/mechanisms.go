@@ -24,8 +24,10 @@ const ProcessClocks = "process clock"
 const PowerLoss = "power loss"
 
 // preamble has what several trials use. $1 is the name of chains, $2 a directory; both
-// are not there yet. What follows are the other nodes, name=address.
-const preamble = `c=$1; d=$2; shift 2
+// are not there yet. What follows are the other nodes, name=address. $w, which place makes,
+// is where tests have their data: that may be another disk than that of $2.
+const preamble = `c=$1; d=$2; shift 2; r=/var/lib/ordeal; w=$r/${d##*/}
+place() { mkdir -p "$w" || mkdir -p "$w"; } # again if somebody removed the empty $r meanwhile
 bad() { echo "$*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || bad "there is no $1"; }
 # A chain that only sees what goes from this host to its own port 9, where nobody
@@ -60,10 +62,11 @@ for at in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
     kill -9 $(cat "$g/cgroup.procs") 2>/dev/null; sleep 0.02
   done
 done
-for r in "$2/slow.json" "$2"/*.json; do # what is frozen cannot be unmounted
+w=/var/lib/ordeal/${2##*/}
+for r in "$w/slow.json" "$w"/*.json "$2"/*.json; do # what is frozen cannot be unmounted
   [ ! -e "$r" ] || "$2/checker" agent undo --record "$r" >/dev/null || exit 1
 done
-rm -rf "$2" "/var/lib/${2##*/}"
+rm -rf "$2" "$w"; rmdir /var/lib/ordeal 2>/dev/null
 all() { iptables -w 5 -S; iptables -w 5 -t mangle -S; ip6tables -w 5 -S; }
 ! all 2>/dev/null | grep -F -- "$1"`
 
@@ -94,9 +97,10 @@ echo all there`,
 		{
 			Name: "disk space", For: "data and logs", Without: "nodes stop when the disk is full",
 			Needed: true,
-			script: `free=$(df -P -k /var/lib | awk 'NR == 2 {print int($4/1024)}')
-[ "$free" -ge 512 ] || bad "only $free MiB free below /var/lib"
-echo "$free MiB free below /var/lib"`,
+			script: `[ -d "$r" ] || r=/var/lib
+free=$(df -P -k "$r" | awk 'NR == 2 {print int($4/1024)}')
+[ "$free" -ge 512 ] || bad "only $free MiB free below $r"
+echo "$free MiB free below $r"`,
 		},
 		{
 			Name: "signals", For: "kill and pause", Without: "no faults of processes", Needed: true,
@@ -208,23 +212,23 @@ func volumeTrials() []Mechanism {
 		{
 			Name: PowerLoss, For: "loss of what was not synced, of any system", brings: agentFile,
 			Without: "no loss of power", Package: "e2fsprogs, mount",
-			script: `mkdir -p "$d/power" && echo kept >"$d/power/file" || exit 1
-a() { "$d/checker" agent "$@" --record "$d/power.json"; }
-v() { a volume power --dir "$d/power" --power "$1"; }
+			script: `place && mkdir -p "$w/power" && echo kept >"$w/power/file" || exit 1
+a() { "$d/checker" agent "$@" --record "$w/power.json"; }
+v() { a volume power --dir "$w/power" --power "$1"; }
 trap 'a undo >/dev/null' EXIT
 v on >/dev/null && v off >/dev/null && s=$(v on) || exit 1
 case "$s" in *'"kept":true,"lost":true'*) ;; *) bad "not what was to be lost was lost: $s" ;; esac
-[ -e "$d/power/file" ] || bad "what was synced is gone"
+[ -e "$w/power/file" ] || bad "what was synced is gone"
 echo "of two files the synced one was left"`,
 		},
 		{
 			Name: FrozenVolumes, For: "slow syncs, of any system", brings: agentFile,
 			Without: "no slow volumes", Package: "e2fsprogs, mount",
-			script: `mkdir -p "$d/slow" || exit 1
-a() { r=$1; shift; "$d/checker" agent "$@" --record "$d/$r.json"; }
+			script: `place && mkdir -p "$w/slow" || exit 1
+a() { r=$1; shift; "$d/checker" agent "$@" --record "$w/$r.json"; }
 trap 'a slow undo >/dev/null; a volume undo >/dev/null' EXIT
-a volume volume power --dir "$d/slow" >/dev/null || exit 1
-a slow volume slow --volume "$d/volume.json" --delay 200ms >/dev/null || exit 1
+a volume volume power --dir "$w/slow" >/dev/null || exit 1
+a slow volume slow --volume "$w/volume.json" --delay 200ms >/dev/null || exit 1
 i=0
 until s=$(a slow injury) && n=${s#*'"slow":'} && n=${n%%[,\}]*} && [ "$n" -gt 0 ]; do
   i=$((i+1)); [ $i -lt 50 ] || bad "no sync was slow: $s"; sleep 0.1
@@ -235,9 +239,9 @@ echo "a sync waited until its volume was thawed"`,
 		{
 			Name: SlowWrites, For: "limits of writes to a disk", Without: "no limits of writes",
 			brings: agentFile,
-			script: `w=/var/lib/${d##*/}; mkdir -p "$w" || exit 1
-a() { "$d/checker" agent "$@" --record "$d/writes.json"; }
-trap 'a undo >/dev/null; rm -rf "$w"' EXIT
+			script: `place || exit 1
+a() { "$d/checker" agent "$@" --record "$w/writes.json"; }
+trap 'a undo >/dev/null' EXIT
 a disk limit --dir "$w" --pid $$ --rate 262144 >/dev/null || exit 1
 t=$(date +%s%N)
 dd if=/dev/zero of="$w/file" bs=64k count=8 conv=fsync 2>/dev/null || bad "nothing can be written"
@@ -281,8 +285,9 @@ bad "/sys/fs/cgroup cannot be written here"`,
 			script: `a() { "$d/checker" agent "$@" --record "$d/memory.json"; }
 trap 'a undo >/dev/null' EXIT
 a memory limit --enter "$d/group" --bytes 8388608 >/dev/null || exit 1
-sh -c 'echo $$ >"$(cat "$1")" && head -c 32m /dev/zero | tail -c 32m | wc -c' sh "$d/group" \
-  >/dev/null || bad "no process can be moved"
+sh -c 'echo $$ >"$(cat "$1")" || exit 7
+head -c 32m /dev/zero | tail -c 32m | wc -c' sh "$d/group" >/dev/null 2>&1
+[ $? != 7 ] || bad "no process can be moved" # the kernel may kill any of them, the shell, too
 s=$(a injury) || exit 1
 s=${s#*'"met":'}; s=${s%%[,\}]*}
 [ "$s" -gt 0 ] || bad "a process that wants 32 MiB did not meet a limit of 8"
