@@ -25,7 +25,7 @@ RUN apt-get update \
 # A node: it can be logged in to, and hurt.
 FROM common AS node
 RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends faketime \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends e2fsprogs faketime mount \
  && rm -rf /var/lib/apt/lists/*
 COPY docker/sshd_config /etc/ordeal/sshd_config
 COPY docker/node-start /usr/local/bin/node-start
