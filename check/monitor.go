@@ -36,14 +36,14 @@ const idleAfter = history.Time(60e9)
 
 // Recheck is a monitor that asks a checker about each key by itself, again and again. The
 // checker has to find only what no later operation can undo. A key is asked about when it
-// has grown by a quarter, so that all looks together cost a few times what the last one
+// has grown by half, so that all looks together cost a few times what the last one
 // does; when there is a violation, the event with which it began is searched for by
 // halves. A key that has come to rest is asked about, too. It remembers the events of the
 // keys that are in use.
 func Recheck(judge Checker) Monitor { return newRecheck(judge, false) }
 
-// RecheckWhole is Recheck for a checker that judges all keys together, and remembers all
-// events.
+// RecheckWhole is Recheck for a checker that judges all keys together, when they have grown
+// by a quarter, and remembers all events.
 func RecheckWhole(judge Checker) Monitor { return newRecheck(judge, true) }
 
 func newRecheck(judge Checker, whole bool) *recheck {
@@ -148,7 +148,11 @@ func (m *recheck) take(k *watchedKey, now history.Time) (events []history.Event,
 	idle = !m.whole && k.open == 0 && rest > idleAfter
 	if n >= k.next || rest > restAfter && n > k.checked {
 		events = k.events[:n:n]
-		k.checked, k.next = n, n+max(leastGrowth, n/4)
+		growth := n / 2
+		if m.whole {
+			growth = n / 4
+		}
+		k.checked, k.next = n, n+max(leastGrowth, growth)
 	}
 	if idle {
 		k.events, k.gone = nil, true
