@@ -20,14 +20,20 @@ type happening struct {
 	past    map[history.Key][]int64
 	pending map[history.Process]history.Event
 	next    int64
-	ids     bool
+	// ids makes ids, swaps some compare-and-sets.
+	ids, swaps bool
 	// bad is how often something goes wrong.
 	bad float64
 }
 
-func happen(r *rand.Rand, n, processes, keys int, ids bool, bad float64) []history.Event {
-	h := &happening{r: r, held: map[history.Key]int64{}, past: map[history.Key][]int64{},
-		pending: map[history.Process]history.Event{}, next: 1, ids: ids, bad: bad}
+func happen(
+	r *rand.Rand, n, processes, keys int, what string, bad float64,
+) []history.Event {
+	h := &happening{
+		r: r, ids: what == "ids", swaps: what == "cas-register", held: map[history.Key]int64{},
+		past: map[history.Key][]int64{}, pending: map[history.Process]history.Event{}, next: 1,
+		bad: bad,
+	}
 	names := make([]history.Process, processes)
 	for i := range names {
 		names[i] = history.Process(i)
@@ -60,6 +66,16 @@ func (h *happening) call(p history.Process, k history.Key) {
 	switch {
 	case h.ids:
 		e.F, e.Key = "generate", ""
+	case h.swaps && h.r.IntN(3) > 0:
+		old := h.held[k]
+		if h.r.IntN(8) == 0 {
+			old = h.r.Int64N(h.next)
+		}
+		e.F, e.Value = "cas", history.Pair(old, h.next)
+		if old == 0 {
+			e.Value = history.List(history.Nil(), history.Int(h.next))
+		}
+		h.next++
 	case h.r.IntN(2) == 0:
 		e.F, e.Value = "write", history.Int(h.next)
 		h.next++
@@ -74,7 +90,17 @@ func (h *happening) complete(p history.Process, e history.Event) history.Type {
 	wrong := h.r.Float64() < h.bad
 	e.Type = history.OK
 	n, _ := e.Value.AsInt()
+	refused := false
 	switch {
+	case e.F == "cas":
+		old, _ := e.Value.At(0).AsInt()
+		n, _ = e.Value.At(1).AsInt()
+		if old == h.held[e.Key] && !(wrong && h.r.IntN(2) == 0) {
+			h.held[e.Key] = n
+			h.past[e.Key] = append(h.past[e.Key], n)
+		} else {
+			refused = !wrong
+		}
 	case h.ids:
 		if e.Value = history.Int(h.next); wrong {
 			e.Value = history.Int(h.next - int64(h.r.IntN(4)))
@@ -98,9 +124,10 @@ func (h *happening) complete(p history.Process, e history.Event) history.Type {
 	case 0:
 		e.Type, e.Error, e.Value = history.Info, "timeout", history.Nil()
 	case 1:
-		if wrong || e.F != "write" || h.held[e.Key] != n {
-			e.Type, e.Error, e.Value = history.Fail, "no", history.Nil()
-		}
+		refused = refused || wrong || e.F != "write" && e.F != "cas" || h.held[e.Key] != n
+	}
+	if refused && e.Type == history.OK {
+		e.Type, e.Error, e.Value = history.Fail, "no", history.Nil()
 	}
 	h.tell(e)
 	return e.Type
@@ -126,20 +153,22 @@ func firstWrong(t *testing.T, events []history.Event, judge Checker) int {
 func TestMonitorsFindTheFirstEvent(t *testing.T) {
 	search := Linearizable("register", Options{Engine: engineDepth, Certify: -1,
 		Counterexamples: -1})
+	swaps := Linearizable("cas-register", Options{Engine: engineDepth, Certify: -1,
+		Counterexamples: -1})
 	for _, c := range []struct {
-		name    string
-		ids     bool
-		monitor func() Monitor
-		judge   Checker
+		name, what string
+		monitor    func() Monitor
+		judge      Checker
 	}{
-		{"registers", false, MonitorRegisters, search},
-		{"registers, again and again", false, func() Monitor {
+		{"registers", "register", MonitorRegisters, search},
+		{"cas-registers", "cas-register", MonitorCASRegisters, swaps},
+		{"registers, again and again", "register", func() Monitor {
 			return RecheckWhole(Linearizable("register", Options{Certify: -1, Counterexamples: -1}))
 		}, search},
-		{"registers, key by key", false, func() Monitor {
+		{"registers, key by key", "register", func() Monitor {
 			return Recheck(Linearizable("register", Options{Certify: -1, Counterexamples: -1}))
 		}, search},
-		{"ids", true, MonitorIDs, Compose("ids", UniqueIDs(), IncreasingIDs())},
+		{"ids", "ids", MonitorIDs, Compose("ids", UniqueIDs(), IncreasingIDs())},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -147,7 +176,7 @@ func TestMonitorsFindTheFirstEvent(t *testing.T) {
 			total := sweep.Rounds(t, 300)
 			bad := 0
 			for range total {
-				events := happen(r, 4+r.IntN(28), 1+r.IntN(4), 1+r.IntN(2), c.ids, 0.25*r.Float64())
+				events := happen(r, 4+r.IntN(28), 1+r.IntN(4), 1+r.IntN(2), c.what, 0.25*r.Float64())
 				want := firstWrong(t, events, c.judge)
 				m := c.monitor()
 				var got Early
@@ -185,14 +214,15 @@ func TestMonitorsForget(t *testing.T) {
 		return int64(s.HeapAlloc)
 	}
 	for name, m := range map[string]Monitor{
-		"registers": MonitorRegisters(), "ids": MonitorIDs(),
+		"registers": MonitorRegisters(), "cas-registers": MonitorCASRegisters(),
+		"ids": MonitorIDs(),
 		"again": Recheck(CheckerFunc(func(context.Context, *history.History) Result {
 			return Result{}
 		})),
 	} {
 		h := &happening{r: rand.New(rand.NewPCG(1, 1)), held: map[history.Key]int64{},
 			past: map[history.Key][]int64{}, pending: map[history.Process]history.Event{}, next: 1,
-			ids: name == "ids"}
+			ids: name == "ids", swaps: name == "cas-registers"}
 		names := []history.Process{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}
 		before := heap()
 		for i := range n {

@@ -16,11 +16,37 @@ import (
 // (see linear.RegisterMonitor). A key that is anything else is left to the judge at the
 // end.
 func MonitorRegisters() Monitor {
-	return &registers{keys: make(map[history.Key]*monitored),
-		open: make(map[history.Process]openCall)}
+	return newRegisters("register", func() registerMonitor { return linear.NewRegisterMonitor() })
+}
+
+// MonitorCASRegisters is MonitorRegisters for registers that also have compare-and-set (cas),
+// whose refusals tell nothing (see linear.CASMonitor).
+func MonitorCASRegisters() Monitor {
+	return newRegisters("cas-register", func() registerMonitor { return linear.NewCASMonitor() })
+}
+
+func newRegisters(model string, fresh func() registerMonitor) *registers {
+	return &registers{
+		model: model, fresh: fresh, keys: make(map[history.Key]*monitored),
+		open: make(map[history.Process]openCall),
+	}
+}
+
+// registerMonitor is the monitor of one register.
+type registerMonitor interface {
+	CallWrite(op int, v linear.Value, now history.Time)
+	ReturnWrite(op int, v linear.Value, now history.Time)
+	FailWrite(v linear.Value, now history.Time)
+	CallRead(now history.Time) linear.ReadTicket
+	ReturnRead(op int, t linear.ReadTicket, v linear.Value, now history.Time)
+	DropRead(t linear.ReadTicket, now history.Time)
+	Result() linear.Result
 }
 
 type registers struct {
+	model string
+	fresh func() registerMonitor
+
 	mu    sync.Mutex // guards everything
 	keys  map[history.Key]*monitored
 	open  map[history.Process]openCall
@@ -30,7 +56,7 @@ type registers struct {
 
 // monitored is one key; without a monitor it is not watched any longer.
 type monitored struct {
-	monitor *linear.RegisterMonitor
+	monitor registerMonitor
 	// numbers are those of values that are no small numbers.
 	numbers map[models.Scalar]linear.Value
 	open    int
@@ -39,11 +65,12 @@ type monitored struct {
 
 // openCall is an operation without completion.
 type openCall struct {
-	op     int
-	key    *monitored
-	write  bool
-	value  linear.Value
-	ticket linear.ReadTicket
+	op  int
+	key *monitored
+	// write is a write, swap a compare-and-set of two values.
+	write, swap bool
+	value       linear.Value
+	ticket      linear.ReadTicket
 }
 
 // Observe implements Monitor.
@@ -72,12 +99,25 @@ func (m *registers) Observe(e history.Event) {
 	if k.monitor == nil {
 		return
 	}
+	k.returns(&o, &e)
+	m.settle(k, &e)
+}
+
+// returns takes the completion of an operation.
+func (k *monitored) returns(o *openCall, e *history.Event) {
+	cas, _ := k.monitor.(*linear.CASMonitor)
 	switch {
 	case o.write && e.Type == history.OK:
 		k.monitor.ReturnWrite(o.op, o.value, e.Time)
 	case o.write && e.Type == history.Fail:
 		k.monitor.FailWrite(o.value, e.Time)
 	case o.write: // perhaps it takes effect at some time
+	case o.swap && e.Type == history.OK:
+		cas.ReturnSwap(o.op, o.ticket, e.Time)
+	case o.swap && e.Type == history.Fail:
+		cas.FailSwap(o.ticket, e.Time)
+	case o.swap:
+		cas.DropSwap(o.ticket, e.Time)
 	case e.Type != history.OK:
 		k.monitor.DropRead(o.ticket, e.Time)
 	default:
@@ -88,33 +128,47 @@ func (m *registers) Observe(e history.Event) {
 		}
 		k.monitor.ReturnRead(o.op, o.ticket, v, e.Time)
 	}
-	m.settle(k, &e)
 }
 
 // call takes the call of an operation.
 func (m *registers) call(e *history.Event) {
 	k := m.keys[e.Key]
 	if k == nil {
-		k = &monitored{monitor: linear.NewRegisterMonitor()}
+		k = &monitored{monitor: m.fresh()}
 		m.keys[e.Key] = k
 	}
 	k.open++
 	k.last = e.Time
-	o := openCall{op: int(e.Index), key: k, write: e.F == "write"}
-	if k.monitor != nil {
-		v, fits := k.value(e.Value)
-		switch {
-		case !fits || !o.write && e.F != "read":
-			k.monitor = nil
-		case o.write:
-			o.value = v
-			k.monitor.CallWrite(o.op, v, e.Time)
-		default:
-			o.ticket = k.monitor.CallRead(e.Time)
-		}
+	o := openCall{op: int(e.Index), key: k}
+	if k.monitor != nil && !k.calls(&o, e) {
+		k.monitor = nil
 	}
 	m.open[e.Process] = o
 	m.settle(k, e)
+}
+
+// calls takes a call, and reports whether it is one of this object.
+func (k *monitored) calls(o *openCall, e *history.Event) bool {
+	fits := true
+	switch cas, _ := k.monitor.(*linear.CASMonitor); {
+	case e.F == "read":
+		o.ticket = k.monitor.CallRead(e.Time)
+	case e.F == "write":
+		o.write = true
+		if o.value, fits = k.value(e.Value); fits {
+			k.monitor.CallWrite(o.op, o.value, e.Time)
+		}
+	case e.F == "cas" && cas != nil && e.Value.Kind() == history.KindList && e.Value.Len() == 2:
+		old, known := k.value(e.Value.At(0))
+		if o.value, fits = k.value(e.Value.At(1)); !fits || !known || old == o.value {
+			return false
+		}
+		o.swap = true
+		o.ticket = cas.CallSwap(o.op, old, o.value, e.Time)
+	default:
+		return false
+	}
+	return fits
 }
 
 // settle looks at what the monitor of a key says.
@@ -128,7 +182,7 @@ func (m *registers) settle(k *monitored, e *history.Event) {
 	case linear.Violation:
 		why := r.Conflict.Sentence(func(op int) string { return fmt.Sprintf("operation %d", op) })
 		m.found = &Early{Key: e.Key, Event: e.Index, At: e.Time,
-			Why: onKeyFirst(e.Key, "not linearizable as register: "+why)}
+			Why: onKeyFirst(e.Key, "not linearizable as "+m.model+": "+why)}
 	}
 }
 

@@ -30,7 +30,7 @@ func casWorkload() Workload {
 		read: Read, mutates: []history.F{Write, CAS}, prefix: "c",
 		keys: 10, opsPerKey: 120,
 		newKey:  func() Generator { return &casKey{} },
-		lasting: 1,
+		monitor: func(Options) check.Monitor { return check.MonitorCASRegisters() },
 		judge: func(o Options) []check.Checker {
 			return []check.Checker{check.Linearizable("cas-register", o.Check)}
 		},

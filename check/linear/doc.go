@@ -15,8 +15,8 @@
 // call, or never), or it says that it is not applicable and why. Intervals are
 // closed: a call at the same time as a return is concurrent with it.
 //
-// The engines are [Register] and [RegisterMonitor], [CAS], [Revisions], [Locks],
-// [Sets], [Members], [Logs], [Counters], [Queues] and [Bags]. With each there is a
+// The engines are [Register] and [RegisterMonitor], [CAS] and [CASMonitor], [Revisions],
+// [Locks], [Sets], [Members], [Logs], [Counters], [Queues] and [Bags]. With each there is a
 // function that returns a legal order, a certificate for whoever does not trust the
 // engine. [Staleness] measures by how much the reads of a register were stale.
 //

@@ -52,6 +52,8 @@ type register struct {
 	apart   int32
 	// settled is m as described above.
 	settled history.Time
+	// dropped, if not nil, is told the clusters that are forgotten.
+	dropped func(at int32)
 }
 
 // cluster is what is known of a value. firstOp returned first and lastOp was
@@ -92,6 +94,9 @@ func (r *register) add(c cluster) int32 {
 }
 
 func (r *register) drop(at int32) {
+	if r.dropped != nil {
+		r.dropped(at)
+	}
 	r.live.remove(r.clusters[at].value)
 	r.free = append(r.free, at)
 }

@@ -145,6 +145,9 @@ const (
 	Overtaken
 	// Unstable: the operations cannot all be right about when one element was there.
 	Unstable
+	// Replaced: 0 saw or replaced a value that had been replaced for certain before any
+	// operation was called that was open by then. Only who watches a test says that.
+	Replaced
 
 	lastKind
 )
@@ -208,6 +211,8 @@ func (k Kind) template(ops int) string {
 			"returned before {3} was called, which dequeued what {0} had"
 	case Unstable:
 		return "these cannot all be right about when the element was there: {*}"
+	case Replaced:
+		return "{0} saw or replaced a value that had been replaced by another one before {0} was called"
 	default:
 		return "kind " + strconv.Itoa(int(k)) + " of conflict"
 	}
