@@ -125,12 +125,30 @@ func (x *fillDisk) undo(string) (string, error) {
 	return "", syncDir(x.Dir)
 }
 
-// status looks at the volume again.
+// status looks at the volume again. A record on that very volume could not be written once
+// more when it was full: what the filesystem keeps for itself is found out anew.
 func (x *fillDisk) status() (VolumeStatus, error) {
 	info, err := os.Lstat(x.Path)
 	if err != nil {
 		return VolumeStatus{Path: x.Path}, err
 	}
 	free, err := freeBytes(x.Dir)
-	return VolumeStatus{Path: x.Path, Took: info.Size(), Free: free, Reserve: x.Reserve}, err
+	s := VolumeStatus{Path: x.Path, Took: info.Size(), Free: free, Reserve: x.Reserve}
+	if err == nil && s.Reserve == 0 && free > x.Leave {
+		s.Reserve, err = x.reserved(info.Size(), free)
+	}
+	return s, err
+}
+
+// reserved is all that is free if the filesystem gives no more of it.
+func (x *fillDisk) reserved(size, free int64) (int64, error) {
+	f, err := os.OpenFile(x.Path, os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }()
+	if err := grow(f, size, 4096); !outOfSpace(err) {
+		return 0, errors.Join(err, f.Truncate(size))
+	}
+	return free, nil
 }

@@ -16,6 +16,29 @@ import (
 	"time"
 )
 
+// The record may be on the volume that is full: what ext4 keeps for itself is known all the
+// same.
+func TestFullDiskOfRecord(t *testing.T) {
+	requireRoot(t)
+	volume := t.TempDir()
+	image := filepath.Join(t.TempDir(), "image")
+	must := func(argv ...string) {
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", argv, err, out)
+		}
+	}
+	must("truncate", "-s", "64M", image)
+	must("mkfs.ext4", "-q", image)
+	must("mount", "-o", "loop", image, volume)
+	t.Cleanup(func() { must("umount", volume) })
+	s := &scene{t: t, dir: volume, record: filepath.Join(volume, "record")}
+	s.inflict(func() injury { return &fillDisk{Dir: volume, Most: 1 << 30} })
+	v, err := statusOf(s.record)
+	if err != nil || v.Volume.Free == 0 || v.Volume.Reserve != v.Volume.Free {
+		t.Errorf("%+v, %v", v.Volume, err)
+	}
+}
+
 // A small volume is filled to the last block, a program gets ENOSPC, and the undoing
 // gives it all back.
 func TestFullDisk(t *testing.T) {
