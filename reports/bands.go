@@ -30,6 +30,10 @@ type band struct {
 	// is no room for it. TextX is where it stands.
 	Number string
 	TextX  int
+	// LabelX is the place at which it is anchored, by its end if End: how wide it becomes
+	// is known to the reader's browser only.
+	LabelX int
+	End    bool
 }
 
 // bandNote is a band in words.
@@ -141,7 +145,12 @@ func (r *rows) place(a axis, start, stop history.Time, label string) band {
 		end = a.x(int64(stop))
 	}
 	d := band{X: x, Width: max(2, end-x), Number: fit(label, float64(r.right-r.left))}
-	d.TextX = r.beside(x, d.Width, int(textWidth(d.Number)))
+	wide := int(textWidth(d.Number))
+	d.TextX = r.beside(x, d.Width, wide)
+	d.LabelX = d.TextX
+	if d.End = d.TextX+wide < x; d.End {
+		d.LabelX = d.TextX + wide
+	}
 	row := slices.IndexFunc(r.free[:], func(end int) bool { return end <= min(x, d.TextX) })
 	if row < 0 {
 		d.Number = ""

@@ -392,6 +392,9 @@ func TestStrips(t *testing.T) {
 					t.Fatalf("%+v meets %+v", s, other)
 				}
 			}
+			if d.End && (d.LabelX < d.X-8 || d.LabelX >= d.X) || !d.End && d.LabelX != d.TextX {
+				t.Fatalf("the label is not beside its strip: %+v", d)
+			}
 			inside := d.TextX >= d.X && d.TextX+wide <= d.X+d.Width
 			beside := d.TextX >= d.X+d.Width || d.TextX+wide <= d.X
 			if !inside && !beside && (d.X-wide > r.left+4 || d.X+d.Width+wide < r.right-4) {
