@@ -75,8 +75,12 @@ const (
 // prepareScript makes the node's directory and tells what is on the host: the tools that
 // are missing, whether IPv6 can be filtered, and the node's addresses.
 func prepareScript(dir string) string {
+	// Another run that ends removes directories above, if nothing is in them, maybe just
+	// between two steps of mkdir.
 	return fmt.Sprintf(`d=%s
-mkdir -p "$d/%s"
+data=$d/%s
+i=0; until mkdir -p "$data" 2>/dev/null || [ $i = 50 ]; do i=$((i+1)); done
+mkdir -p "$data"
 : >"$d/%s"
 for t in setsid flock grep sed tail iptables iptables-restore bash; do
   command -v "$t" >/dev/null || echo "missing $t"
