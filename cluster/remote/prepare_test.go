@@ -4,46 +4,47 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 )
 
-// TestPrepareBesideRemoval: directories are made while somebody else removes those above
-// whenever nothing is in them.
+// TestPrepareBesideRemoval: directories are made while others who end remove those above,
+// three times each, whenever nothing is in them.
 func TestPrepareBesideRemoval(t *testing.T) {
 	above := filepath.Join(t.TempDir(), "above")
-	var removed atomic.Int64
-	end, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-end:
-				return
-			default:
-			}
-			_ = os.Remove(filepath.Join(above, "run"))
-			if os.Remove(above) == nil {
-				removed.Add(1)
-			}
-		}
-	}()
+	interrupted := 0
 	for range 40 {
+		end, removed := make(chan struct{}), make(chan int)
+		go func() {
+			n := 0
+			for n < 3 {
+				select {
+				case <-end:
+					removed <- n
+					return
+				default:
+				}
+				_ = os.Remove(filepath.Join(above, "run"))
+				if os.Remove(above) == nil {
+					n++
+				}
+			}
+			removed <- n
+		}()
 		dir := filepath.Join(above, "run", "n1")
 		out, err := exec.Command("sh", "-euc", prepareScript(dir)).CombinedOutput()
+		close(end)
+		interrupted += <-removed
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		if _, err := os.Stat(filepath.Join(dir, markFile)); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.RemoveAll(dir); err != nil {
+		if err := os.RemoveAll(above); err != nil {
 			t.Fatal(err)
 		}
 	}
-	close(end)
-	<-ended
-	if removed.Load() == 0 {
+	if interrupted == 0 {
 		t.Error("nothing was removed meanwhile")
 	}
 }
