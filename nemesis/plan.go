@@ -51,8 +51,6 @@ type PlanConfig struct {
 const (
 	longMin = 8 * time.Second
 	longMax = 12 * time.Second
-	// regularEvery is how often the regular faults come.
-	regularEvery = time.Minute
 	// leastFor is the shortest fault that a crowded plan may have.
 	leastFor = 500 * time.Millisecond
 	// cardMin is the time that is kept for each card of the first deck when a
@@ -282,12 +280,12 @@ type planner struct {
 
 // deal adds one step and reports whether there is time for more.
 func (p *planner) deal() bool {
-	fam := p.nextFamily()
+	fam, dealt := p.nextFamily()
 	v := p.nextFlavor(fam)
 	at, crowd := p.place(v)
 	at = at.Round(time.Millisecond)
 	if late := staggerMost * time.Duration(len(p.Nodes)-1); v.apart &&
-		at+p.MinFor+late > p.end {
+		at+p.MinFor+late > p.end-p.owed(at, v) {
 		v.params, v.apart = nil, false // there is no time for the restarts
 	}
 	dur := p.length(v, at)
@@ -312,7 +310,9 @@ func (p *planner) deal() bool {
 			p.had[m.name] = s.At.Truncate(regularEvery) + 1
 		}
 	}
-	p.first = max(0, p.first-1)
+	if dealt {
+		p.first = max(0, p.first-1)
+	}
 	p.steps = append(p.steps, s)
 	return true
 }
@@ -364,48 +364,9 @@ func (p *planner) least(v flavor) time.Duration {
 	return min(p.MinFor, leastFor)
 }
 
-// regular is a flavor that each minute of a plan has, because what it shows nothing
-// else does, and chance alone may leave it out for minutes.
-type regular struct {
-	name, family string
-	is           func(flavor) bool
-	// least is how long it has to last, late the part of the minute after which it
-	// comes next if it has not come by itself, shortest the plan without it.
-	least, shortest time.Duration
-	late            float64
-}
-
-func regulars() []regular {
-	return []regular{
-		{
-			// Such a leader is still heard, so that the others have no reason to replace
-			// it: it takes much longer than a clean cut until something goes wrong.
-			name: "deaf leader", family: "partition", least: longMin, late: 0.4,
-			shortest: 40 * time.Second, is: func(v flavor) bool { return v.shape == ShapeDeaf },
-		},
-		{
-			// What a minority forgot the others still know: only when all lose what
-			// they did not sync it is gone.
-			name: "power cut", family: "kill", least: leastFor, late: 0.6,
-			shortest: 20 * time.Second, is: func(v flavor) bool { return v.kind == "kill-all" },
-		},
-	}
-}
-
-// wants reports whether the minute at which the next step would begin still lacks
-// what it must have and time is getting short, or the family comes anyway.
-func (p *planner) wants(m regular, dealt bool) bool {
-	at := p.crowdEnd
-	minute := at.Truncate(regularEvery)
-	if p.had[m.name] == minute+1 || p.end-at < m.least+2*time.Second || p.Duration < m.shortest {
-		return false
-	}
-	late := time.Duration(float64(min(regularEvery, p.Duration)) * m.late)
-	return at-minute > late || dealt && p.rng.IntN(2) == 0
-}
-
-// nextFamily takes the next card of the deck of families.
-func (p *planner) nextFamily() int {
+// nextFamily takes the next card of the deck of families, or, not dealt, one whose regular
+// fault has to come.
+func (p *planner) nextFamily() (fam int, dealt bool) {
 	if len(p.deck) == 0 {
 		p.shuffle()
 	}
@@ -413,13 +374,13 @@ func (p *planner) nextFamily() int {
 		i := slices.IndexFunc(p.families, func(f family) bool {
 			return f.name == m.family && slices.ContainsFunc(f.flavors, m.is)
 		})
-		if i >= 0 && p.first == 0 && p.wants(m, false) {
-			return i
+		if i >= 0 && (p.first == 0 || p.pressing(p.crowdEnd)) && p.wants(m, false) {
+			return i, false
 		}
 	}
-	fam := p.deck[len(p.deck)-1]
+	fam = p.deck[len(p.deck)-1]
 	p.deck = p.deck[:len(p.deck)-1]
-	return fam
+	return fam, true
 }
 
 // shuffle makes a new deck. The first has one card of each family, the core
@@ -512,11 +473,11 @@ func (p *planner) spread(deck []int, telling func(int) bool) []int {
 
 // share is the time that each card of the first deck may take; false: those are
 // dealt, and there is no limit.
-func (p *planner) share(at time.Duration) (time.Duration, bool) {
+func (p *planner) share(at time.Duration, v flavor) (time.Duration, bool) {
 	if p.first == 0 {
 		return 0, false
 	}
-	return (p.end - at) / time.Duration(p.first), true
+	return max(0, p.end-at-p.owed(at, v)) / time.Duration(p.first), true
 }
 
 // place finds the start of the next step: inside the last one, or after a clean
@@ -538,7 +499,7 @@ func (p *planner) place(v flavor) (at time.Duration, crowd bool) {
 	busy := (p.MinFor+p.MaxFor)/2 + time.Second // the long ones count, too
 	gap := max(p.Interval-busy, time.Second)
 	gap = time.Duration((0.8 + 0.6*p.rng.Float64()) * float64(gap))
-	if share, limited := p.share(p.crowdEnd); limited {
+	if share, limited := p.share(p.crowdEnd, v); limited {
 		gap = min(gap, share*3/10)
 	}
 	return p.crowdEnd + gap, false
@@ -604,8 +565,14 @@ func (p *planner) length(v flavor, at time.Duration) time.Duration {
 	if v.quick {
 		return between(50*time.Millisecond, time.Second)
 	}
-	share, limited := p.share(at)
-	left := p.end - at - time.Duration(max(0, p.first-1))*cardMin
+	share, limited := p.share(at, v)
+	all := p.end - at - p.owed(at, v)
+	left := all - time.Duration(max(0, p.first-1))*cardMin
+	for _, m := range regulars() {
+		if m.is(v) && p.lacks(m, at) {
+			left = max(left, min(all, m.least))
+		}
+	}
 	// With those that are long by nature about one in five. What is long in healing is long
 	// enough.
 	long := p.rng.IntN(8) == 0 && !v.apart
