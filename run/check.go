@@ -129,7 +129,10 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 		checkers = append(checkers, silences(test))
 	}
 	if len(test.LeftOut) > 0 {
-		checkers = append(checkers, leftOut(test.LeftOut))
+		checkers = append(checkers, told("faults left out", test.LeftOut))
+	}
+	if slices.ContainsFunc(test.Probers, byAgent) {
+		checkers = append(checkers, told("probes", test.Probers))
 	}
 	result := check.Compose(w.Name, checkers...).Check(ctx, h)
 	return trusted(withinClaim(result, sys, summary.Faults), test), h, summary, nil
@@ -227,15 +230,16 @@ func remarks(notes []string) check.Checker {
 	})
 }
 
-// leftOut tells which faults the cluster could not do. Nobody was promised them, so
-// they are no doubt.
-func leftOut(what []string) check.Checker {
+// told is something that one should know and that is no doubt: such as faults that the
+// cluster could not do, which nobody was promised.
+func told(name string, what []string) check.Checker {
 	return check.CheckerFunc(func(context.Context, *history.History) check.Result {
-		return check.Result{
-			Name: "faults left out", Verdict: check.Valid, Reason: strings.Join(what, "; "),
-		}
+		return check.Result{Name: name, Verdict: check.Valid, Reason: strings.Join(what, "; ")}
 	})
 }
+
+// byAgent: what a sentence of Test.Probers tells is not as it mostly is.
+func byAgent(sentence string) bool { return !strings.HasPrefix(sentence, byBash) }
 
 // eachPage calls f for each of Porcupine's pages in a result, with the name of its
 // file. The order is that of the counter-examples.

@@ -84,6 +84,6 @@ func healCompose(ctx context.Context, r remains) ([]string, error) {
 	}
 	return remote.Heal(ctx, remote.Remains{
 		Shell: shell, Hosts: hosts, Left: r.left, Dir: r.dir, Ledger: r.ledger,
-		ClientPort: r.cfg.clientPort(),
+		ClientPort: r.cfg.clientPort(), Agent: r.cfg.agent(),
 	})
 }

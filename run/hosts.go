@@ -231,6 +231,39 @@ func lacksAgent(Config) nemesis.Lacks {
 	return lacks
 }
 
+// byBash begins the sentence about nodes whose probes bash sends, as everywhere if nothing is
+// unusual.
+const byBash = "by bash: "
+
+// probers says in a sentence each which nodes' probes are sent by bash, and which by the
+// agent, and why.
+func probers(all []remote.Prober) []string {
+	nodes := map[string][]string{}
+	var reasons []string
+	for _, p := range all {
+		if nodes[p.Bashless] == nil && p.Bashless != "" {
+			reasons = append(reasons, p.Bashless)
+		}
+		nodes[p.Bashless] = append(nodes[p.Bashless], string(p.Node))
+	}
+	var out []string
+	if bash := nodes[""]; bash != nil {
+		out = append(out, byBash+strings.Join(bash, ", "))
+	}
+	for _, why := range reasons {
+		out = append(out, fmt.Sprintf("by the agent: %s (%s)", strings.Join(nodes[why], ", "), why))
+	}
+	return out
+}
+
+// agent returns what gives the agents' program, nil where there can be none.
+func (c Config) agent() func() ([]byte, error) {
+	if lacksAgent(c) != nil {
+		return nil
+	}
+	return agentProgram
+}
+
 // agentProgram is this very program.
 func agentProgram() ([]byte, error) {
 	self, err := os.Executable()

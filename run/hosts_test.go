@@ -3,8 +3,11 @@ package run
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ordeal-dev/ordeal/cluster/remote"
 )
 
 func TestNodesFile(t *testing.T) {
@@ -94,5 +97,24 @@ func TestSiteNodes(t *testing.T) {
 		if c.cfg.NodesFile != c.want {
 			t.Errorf("%s: the nodes file is %q, want %q", c.name, c.cfg.NodesFile, c.want)
 		}
+	}
+}
+
+// Who sends probes is told by reasons, and part of a verdict where it is not bash alone.
+func TestProbers(t *testing.T) {
+	got := probers([]remote.Prober{
+		{Node: "n1"}, {Node: "n2", Bashless: "there is no bash"}, {Node: "n3"},
+		{Node: "n4", Bashless: "its bash cannot send"}, {Node: "n5", Bashless: "there is no bash"},
+	})
+	want := []string{
+		"by bash: n1, n3", "by the agent: n2, n5 (there is no bash)",
+		"by the agent: n4 (its bash cannot send)",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if !slices.ContainsFunc(got, byAgent) ||
+		slices.ContainsFunc(probers([]remote.Prober{{Node: "n1"}}), byAgent) {
+		t.Error("what is usual is told, or what is not is not")
 	}
 }

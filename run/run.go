@@ -14,6 +14,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/cluster"
+	"github.com/ordeal-dev/ordeal/cluster/remote"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/internal/vtime"
@@ -446,6 +447,9 @@ func (c *conductor) setUp(ctx context.Context) error {
 		return err
 	}
 	c.cluster = started
+	if p, ok := started.(interface{ Probers() []remote.Prober }); ok {
+		c.test.Probers = probers(p.Probers())
+	}
 	opts, reached := c.cfg.systemOptions(c.program), true
 	switch s := started.(type) {
 	case systems.Transport:

@@ -114,6 +114,6 @@ func healSSH(ctx context.Context, r remains) (lines []string, err error) {
 	defer func() { err = errors.Join(err, shell.Close()) }()
 	return remote.Heal(ctx, remote.Remains{
 		Shell: shell, Hosts: addresses, Left: r.left, Dir: r.dir, Ledger: r.ledger,
-		ClientPort: r.cfg.clientPort(),
+		ClientPort: r.cfg.clientPort(), Agent: r.cfg.agent(),
 	})
 }

@@ -47,6 +47,9 @@ type Test struct {
 	Phases []reports.Phase `json:"phases,omitempty"`
 	// LeftOut are the faults that the cluster cannot do, each with the reason.
 	LeftOut []string `json:"left_out,omitempty"`
+	// Probers says who sends the probes of which nodes, and why it is not bash; empty where
+	// the checker itself looks at links.
+	Probers []string `json:"probers,omitempty"`
 	// Stopped says when and why the workload was ended before its time, on purpose.
 	Stopped string `json:"stopped,omitempty"`
 	// KeyPrefix begins the keys of this run in the system; "": they are those of the

@@ -59,7 +59,7 @@ func (c DaemonConfig) Validate() error {
 
 // service is what a daemon does.
 type service interface {
-	// kind is "queue", "probe" or "stall".
+	// kind is "queue" or "stall".
 	kind() string
 	// run works until ctx ends.
 	run(ctx context.Context) error
@@ -73,13 +73,11 @@ type service interface {
 type request struct {
 	Do    string `json:"do"`
 	Rules *Rules `json:"rules,omitempty"`
-	Nonce string `json:"nonce,omitempty"`
 }
 
 // answer is what goes back.
 type answer struct {
 	Status *Status `json:"status,omitempty"`
-	Heard  *Heard  `json:"heard,omitempty"`
 	Error  string  `json:"error,omitempty"`
 }
 
@@ -88,7 +86,6 @@ const (
 	doStatus = "status"
 	doStop   = "stop"
 	doSet    = "set"
-	doHeard  = "heard"
 )
 
 // files are those in a daemon's directory.
@@ -292,7 +289,7 @@ func inspect(ctx context.Context, dir, kind string) (Status, error) {
 	last, err := readStatus(files(dir).last())
 	if errors.Is(err, fs.ErrNotExist) {
 		s = begun
-		s.State, s.Queue, s.Probe, s.Up = Dead, nil, nil, 0
+		s.State, s.Queue, s.Up = Dead, nil, 0
 		return s, nil
 	}
 	return last, err

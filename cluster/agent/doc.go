@@ -1,6 +1,6 @@
 // Package agent is what runs on a node, beside the system under test, when a shell
 // and iptables do not do: it delays, duplicates, reorders, corrupts and replays
-// packets where the kernel has no netem, looks which nodes can be reached from here,
+// packets where the kernel has no netem, sends probes where there is no bash for it,
 // damages files, fills disks, finds processes and limits their CPU time and memory. It is part
 // of the checker's own binary, which the controller uploads; a node needs no
 // compiler, no kernel module and no library.
@@ -18,12 +18,8 @@
 //	checker agent queue stop   --dir D [--timeout 5s]
 //	checker agent queue run    (as start, in the foreground)
 //
-//	checker agent probe start  --dir D --instance I --name n1 --listen :7071 [--lease 30s]
-//	checker agent probe status --dir D
-//	checker agent probe heard  --dir D --nonce N          who was heard here
-//	checker agent probe stop   --dir D [--timeout 5s]
-//	checker agent probe run    (as start, in the foreground)
-//	checker agent probe --from n1 --to n2=10.0.0.2:7071,… [--nonce N] [--timeout 500ms]
+//	checker agent probe send  --to 10.0.0.2:7009,… [--text T] [--times 3] [--pause 10ms]
+//	checker agent probe reach --to n2=10.0.0.2:7000,… [--timeout 500ms]
 //
 //	checker agent file flip     --record R --path F [--place 0.5 | --offset N] [--bit 3]
 //	checker agent file truncate --record R --path F --cut BYTES
@@ -45,7 +41,7 @@
 //
 // # A daemon's life
 //
-// Start returns once the daemon works (its queue is bound, its port open), detached
+// Start returns once the daemon works (its queue is bound), detached
 // from the terminal and the connection. D is a directory on the node that belongs to
 // this daemon alone, at most 80 bytes long: a lock, a control socket, a log and, after
 // an orderly end, the last status. Every call can be made again when the connection
@@ -54,7 +50,7 @@
 // that is in force already, and the same rules, changes nothing; stop of what does not
 // run succeeds.
 //
-// Every set, status and heard renews the lease. A daemon that hears nothing for the
+// Every set and status renews the lease. A daemon that hears nothing for the
 // lease's time ends by itself, so that a controller that was killed leaves no delays
 // for ever. SIGTERM, stop and the end of the lease are orderly: everything held back
 // is let go at once, and the last status is written.

@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
@@ -26,52 +26,73 @@ func (w *world) ask(node string, into any, args ...string) {
 	}
 }
 
-// The matrix of two nodes: whole, cut in one direction, and whole again. What was heard
-// tells which direction it is. A queue agent on the way does not count probes.
+// The ways between two nodes: whole, cut in one direction, and whole again. Datagrams tell
+// the directions apart, connections do not.
 func TestProbesBetweenNodes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, n := range []string{"a", "b"} {
+		w.in(n, "iptables", "-w", "-A", "INPUT", "-p", "udp", "--dport", "7071", "-j", "DROP")
+	}
+	counted := func(n string) string {
+		return w.in(n, "sh", "-c", "iptables -w -nvxL INPUT | awk '/dpt:7071/ {print $1}'")
+	}
+	look := func() string {
+		var b strings.Builder
+		for _, n := range []string{"a", "b"} {
+			other := across(n)
+			before := counted(other)
+			var s Sent
+			w.ask(n, &s, "send", "--to", addr4[other]+":7071", "--times", "3", "--pause", "1ms")
+			if s != (Sent{Sent: 3}) {
+				t.Errorf("%s: %+v", n, s)
+			}
+			var r []Reach
+			w.ask(n, &r, "reach", "--to", other+"="+addr4[other]+":7000", "--timeout", "1s")
+			arrived := false
+			for end := time.Now().Add(time.Second); !arrived && time.Now().Before(end); {
+				arrived = counted(other) != before
+			}
+			fmt.Fprintf(&b, "%s to %s: %v, connects: %v. ", n, other, arrived, r[0].Answers)
+		}
+		return strings.TrimSpace(b.String())
+	}
+	const whole = "a to b: true, connects: true. b to a: true, connects: true."
+	if got := look(); got != whole {
+		t.Error(got)
+	}
+	cut := []string{"INPUT", "1", "-s", addr4["a"], "-j", "DROP"}
+	w.in("b", append([]string{"iptables", "-w", "-I"}, cut...)...)
+	if got := look(); got != "a to b: false, connects: false. b to a: true, connects: false." {
+		t.Error(got)
+	}
+	w.in("b", "iptables", "-w", "-D", "INPUT", "1")
+	if got := look(); got != whole {
+		t.Error(got)
+	}
+}
+
+// A queue agent on the way treats probes as everything else, and does not count them.
+func TestProbesPassUncounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	queue := w.start("a")
 	queue.set(oneLink(1, addr4["b"], nemesis.Rule{Duplicate: 1}))
-	dirs := map[string]string{}
-	for _, n := range []string{"a", "b"} {
-		dirs[n] = filepath.Join(t.TempDir(), n)
-		var s Status
-		w.ask(n, &s, "start", "--dir", dirs[n], "--instance", "p", "--name", n, "--listen", ":7071")
-		t.Cleanup(func() { w.ask(n, &s, "stop", "--dir", dirs[n]) })
+	conn := w.udp("b", addr4["b"], 7071)
+	var s Sent
+	w.ask("a", &s, "send", "--to", addr4["b"]+":7071", "--times", "3", "--pause", "1ms")
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
 	}
-	look := func(nonce string) string {
-		var b strings.Builder
-		for _, n := range []string{"a", "b"} {
-			var r ProbeResult
-			w.ask(n, &r, "--from", n, "--nonce", nonce, "--timeout", "1s",
-				"--to", fmt.Sprintf("%s=%s:7071", across(n), addr4[across(n)]))
-			fmt.Fprintf(&b, "%s asks: %v. ", n, r.Reach[0].UDP || r.Reach[0].TCP)
+	for i := range 6 {
+		if _, _, err := conn.ReadFrom(make([]byte, 16)); err != nil {
+			t.Fatalf("after %d of 2 x 3: %v", i, err)
 		}
-		for _, n := range []string{"a", "b"} {
-			var h Heard
-			w.ask(n, &h, "heard", "--dir", dirs[n], "--nonce", nonce)
-			fmt.Fprintf(&b, "%s hears: %v. ", n, h.From)
-		}
-		return strings.TrimSpace(b.String())
 	}
-	const whole = "a asks: true. b asks: true. a hears: [b]. b hears: [a]."
-	if got := look("before"); got != whole {
-		t.Error(got)
-	}
-	cut := []string{"INPUT", "-s", addr4["a"], "-j", "DROP"}
-	w.in("b", append([]string{"iptables", "-w", "-A"}, cut...)...)
-	if got := look("cut"); got != "a asks: false. b asks: false. a hears: [b]. b hears: []." {
-		t.Error(got)
-	}
-	w.in("b", append([]string{"iptables", "-w", "-D"}, cut...)...)
-	if got := look("after"); got != whole {
-		t.Error(got)
-	}
-	s := queue.call("", "status").Queue
-	if c := s.Counters()[nemesis.Link{From: "a", To: "b"}]; c != (nemesis.Counters{}) ||
-		s.Stats.Probes < 3 {
-		t.Errorf("the queue counted %+v, %+v", c, s.Stats)
+	q := queue.call("", "status").Queue
+	if c := q.Counters()[nemesis.Link{From: "a", To: "b"}]; c != (nemesis.Counters{}) ||
+		q.Stats.Probes != 3 {
+		t.Errorf("the queue counted %+v, %+v", c, q.Stats)
 	}
 }
 

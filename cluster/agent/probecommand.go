@@ -6,15 +6,41 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
 func probeCommand(out io.Writer) *cobra.Command {
-	var from, to, nonce string
+	cmd := &cobra.Command{
+		Use: "probe", Short: "Look at the ways from here to others", Args: noArgs,
+		RunE: needSubcommand,
+	}
+	cmd.AddCommand(probeSend(out), probeReach(out))
+	return cmd
+}
+
+func probeSend(out io.Writer) *cobra.Command {
+	var d Datagrams
+	cmd := &cobra.Command{
+		Use: "send", Short: "Send datagrams, to be counted where they arrive", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := d.Validate(); err != nil {
+				return fmt.Errorf("%w: %w", ErrUsage, err)
+			}
+			return print(out, d.Send(cmd.Context()))
+		},
+	}
+	cmd.Flags().StringSliceVar(&d.To, "to", nil, "addresses: 10.0.0.2:7009,…")
+	cmd.Flags().StringVar(&d.Text, "text", "probe", "what is in them")
+	cmd.Flags().IntVar(&d.Times, "times", 1, "how many each gets")
+	cmd.Flags().DurationVar(&d.Pause, "pause", 10*time.Millisecond, "what lies between")
+	_ = cmd.MarkFlagRequired("to")
+	return cmd
+}
+
+func probeReach(out io.Writer) *cobra.Command {
+	var to string
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use: "probe", Short: "Find out which nodes can be reached from here", Args: noArgs,
+		Use: "reach", Short: "Find out who answers a connection", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			targets, err := ParseTargets(to)
 			if err != nil {
@@ -23,78 +49,11 @@ func probeCommand(out io.Writer) *cobra.Command {
 			if timeout <= 0 {
 				return fmt.Errorf("%w: timeout %v", ErrUsage, timeout)
 			}
-			r := Probe(cmd.Context(), nemesis.Node(from), nonce, targets, timeout)
-			return print(out, r)
+			return print(out, FindReach(cmd.Context(), targets, timeout))
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "name of this node")
-	cmd.Flags().StringVar(&to, "to", "", "whom to probe: n2=10.0.0.2:7071,…")
-	cmd.Flags().StringVar(&nonce, "nonce", "", "what this probe is heard under")
+	cmd.Flags().StringVar(&to, "to", "", "whom to connect to: n2=10.0.0.2:7000,…")
 	cmd.Flags().DurationVar(&timeout, "timeout", 500*time.Millisecond, "for all of it")
 	_ = cmd.MarkFlagRequired("to")
-	cmd.AddCommand(probeRun(), probeStart(out), probeHeard(out),
-		statusCommand(out, kindProbe), stopCommand(out, kindProbe))
-	return cmd
-}
-
-// probeFlags are those of run and start.
-type probeFlags struct {
-	daemonFlags
-	name   string
-	listen string
-}
-
-func (f *probeFlags) add(cmd *cobra.Command) {
-	f.all(cmd)
-	cmd.Flags().StringVar(&f.name, "name", "", "name of this node")
-	cmd.Flags().StringVar(&f.listen, "listen", ":7071", "where to answer, by UDP and TCP")
-}
-
-func probeRun() *cobra.Command {
-	var f probeFlags
-	cmd := &cobra.Command{
-		Use: "run", Short: "Run in the foreground", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg := ProbeConfig{Name: nemesis.Node(f.name), Listen: f.listen}
-			return RunProbe(cmd.Context(), f.DaemonConfig, cfg, sayReady(f.readyFD))
-		},
-	}
-	f.add(cmd)
-	return cmd
-}
-
-func probeStart(out io.Writer) *cobra.Command {
-	var f probeFlags
-	cmd := &cobra.Command{
-		Use: "start", Short: "Start, detached", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			args := append([]string{"agent", kindProbe, "run"}, f.args()...)
-			args = append(args, "--name", f.name, "--listen", f.listen)
-			s, err := start(cmd.Context(), f.DaemonConfig, kindProbe, args)
-			if err != nil {
-				return err
-			}
-			return print(out, s)
-		},
-	}
-	f.add(cmd)
-	return cmd
-}
-
-func probeHeard(out io.Writer) *cobra.Command {
-	var f daemonFlags
-	var nonce string
-	cmd := &cobra.Command{
-		Use: "heard", Short: "Print who was heard here", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			h, err := AskHeard(cmd.Context(), f.Dir, nonce)
-			if err != nil {
-				return err
-			}
-			return print(out, h)
-		},
-	}
-	f.dir(cmd)
-	cmd.Flags().StringVar(&nonce, "nonce", "", "of the probe")
 	return cmd
 }

@@ -154,7 +154,6 @@ type Status struct {
 	// Up is how long it has been running.
 	Up    time.Duration `json:"up,omitempty"`
 	Queue *QueueStatus  `json:"queue,omitempty"`
-	Probe *ProbeStatus  `json:"probe,omitempty"`
 	Stall *StallCounts  `json:"stall,omitempty"`
 }
 
@@ -201,44 +200,17 @@ func (s QueueStatus) Counters() map[nemesis.Link]nemesis.Counters {
 	return all
 }
 
-// ProbeStatus is what a probe daemon has done.
-type ProbeStatus struct {
-	Name     nemesis.Node `json:"name"`
-	Listen   string       `json:"listen"`
-	Answered int64        `json:"answered"`
-}
-
-// Reach is what was found out about one target of a probe.
+// Reach is what was found out about one target.
 type Reach struct {
 	To      nemesis.Node `json:"to"`
 	Address string       `json:"address"`
-	// UDP: a datagram was answered. TCP: a connection was accepted. Both are true,
-	// too, when the other end's kernel refused, since that takes a way there and back;
-	// the error then says "refused".
-	UDP bool `json:"udp"`
-	TCP bool `json:"tcp"`
-	// UDPTime and TCPTime are how long it took until that was known.
-	UDPTime time.Duration `json:"udp_time,omitempty"`
-	TCPTime time.Duration `json:"tcp_time,omitempty"`
-	// UDPError and TCPError say why not.
-	UDPError string `json:"udp_error,omitempty"`
-	TCPError string `json:"tcp_error,omitempty"`
-}
-
-// ProbeResult is what a probe found: the ways there and back. The single ways are in
-// what the other ends heard under the same nonce.
-type ProbeResult struct {
-	From  nemesis.Node `json:"from"`
-	Nonce string       `json:"nonce"`
-	Reach []Reach      `json:"reach"`
-}
-
-// Heard is whose datagrams came to a probe daemon under one nonce: those nodes reach
-// this one, whether or not it reaches them.
-type Heard struct {
-	Name  nemesis.Node   `json:"name"`
-	Nonce string         `json:"nonce"`
-	From  []nemesis.Node `json:"from"`
+	// Answers: a connection was accepted, or the other end's kernel refused, which takes a
+	// way there and back, too; the error then says "refused".
+	Answers bool `json:"answers"`
+	// Time is how long it took until that was known.
+	Time time.Duration `json:"time,omitempty"`
+	// Error says why not.
+	Error string `json:"error,omitempty"`
 }
 
 // DecodeRules reads and checks rules; a field that it does not know is an error.

@@ -29,6 +29,10 @@ type Mechanism struct {
 	Package string
 	// brings is the file, of those of Programs, that the trial takes on the node.
 	brings string
+	// sends: it sends datagrams, for which the agent is brought where bash cannot.
+	sends bool
+	// chooses: its first word is not whether something works but by what.
+	chooses bool
 	// script tries it, with the name of what it may make as $1: it says what it has seen
 	// and exits with 0, or says what is wrong. It cleans up after itself.
 	script string
@@ -38,6 +42,8 @@ type Mechanism struct {
 type Finding struct {
 	Node nemesis.Node
 	OK   bool
+	// Choice is by what it works, where there is more than one way.
+	Choice string
 	// Detail is what was seen, or why it does not work.
 	Detail string
 	// untried: nobody knows, because the node could not be worked on.
@@ -167,6 +173,8 @@ type patient struct {
 	programs Programs
 	// brought are the files that are there.
 	brought map[string]bool
+	// bash is whether it can send datagrams, nil as long as nobody knows.
+	bash *bool
 }
 
 // Programs are brought to the nodes to be tried there; what needs one that is nil does not
@@ -202,6 +210,32 @@ func (p *patient) bring(ctx context.Context, name string) error {
 	return nil
 }
 
+// bringSender uploads the agent if the node's bash cannot send datagrams.
+func (p *patient) bringSender(ctx context.Context) error {
+	if p.bash == nil {
+		ctx, cancel := context.WithTimeout(ctx, trialTime)
+		defer cancel()
+		r, err := p.sh.Run(ctx, p.host.Node, remote.Command{
+			Argv: []string{"sh", "-c", remote.BashSends() + "bash_sends >&2"},
+		})
+		if err != nil {
+			return err
+		}
+		can := r.Status == 0
+		if p.bash = &can; !can && p.programs.Agent == nil {
+			p.bash = nil
+			return fmt.Errorf("%s, and there is no agent", words(r.Stderr))
+		}
+	}
+	if *p.bash {
+		return nil
+	}
+	return p.bring(ctx, agentFile)
+}
+
+// words puts what was printed into one line.
+func words(said []byte) string { return strings.Join(strings.Fields(string(said)), " ") }
+
 // must tries one mechanism and says why it does not work.
 func (p *patient) must(ctx context.Context, m Mechanism) error {
 	switch f := p.try(ctx, m); {
@@ -216,13 +250,17 @@ func (p *patient) must(ctx context.Context, m Mechanism) error {
 // try tries one mechanism.
 func (p *patient) try(ctx context.Context, m Mechanism) Finding {
 	f := Finding{Node: p.host.Node}
-	if err := p.bring(ctx, m.brings); err != nil {
+	err := p.bring(ctx, m.brings)
+	if err == nil && m.sends {
+		err = p.bringSender(ctx)
+	}
+	if err != nil {
 		f.Detail, f.untried = err.Error(), true
 		return f
 	}
 	ctx, cancel := context.WithTimeout(ctx, trialTime)
 	defer cancel()
-	argv := []string{"sh", "-c", preamble + m.script, "doctor", p.name, p.directory()}
+	argv := []string{"sh", "-c", m.whole(), "doctor", p.name, p.directory()}
 	for _, h := range p.hosts {
 		if h.Node == p.host.Node {
 			continue
@@ -241,7 +279,10 @@ func (p *patient) try(ctx context.Context, m Mechanism) Finding {
 	if !f.OK {
 		said = append(r.Stderr, r.Stdout...)
 	}
-	f.Detail = strings.Join(strings.Fields(string(said)), " ")
+	f.Detail = words(said)
+	if f.OK && m.chooses {
+		f.Choice, f.Detail, _ = strings.Cut(f.Detail, " ")
+	}
 	if !f.OK && f.Detail == "" {
 		f.Detail = fmt.Sprintf("exit status %d", r.Status)
 	}

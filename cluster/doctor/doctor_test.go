@@ -29,8 +29,8 @@ func hosts() []remote.Host {
 	return out
 }
 
-// hospital is a shell to one healthy node, one without netem and iptables, and one that
-// is not there.
+// hospital is a shell to one healthy node, one without netem, iptables and bash, and one
+// that is not there.
 func hospital() *shelltest.Fake {
 	return shelltest.NewFake(func(c shelltest.Call) (remote.Result, error) {
 		script := strings.Join(c.Argv, " ")
@@ -39,6 +39,12 @@ func hospital() *shelltest.Fake {
 			return remote.Result{}, &remote.TransportError{
 				Node: c.Node, Doing: "sh", Err: errors.New("no route"),
 			}
+		case c.Node == "n2" && strings.HasSuffix(script, "bash_sends >&2"):
+			return remote.Result{Status: 1, Stderr: []byte("there is no bash\n")}, nil
+		case c.Node == "n2" && strings.Contains(script, `echo "agent $why"`):
+			return remote.Result{Stdout: []byte("agent there is no bash\n")}, nil
+		case strings.Contains(script, `echo "agent $why"`):
+			return remote.Result{Stdout: []byte("bash\n")}, nil
 		case c.Node == "n2" && strings.Contains(script, "netem"):
 			return remote.Result{Status: 2, Stderr: []byte("kind is\nunknown\n")}, nil
 		case c.Node == "n2" && strings.Contains(script, "raise iptables filter"):
@@ -77,6 +83,14 @@ func TestTable(t *testing.T) {
 	if err != nil || !healthy.OK() {
 		t.Errorf("a healthy node is not: %v", err)
 	}
+	for i, row := range r.Rows {
+		if row.Name == Probe && (row.Findings[0].Choice != "bash" ||
+			row.Findings[1] != Finding{
+				Node: "n2", OK: true, Choice: "agent", Detail: "there is no bash",
+			}) {
+			t.Errorf("row %d: %+v", i, row.Findings)
+		}
+	}
 	// What is not needed does not make a node unfit.
 	none, err := Examine(t.Context(), hospital(), hosts()[:1], Programs{})
 	if err != nil || !none.OK() {
@@ -105,6 +119,36 @@ func TestTry(t *testing.T) {
 	failed, err := Try(t.Context(), hospital(), hosts()[:1], both(), "tc netem")
 	if failed != "" || err != nil {
 		t.Errorf("what works: %s, %v", failed, err)
+	}
+}
+
+// Who sends probes is found out once; where bash cannot, and only there, the agent is
+// brought, once, and without one nobody can.
+func TestSender(t *testing.T) {
+	for _, tc := range []struct {
+		host    int
+		uploads int
+		agent   []byte
+		failed  string
+	}{{0, 0, nil, ""}, {1, 1, []byte("agent"), ""}, {1, 0, nil, Probe}} {
+		l := &line{Fake: hospital()}
+		failed, err := Try(t.Context(), l, hosts()[tc.host:tc.host+1], Programs{Agent: tc.agent},
+			Probe, "reachability", "ip6tables", "NFQUEUE")
+		if failed != tc.failed || len(l.limits) != tc.uploads {
+			t.Errorf("%s, %v, %d uploads; want %+v", failed, err, len(l.limits), tc)
+		}
+		if failed != "" && !strings.Contains(err.Error(), "there is no bash, and there is no agent") {
+			t.Error(err)
+		}
+		asked := 0
+		for _, c := range l.Calls() {
+			if strings.HasSuffix(strings.Join(c.Argv, " "), "bash_sends >&2") {
+				asked++
+			}
+		}
+		if asked != 1 {
+			t.Errorf("asked %d times", asked)
+		}
 	}
 }
 
@@ -162,7 +206,7 @@ func TestSweep(t *testing.T) {
 func TestScripts(t *testing.T) {
 	scripts := []string{sweepScript}
 	for _, m := range mechanisms() {
-		scripts = append(scripts, preamble+m.script)
+		scripts = append(scripts, m.whole())
 	}
 	for _, s := range scripts {
 		if out, err := exec.Command("sh", "-n", "-c", s).CombinedOutput(); err != nil {
@@ -172,7 +216,7 @@ func TestScripts(t *testing.T) {
 	for _, m := range mechanisms() {
 		switch m.Name {
 		case "tools", "signals", "disk space":
-			out, err := exec.Command("sh", "-c", preamble+m.script, "doctor", "C", t.TempDir()).
+			out, err := exec.Command("sh", "-c", m.whole(), "doctor", "C", t.TempDir()).
 				CombinedOutput()
 			if err != nil {
 				t.Errorf("%s: %v: %s", m.Name, err, out)
@@ -193,7 +237,7 @@ func TestDiskOfData(t *testing.T) {
 		mount -t tmpfs -o size=16m here /var/lib/ordeal && exec sh -c "$@"`
 	i := slices.IndexFunc(mechanisms(), func(m Mechanism) bool { return m.Name == "disk space" })
 	out, err := exec.Command("unshare", "--mount", "sh", "-c", small, "sh",
-		preamble+mechanisms()[i].script, "doctor", "C", t.TempDir()).CombinedOutput()
+		mechanisms()[i].whole(), "doctor", "C", t.TempDir()).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "only 16 MiB free below /var/lib/ordeal") {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -1,6 +1,10 @@
 package doctor
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/ordeal-dev/ordeal/cluster/remote"
+)
 
 // ControlGroups is the trial of limits of CPU time.
 const ControlGroups = "cgroup"
@@ -20,6 +24,9 @@ const Faketime = "libfaketime"
 // ProcessClocks is the trial of bending the clock of any process.
 const ProcessClocks = "process clock"
 
+// Probe is the choice of who sends probes on a node: bash, or the agent where that cannot.
+const Probe = "probe"
+
 // PowerLoss is the trial of a volume whose power fails.
 const PowerLoss = "power loss"
 
@@ -33,7 +40,7 @@ need() { command -v "$1" >/dev/null || bad "there is no $1"; }
 # A chain that only sees what goes from this host to its own port 9, where nobody
 # listens: nothing else is touched.
 raise() { # iptables or ip6tables, table, address, what the rule does
-  need "$1"; need bash
+  need "$1"
   t="$1 -w 5 -t $2"; to=$3; shift 3
   trap 'lower' EXIT
   $t -N "$c" && $t -A "$c" "$@" && $t -I OUTPUT 1 -d "$to" -p udp --dport 9 -j "$c"
@@ -43,11 +50,19 @@ lower() {
   $t -F "$c" 2>/dev/null; $t -X "$c" 2>/dev/null
 }
 send() { # how many datagrams
+  if ! bash_sends >/dev/null; then
+    case "$to" in *:*) h="[$to]" ;; *) h=$to ;; esac
+    "$d/checker" agent probe send --to "$h:9" --times "$1" --pause 0s >/dev/null
+    return
+  fi
   # From a socket each: on one, an answer to a datagram is an error of the next.
   bash -c 'for i in $(seq "$1"); do echo x >"/dev/udp/$0/9"; done 2>/dev/null' "$to" "$1" || :
 }
 counted() { $t -L "$c" -v -x -n | awk 'NR == 3 {print $1}'; }
 `
+
+// whole is the trial as a shell reads it.
+func (m Mechanism) whole() string { return remote.BashSends() + preamble + m.script }
 
 // sweepScript takes away everything that carries the doctor's name.
 const sweepScript = `for t in "iptables -w 5" "iptables -w 5 -t mangle" "ip6tables -w 5"; do
@@ -90,6 +105,13 @@ echo "as root on $(uname -sr)"`,
 echo all there`,
 		},
 		{
+			Name: Probe, For: "looking whether links deliver",
+			Without: "nobody sees whether a cut cuts", Needed: true, sends: true, chooses: true,
+			script: `if why=$(bash_sends); then echo bash; exit; fi
+"$d/checker" agent probe send --to 127.0.0.1:9 >/dev/null || exit 1
+echo "agent $why"`,
+		},
+		{
 			Name: "program", Without: "another system only", script: `"$d/target" version`,
 			brings: targetFile,
 			For:    "the reference cluster; its clocks and disks need nothing of the host",
@@ -113,10 +135,16 @@ kill -STOP $p && is T STOP && kill -CONT $p && is S CONT && kill -KILL $p && wai
 		},
 		{
 			Name: "reachability", For: "the cluster", Without: "nodes do not hear each other",
-			Needed: true, Package: "bash",
-			script: `need bash; n=0
-for o; do n=$((n+1))
-  timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/1"' "${o#*=}" 2>/dev/null
+			Needed: true, sends: true,
+			script: `n=0; bash_sends >/dev/null || agent=1
+for o; do n=$((n+1)); a=${o#*=}
+  if [ -n "$agent" ]; then
+    case "$a" in *:*) a="[$a]" ;; esac
+    s=$("$d/checker" agent probe reach --to "x=$a:1" --timeout 3s) || exit 1
+    case "$s" in *'"error":"no answer"'*) deaf="$deaf ${o}" ;; esac
+    continue
+  fi
+  timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/1"' "$a" 2>/dev/null
   [ $? != 124 ] || deaf="$deaf ${o}"
 done
 [ -z "$deaf" ] || bad "no answer from$deaf"
@@ -130,14 +158,14 @@ func networkTrials() []Mechanism {
 	return []Mechanism{
 		{
 			Name: "iptables", For: "partitions", Without: "no faults of the network", Needed: true,
-			Package: "iptables",
+			Package: "iptables", sends: true,
 			script: `raise iptables filter 127.0.0.1 -j DROP && send 3; n=$(counted)
 [ "$n" = 3 ] || bad "of 3 datagrams the rule saw ${n:-none}"
 echo "an own chain dropped 3 of 3"`,
 		},
 		{
 			Name: "ip6tables", For: "partitions of IPv6", Without: "IPv6 is not cut",
-			Package: "iptables",
+			Package: "iptables", sends: true,
 			script: `grep -qs ' lo$' /proc/net/if_inet6 || { echo "no IPv6 here, nothing to cut"; exit; }
 raise ip6tables filter ::1 -j DROP && send 3; n=$(counted)
 [ "$n" = 3 ] || bad "of 3 datagrams the rule saw ${n:-none}"
@@ -145,6 +173,7 @@ echo "an own chain dropped 3 of 3"`,
 		},
 		{
 			Name: "statistic", For: "loss", Without: "no loss by the firewall", Package: "iptables",
+			sends: true,
 			script: `raise iptables filter 127.0.0.1 \
   -m statistic --mode random --probability 0.5 -j DROP && send 64
 n=$(counted)
@@ -154,7 +183,7 @@ echo "dropped $n of 64, half was asked for"`,
 		{
 			Name: "NFQUEUE", For: "messages doubled, late, reordered, damaged",
 			Without: "what happens to messages is loss only, unless tc netem works",
-			Package: "iptables",
+			Package: "iptables", sends: true,
 			script: `raise iptables mangle 127.0.0.1 -j NFQUEUE --queue-num 65533 --queue-bypass &&
   send 3; n=$(counted)
 [ "$n" = 3 ] || bad "of 3 datagrams the rule saw ${n:-none}"
@@ -177,12 +206,6 @@ tc qdisc add dev lo root netem delay 1us && echo "the loopback took it"`,
 // faultTrials are about what only some systems or faults need.
 func faultTrials() []Mechanism {
 	return []Mechanism{
-		{
-			Name: "bash /dev/tcp", For: "looking at links",
-			Without: "nobody can look whether links deliver", Package: "bash",
-			script: `need bash
-bash -c 'exec 3>/dev/udp/127.0.0.1/9' && echo "there"`,
-		},
 		{
 			Name: Faketime, For: "clocks of other systems written for libc",
 			Without: "no clocks of declarations with faketime: true", Package: "faketime",

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -27,6 +28,12 @@ func (r Report) Print(w io.Writer) error {
 		return err
 	}
 	for _, row := range r.Rows {
+		for _, c := range row.choices() {
+			if _, err := fmt.Fprintf(w, "\n%s on %s by the %s: %s\n", row.Name,
+				strings.Join(c.nodes, ", "), c.by, c.why); err != nil {
+				return err
+			}
+		}
 		for _, c := range row.complaints() {
 			if _, err := fmt.Fprintf(w, "\n%s does not work on %s: %s\n  without it: %s%s\n", row.Name,
 				strings.Join(c.nodes, ", "), c.why, row.Without, row.advice()); err != nil {
@@ -39,6 +46,8 @@ func (r Report) Print(w io.Writer) error {
 
 func (m Mechanism) mark(f Finding) string {
 	switch {
+	case f.OK && f.Choice != "":
+		return f.Choice
 	case f.OK:
 		return "ok"
 	case f.Detail == notReached:
@@ -57,27 +66,33 @@ func (m Mechanism) advice() string {
 	return "; packages: " + m.Package
 }
 
-// complaint is a reason with the nodes that have it.
-type complaint struct {
-	why   string
-	nodes []string
+// reason is one with the nodes that have it.
+type reason struct {
+	by, why string
+	nodes   []string
 }
 
 // complaints are the reasons why a mechanism does not work, each once.
-func (r Row) complaints() []complaint {
-	var out []complaint
-next:
+func (r Row) complaints() []reason {
+	return r.reasons(func(f Finding) bool { return !f.OK && f.Detail != notReached })
+}
+
+// choices are the reasons why it works by another way than the first, each once.
+func (r Row) choices() []reason {
+	return r.reasons(func(f Finding) bool { return f.OK && f.Choice != "" && f.Detail != "" })
+}
+
+func (r Row) reasons(of func(Finding) bool) []reason {
+	var out []reason
 	for _, f := range r.Findings {
-		if f.OK || f.Detail == notReached {
+		if !of(f) {
 			continue
 		}
-		for i := range out {
-			if out[i].why == f.Detail {
-				out[i].nodes = append(out[i].nodes, string(f.Node))
-				continue next
-			}
+		i := slices.IndexFunc(out, func(o reason) bool { return o.by == f.Choice && o.why == f.Detail })
+		if i < 0 {
+			i, out = len(out), append(out, reason{by: f.Choice, why: f.Detail})
 		}
-		out = append(out, complaint{why: f.Detail, nodes: []string{string(f.Node)}})
+		out[i].nodes = append(out[i].nodes, string(f.Node))
 	}
 	return out
 }

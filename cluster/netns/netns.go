@@ -76,7 +76,7 @@ func Missing() error {
 	var lacking []string
 	for tool, pkg := range map[string]string{
 		"ip": "iproute2", "nsenter": "util-linux", "setsid": "util-linux", "flock": "util-linux",
-		"iptables": "iptables", "ip6tables": "iptables", "bash": "bash",
+		"iptables": "iptables", "ip6tables": "iptables",
 	} {
 		if _, err := exec.LookPath(tool); err != nil {
 			lacking = append(lacking, fmt.Sprintf("%s (package %s)", tool, pkg))

@@ -30,7 +30,10 @@ const (
 )
 
 // agentProgram is where the agent's program is on the node.
-func (m *member) agentProgram() string { return m.dir + "/bin/checker" }
+func (m *member) agentProgram() string { return agentIn(m.dir) }
+
+// agentIn is the same below the node's own directory.
+func agentIn(dir string) string { return dir + "/bin/checker" }
 
 // agentCommand is a command to the node's queue agent.
 func (m *member) agentCommand(verb string, more ...string) []string {

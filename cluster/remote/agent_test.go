@@ -13,7 +13,9 @@ import (
 
 // withAgent starts a cluster whose nodes have agents, and returns where its troubles are
 // told.
-func withAgent(t *testing.T, n int) (*bench, chan string) {
+func withAgent(
+	t *testing.T, n int, more ...func(*remote.Config),
+) (*bench, chan string) {
 	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
@@ -30,6 +32,9 @@ func withAgent(t *testing.T, n int) (*bench, chan string) {
 	return start(t, n, func(c *remote.Config) {
 		c.Agent, c.Root = program, dir+"/o"
 		c.OnTrouble = func(what string) { troubles <- what }
+		for _, change := range more {
+			change(c)
+		}
 	}), troubles
 }
 

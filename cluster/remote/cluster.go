@@ -60,6 +60,8 @@ type member struct {
 	six  bool // its IPv6 can be filtered
 	// faketime is where libfaketime is on the host; "": the program does without.
 	faketime string
+	// bashless is why its bash does not send probes, so that the agent does; "": it does.
+	bashless string
 	wall     wall
 	starts   int // under lock
 	// generation counts the changes of the agent's rules; under rules.
@@ -204,6 +206,9 @@ func (c *Cluster) prepare(ctx context.Context) error {
 			return err
 		}
 		if err := missingTools(out); err != nil {
+			return err
+		}
+		if err := c.choose(m, out); err != nil {
 			return err
 		}
 		m.six = hasLine(out, "ip6tables")

@@ -3,6 +3,7 @@ package remote
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/cluster/agent"
 	"github.com/ordeal-dev/ordeal/internal/crash"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
@@ -28,6 +30,9 @@ type Remains struct {
 	Ledger Ledger
 	// ClientPort is Config's: hosts knock at it to see whether they reach each other.
 	ClientPort uint16
+	// Agent, if not nil, returns the checker's own program for the hosts, which knocks
+	// where bash cannot.
+	Agent func() ([]byte, error)
 }
 
 // healLimit bounds what is done to one node.
@@ -186,9 +191,12 @@ func describeEnded(n nemesis.Node, out string) []string {
 }
 
 // reachScript looks whether a host reaches others: a connection that is refused takes a
-// way there and back as well as one that stands. It prints those that it does not reach.
+// way there and back as well as one that stands. It prints those that it does not reach,
+// or that bash cannot look.
 func reachScript(others []Host, port uint16) string {
 	var b strings.Builder
+	b.WriteString(bashSends)
+	fmt.Fprintf(&b, "if ! e=$(bash_sends); then echo \"%s$e\"; exit 0; fi\n", noBash)
 	b.WriteString("for i in 1 2 3; do\n  dead=\n")
 	for _, h := range others {
 		fmt.Fprintf(&b, "  e=$(timeout 2 bash -c ': >/dev/tcp/%s/%d' 2>&1) || "+
@@ -200,9 +208,7 @@ func reachScript(others []Host, port uint16) string {
 
 // reach verifies that all hosts reach each other, and names the pairs that do not.
 func (r Remains) reach(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, healLimit)
-	defer cancel()
-	port := cmp.Or(r.ClientPort, defaultClientPort)
+	r.ClientPort = cmp.Or(r.ClientPort, defaultClientPort)
 	errs := make([]error, len(r.Hosts))
 	var wg sync.WaitGroup
 	for i, h := range r.Hosts {
@@ -210,8 +216,8 @@ func (r Remains) reach(ctx context.Context) error {
 			return o.Node == h.Node
 		})
 		wg.Go(crash.Guard(func() {
-			out, err := persist(ctx, r.Shell, h.Node, reachScript(others, port))
-			if dead := strings.TrimSpace(out); err == nil && dead != "" {
+			dead, err := r.knock(ctx, h.Node, others)
+			if err == nil && dead != "" {
 				err = fmt.Errorf("it does not reach %s", dead)
 			}
 			if err != nil {
@@ -221,4 +227,112 @@ func (r Remains) reach(ctx context.Context) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// knock returns the others that a host does not reach.
+func (r Remains) knock(ctx context.Context, n nemesis.Node, others []Host) (string, error) {
+	bash, cancel := context.WithTimeout(ctx, healLimit)
+	defer cancel()
+	out, err := persist(bash, r.Shell, n, reachScript(others, r.ClientPort))
+	if err != nil {
+		return "", err
+	}
+	why := bashless(out)
+	if why == "" || len(others) == 0 {
+		return strings.TrimSpace(out), nil
+	}
+	if r.Agent == nil {
+		return "", fmt.Errorf("nobody can look whom it reaches: %s, and there is no agent", why)
+	}
+	program, err := r.Agent()
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel = context.WithTimeout(ctx, agentHealLimit)
+	defer cancel()
+	return r.knockByAgent(ctx, n, others, program)
+}
+
+// agentHealLimit bounds what is done by an agent that has to be brought first, maybe over
+// a slow line.
+const agentHealLimit = 3 * time.Minute
+
+// knockByAgent brings the agent to the host, where the run's own is gone by now, and takes
+// it away again. Its directory is in the ledger as everything else.
+func (r Remains) knockByAgent(
+	ctx context.Context, n nemesis.Node, others []Host, program []byte,
+) (_ string, err error) {
+	dir := fmt.Sprintf("%s/heal-%s/%s", r.root(), secret(), n)
+	res := nemesis.Resource{Node: n, Kind: resourceDirectory, Name: dir}
+	if err := r.Ledger.ResourceMaking(res); err != nil {
+		return "", err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healLimit)
+		defer cancel()
+		if _, gone := persist(ctx, r.Shell, n, removeScript(dir)); gone != nil {
+			err = errors.Join(err, fmt.Errorf("remove %s: %w", res, gone))
+			return
+		}
+		err = errors.Join(err, r.Ledger.ResourceGone(res))
+	}()
+	mark := fmt.Sprintf("mkdir -p %s\n: >%[1]s/%s\n", Quote(dir), markFile)
+	if _, err := persist(ctx, r.Shell, n, mark); err != nil {
+		return "", err
+	}
+	file := File{Path: agentIn(dir), Content: program, Mode: 0o755}
+	if err := r.Shell.Upload(ctx, n, file); err != nil {
+		return "", err
+	}
+	var dead []string
+	for range knocks {
+		if dead, err = r.askReach(ctx, n, others, agentIn(dir)); err != nil || dead == nil {
+			break
+		}
+	}
+	return strings.Join(dead, " "), err
+}
+
+const (
+	// knocks is how often others are tried that do not answer within knockLimit.
+	knocks     = 3
+	knockLimit = 2 * time.Second
+)
+
+// askReach has the agent knock once, and returns those that did not answer.
+func (r Remains) askReach(
+	ctx context.Context, n nemesis.Node, others []Host, program string,
+) ([]string, error) {
+	var to []string
+	for _, h := range others {
+		to = append(to, string(h.Node)+"="+join(h.Addrs[0], r.ClientPort))
+	}
+	out, err := Must(ctx, r.Shell, n, Command{Argv: []string{
+		program, "agent", "probe", "reach", "--to", strings.Join(to, ","),
+		"--timeout", knockLimit.String(),
+	}})
+	if err != nil {
+		return nil, err
+	}
+	var all []agent.Reach
+	if err := json.Unmarshal(out, &all); err != nil {
+		return nil, fmt.Errorf("the agent said %q: %w", shorten(string(out)), err)
+	}
+	var dead []string
+	for _, reach := range all {
+		if !reach.Answers {
+			dead = append(dead, string(reach.To))
+		}
+	}
+	return dead, nil
+}
+
+// root is the directory below which the run had its own, as far as one knows.
+func (r Remains) root() string {
+	for _, res := range r.Left.Resources {
+		if res.Kind == resourceDirectory {
+			return path.Dir(path.Dir(res.Name))
+		}
+	}
+	return Config{}.withDefaults().Root
 }

@@ -15,13 +15,21 @@ import (
 // heal heals by what the ledger has on disk, as somebody who was not there would.
 func (b *bench) heal(t *testing.T, sh remote.Shell) ([]string, error) {
 	t.Helper()
+	return b.healBy(t, sh, nil)
+}
+
+// healBy does it with the program of an agent.
+func (b *bench) healBy(
+	t *testing.T, sh remote.Shell, agent func() ([]byte, error),
+) ([]string, error) {
+	t.Helper()
 	entries, _, err := nemesis.ReadLedger(b.path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return remote.Heal(t.Context(), remote.Remains{
 		Shell: sh, Hosts: b.cfg.Hosts, Left: nemesis.OutstandingIn(entries), Dir: b.cfg.Dir,
-		Ledger: b.ledger,
+		Ledger: b.ledger, Agent: agent,
 	})
 }
 

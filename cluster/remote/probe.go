@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,10 +17,11 @@ import (
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
-// A probe tells of one direction of a link, so it is a datagram. It is sent by bash
-// (/dev/udp), which is on every host, and received by the firewall: the last rule of a
-// link counts the probes that have come past all others, and drops them, so nobody has
-// to listen. What has been counted there would have reached the node's programs.
+// A probe tells of one direction of a link, so it is a datagram. It is received by the
+// firewall: the last rule of a link counts the probes that have come past all others, and
+// drops them, so nobody has to listen. What has been counted there would have reached the
+// node's programs. It is sent by the node's bash (/dev/udp), or, where that cannot send,
+// by the agent; which one it is is found out on each node before there is anything else.
 //
 // Probes to clients arrive at a socket of the controller. A network in between may let
 // no datagram through to it, or from it; so a connection that stands is taken for proof
@@ -33,13 +35,94 @@ const (
 	cutRounds = 2
 	// probeBurst is how many datagrams are sent in one round.
 	probeBurst = 3
+	// probePause lies between these.
+	probePause = 10 * time.Millisecond
 	// probeWait is what a round waits before it counts; each waits longer.
 	probeWait = 20 * time.Millisecond
 	// dialLimit bounds the attempt to connect to a node as a client.
 	dialLimit = 300 * time.Millisecond
 )
 
-// probeScript sends probes from a node to all others, and to the controller.
+// bashSends is a function of shells: whether bash can send datagrams. If not, it says why.
+// It need not be there, and can be built without this; it would then fail at every probe,
+// and all links would look dead.
+const bashSends = `bash_sends() {
+  if ! command -v bash >/dev/null; then echo "there is no bash"; return 1; fi
+  e=$(bash -c ': >/dev/udp/127.0.0.1/9' 2>&1) && return
+  echo "its bash cannot send: $e" | sed q
+  return 1
+}
+`
+
+// BashSends is that function, for others who send datagrams on nodes.
+func BashSends() string { return bashSends }
+
+// noBash is what a script says in a line of its own before the reason.
+const noBash = "no-bash "
+
+// bashless returns the reason why a node's bash cannot send, "" if it can.
+func bashless(out string) string {
+	for line := range strings.Lines(out) {
+		if why, ok := strings.CutPrefix(strings.TrimSpace(line), noBash); ok {
+			return why
+		}
+	}
+	return ""
+}
+
+// Prober says who sends a node's probes.
+type Prober struct {
+	Node nemesis.Node
+	// Bashless is why the agent sends them, "" where bash does.
+	Bashless string
+}
+
+// Probers returns who sends the probes of each node, in the configured order.
+func (c *Cluster) Probers() []Prober {
+	var all []Prober
+	for _, n := range c.nodes() {
+		all = append(all, Prober{Node: n, Bashless: c.members[n].bashless})
+	}
+	return all
+}
+
+// choose notes who sends the node's probes, by what was found out on it.
+func (c *Cluster) choose(m *member, out string) error {
+	m.bashless = bashless(out)
+	if m.bashless == "" {
+		return nil
+	}
+	if len(c.cfg.Agent) == 0 {
+		return fmt.Errorf("nobody can look whether its links deliver: %s, and there is no agent",
+			m.bashless)
+	}
+	c.cfg.Logger.Info("the agent sends probes", "node", m.name, "why", m.bashless)
+	return nil
+}
+
+// probeCommand sends probes from a node to all others, and to the controller.
+func (m *member) probeCommand(nonce string) Command {
+	if m.bashless == "" {
+		return Command{Argv: []string{"bash", "-u"}, Stdin: block(m.wall.probeScript(nonce))}
+	}
+	var to []string
+	for _, p := range m.wall.peers {
+		to = append(to, join(p.addrs[0], m.wall.probePort))
+	}
+	for _, a := range m.wall.controls {
+		to = append(to, join(a, m.wall.answerPort))
+	}
+	return Command{Argv: []string{
+		m.agentProgram(), "agent", "probe", "send", "--to", strings.Join(to, ","),
+		"--text", answerOf(nonce, m.name), "--times", strconv.Itoa(probeBurst),
+		"--pause", probePause.String(),
+	}}
+}
+
+// answerOf is the text of a probe to the controller.
+func answerOf(nonce string, n nemesis.Node) string { return nonce + " " + string(n) }
+
+// probeScript is what bash does for probeCommand.
 func (w wall) probeScript(nonce string) string {
 	var b strings.Builder
 	// Without a process for each: on a busy machine these are what takes the time.
@@ -49,10 +132,10 @@ func (w wall) probeScript(nonce string) string {
 			p.addrs[0], w.probePort)
 	}
 	for _, a := range w.controls {
-		fmt.Fprintf(&b, "  { echo %s %s >/dev/udp/%s/%d; } 2>/dev/null || :\n",
-			nonce, w.node, a, w.answerPort)
+		fmt.Fprintf(&b, "  { echo %s >/dev/udp/%s/%d; } 2>/dev/null || :\n",
+			answerOf(nonce, w.node), a, w.answerPort)
 	}
-	b.WriteString("  sleep 0.01\ndone\n")
+	fmt.Fprintf(&b, "  sleep %g\ndone\n", probePause.Seconds())
 	return b.String()
 }
 
@@ -124,9 +207,7 @@ func (c *Cluster) sendProbes(
 		for range probeBurst {
 			c.answers.send(join(m.host.Addrs[0], c.cfg.ProbePort))
 		}
-		_, err := Must(ctx, c.cfg.Shell, m.name, Command{
-			Argv: []string{"bash", "-u"}, Stdin: block(m.wall.probeScript(nonce)),
-		})
+		_, err := Must(ctx, c.cfg.Shell, m.name, m.probeCommand(nonce))
 		wg.Wait()
 		return err
 	})
@@ -184,11 +265,16 @@ func (a *answers) run() {
 	}
 }
 
-// listen begins to listen for probes with a new secret.
-func (a *answers) listen() string {
+// secret is a word that nobody else has.
+func secret() string {
 	var b [8]byte
 	_, _ = crand.Read(b[:]) // never fails
-	nonce := hex.EncodeToString(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// listen begins to listen for probes with a new secret.
+func (a *answers) listen() string {
+	nonce := secret()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.from[nonce] = map[nemesis.Node]bool{}

@@ -82,12 +82,13 @@ data=$d/%s
 i=0; until mkdir -p "$data" 2>/dev/null || [ $i = 50 ]; do i=$((i+1)); done
 mkdir -p "$data"
 : >"$d/%s"
-for t in setsid flock grep sed tail iptables iptables-restore bash; do
+for t in setsid flock grep sed tail iptables iptables-restore; do
   command -v "$t" >/dev/null || echo "missing $t"
 done
+%sif ! e=$(bash_sends); then echo "%s$e"; fi
 if ip6tables -w 10 -S INPUT >/dev/null 2>&1; then echo ip6tables; fi
 if command -v ip >/dev/null; then ip -o address show | sed 's/^/address /'; fi
-`, Quote(dir), dataDir, markFile)
+`, Quote(dir), dataDir, markFile, bashSends, noBash)
 }
 
 // removeScript removes the node's directory, if it is ours, and those above it if
