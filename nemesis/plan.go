@@ -42,6 +42,8 @@ type PlanConfig struct {
 	// Orders are those of an operator that the system takes; faults that need others
 	// are impossible.
 	Orders []AdminF
+	// Noise makes the network a little bad all along, beside the other faults.
+	Noise bool
 	// Lacks says what the cluster cannot do; faults that need it are impossible.
 	Lacks Lacks
 	// Logger hears what is left out and why. Nil: nobody does.
@@ -51,6 +53,8 @@ type PlanConfig struct {
 const (
 	longMin = 8 * time.Second
 	longMax = 12 * time.Second
+	// shortPlan is the length below which only the core families are sure to come.
+	shortPlan = 45 * time.Second
 	// leastFor is the shortest fault that a crowded plan may have.
 	leastFor = 500 * time.Millisecond
 	// cardMin is the time that is kept for each card of the first deck when a
@@ -87,6 +91,7 @@ type flavor struct {
 	quick   bool // lasts less than a second
 	apart   bool // its healing takes long; see staggerMost
 	params  func(*rand.Rand) Params
+	sequel  *sequel // nil: none
 }
 
 // Family describes a name that users can choose.
@@ -110,7 +115,8 @@ func Families() []Family {
 // Families are dealt from a shuffled deck rather than drawn one by one, so that
 // each occurs in any test that is long enough; first come one card of each, the
 // core families (partition, messages, kill, pause) before the others. Each family
-// deals its own flavors in the same way. Faults come in small crowds of up to
+// deals its own flavors in the same way; tests with successive seeds within one thousand
+// share these decks, each beginning one card further. Faults come in small crowds of up to
 // three that overlap, with a clean gap after each, in which the system has to
 // recover. A family that is chosen by name but impossible with these nodes is an
 // error; of "all" it is left out.
@@ -124,9 +130,13 @@ func Plan(c PlanConfig) ([]Step, error) {
 		flavors: map[int][]int{}, had: map[string]time.Duration{},
 		end: c.Duration - c.Grace, crowdEnd: c.Grace,
 	}
-	for p.deal() {
+	if c.Noise {
+		p.noise()
 	}
-	if len(p.steps) == 0 {
+	background := len(p.steps)
+	for len(p.families) > 0 && p.deal() {
+	}
+	if len(p.steps) == background {
 		return nil, fmt.Errorf("plan faults: %v is too short for any", c.Duration)
 	}
 	return p.steps, nil
@@ -299,12 +309,10 @@ func (p *planner) deal() bool {
 	for try := 0; try < 4 && crowd && p.taken(s); try++ {
 		s = p.resolve(v)
 	}
-	s.ID, s.At, s.For = int64(len(p.steps)+1), at, dur.Round(time.Millisecond)
 	if !crowd {
 		p.crowded, p.crowdEnd = 0, 0
 	}
-	p.crowded++
-	p.crowdEnd = max(p.crowdEnd, s.At+s.For+p.healing(s))
+	s = p.add(s, at, dur)
 	for _, m := range regulars() {
 		if m.family == p.families[fam].name && m.is(v) && s.For >= m.least {
 			p.had[m.name] = s.At.Truncate(regularEvery) + 1
@@ -313,8 +321,17 @@ func (p *planner) deal() bool {
 	if dealt {
 		p.first = max(0, p.first-1)
 	}
-	p.steps = append(p.steps, s)
+	p.follow(v)
 	return true
+}
+
+// add appends a step to the present crowd.
+func (p *planner) add(s Step, at, dur time.Duration) Step {
+	s.ID, s.At, s.For = int64(len(p.steps)+1), at, dur.Round(time.Millisecond)
+	p.crowded++
+	p.crowdEnd = max(p.crowdEnd, s.At+s.For+p.healing(s))
+	p.steps = append(p.steps, s)
+	return s
 }
 
 // longestHealing is the time that healing the flavor takes at most, if that is long.
@@ -404,7 +421,7 @@ func (p *planner) shuffle() {
 	p.rng.Shuffle(len(core), swap(core))
 	if p.decks == 0 {
 		p.first = len(rest) + len(core)
-		if p.Duration < 45*time.Second && len(core) > 0 {
+		if p.Duration < shortPlan && len(core) > 0 {
 			p.first = len(core)
 		}
 	}
@@ -425,14 +442,18 @@ func (p *planner) nextFlavor(fam int) flavor {
 		}
 		return all[card]
 	}
-	deck := p.flavors[fam]
+	deck, begun := p.flavors[fam]
 	if len(deck) == 0 {
 		for i, v := range all {
 			for range max(1, v.weight) {
 				deck = append(deck, i)
 			}
 		}
-		deck = p.spread(deck, func(i int) bool { return all[i].telling })
+		if begun {
+			deck = spread(p.rng, deck, func(i int) bool { return all[i].telling })
+		} else {
+			deck = p.firstDeck(p.families[fam], deck)
+		}
 	}
 	p.flavors[fam] = deck[:len(deck)-1]
 	return all[deck[len(deck)-1]]
@@ -440,8 +461,8 @@ func (p *planner) nextFlavor(fam int) flavor {
 
 // spread shuffles a deck so that the telling cards and the others follow each other
 // as evenly as their numbers allow.
-func (p *planner) spread(deck []int, telling func(int) bool) []int {
-	p.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+func spread(rng *rand.Rand, deck []int, telling func(int) bool) []int {
+	rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 	total := 0.0
 	for _, card := range deck {
 		if telling(card) {
@@ -454,7 +475,7 @@ func (p *planner) spread(deck []int, telling func(int) bool) []int {
 	}
 	var all []placed
 	// Each pile is dealt over the whole deck, from a random phase on.
-	next := map[bool]float64{true: p.rng.Float64(), false: p.rng.Float64()}
+	next := map[bool]float64{true: rng.Float64(), false: rng.Float64()}
 	for _, card := range deck {
 		pile := telling(card)
 		size := float64(len(deck)) - total
@@ -489,11 +510,11 @@ func (p *planner) place(v flavor) (at time.Duration, crowd bool) {
 		chance *= 2 // what matters is what is under way when something else happens
 	}
 	overlap := p.rng.Float64() < chance
-	if n := len(p.steps); overlap && n > 0 && p.crowded < crowdSize && p.mixes(v) {
-		last := p.steps[n-1]
+	if overlap && p.crowded > 0 && p.crowded < crowdSize && p.mixes(v) {
+		last := p.steps[len(p.steps)-1]
 		return last.At + time.Duration((0.1+0.8*p.rng.Float64())*float64(last.For)), true
 	}
-	if len(p.steps) == 0 {
+	if p.crowded == 0 {
 		return p.crowdEnd, false
 	}
 	busy := (p.MinFor+p.MaxFor)/2 + time.Second // the long ones count, too

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -428,6 +429,95 @@ func TestRegularFaults(t *testing.T) {
 		t.Logf("%v: %d of 300 plans have a power cut", c.length, with)
 		if with < c.mostly {
 			t.Errorf("%v: want %d", c.length, c.mostly)
+		}
+	}
+}
+
+// TestSeries holds tests with successive seeds to deal each way to hurt soon: ten short ones
+// of decks of their own would leave out one in three.
+func TestSeries(t *testing.T) {
+	for _, first := range []uint64{7000, 123_456_000, 1_000_900} {
+		dealt := map[string]bool{}
+		for i := range uint64(12) {
+			for _, s := range plan(t, PlanConfig{
+				Seed: first + i, Nodes: someNodes(5), Faults: []string{"all"},
+				Duration: 25 * time.Second,
+			}) {
+				dealt[fmt.Sprint(s.Fault, " ", s.Shape, " ", s.Else != nil)] = true
+			}
+		}
+		for _, want := range []string{
+			"isolate-restart  true", "isolate-kill  true", "kill-seq  true", "echo  true",
+			"kill-all  false", "partition deaf true", "partition mute true",
+			"flapping isolate true", "partition ring false", "partition bridge false",
+		} {
+			if !dealt[want] {
+				t.Errorf("twelve seeds from %d: no %q in %v", first, want,
+					slices.Sorted(maps.Keys(dealt)))
+			}
+		}
+	}
+}
+
+// TestSequels wants many leaders to be cut off while their clock is wrong, and no partition
+// where none was chosen.
+func TestSequels(t *testing.T) {
+	for _, partition := range []bool{true, false} {
+		wrong, off := 0, 0
+		for seed := range uint64(50) {
+			faults := []string{"drift"}
+			if partition {
+				faults = append(faults, "partition")
+			}
+			steps := plan(t, PlanConfig{
+				Seed: seed, Nodes: someNodes(5), Faults: faults, Duration: time.Minute,
+			})
+			for i, s := range steps {
+				if sortOf(s.Fault) == "clock" && s.Else != nil {
+					wrong++
+				}
+				if i > 0 && s.Shape == ShapeIsolate && sortOf(steps[i-1].Fault) == "clock" &&
+					s.At < steps[i-1].At+steps[i-1].For {
+					off++
+				}
+			}
+		}
+		t.Logf("partitions %v: %d leaders with a wrong clock, %d cut off", partition, wrong, off)
+		if partition && off*3 < wrong || !partition && off > 0 || wrong == 0 {
+			t.Errorf("partitions %v: %d of %d were cut off", partition, off, wrong)
+		}
+	}
+}
+
+// TestNoise wants one mixture from the first fault to the last, and no other one that could
+// not be told from it.
+func TestNoise(t *testing.T) {
+	for seed := range uint64(50) {
+		c := PlanConfig{
+			Seed: seed, Nodes: someNodes(5), Faults: []string{"all"}, Duration: time.Minute,
+			Noise: true,
+		}
+		steps := plan(t, c)
+		noise := steps[0]
+		if noise.Fault != "messages" || noise.For < 50*time.Second {
+			t.Errorf("seed %d: the first step is %+v", seed, noise)
+		}
+		others := 0
+		for _, s := range steps[1:] {
+			if sortOf(s.Fault) == "messages" && s.Nodes == nil && s.Else == nil {
+				t.Errorf("seed %d: beside the noise: %+v", seed, s)
+			}
+			if s.At+s.For > noise.At+noise.For {
+				t.Errorf("seed %d: after the noise: %+v", seed, s)
+			}
+			others++
+		}
+		if others < 5 {
+			t.Errorf("seed %d: %d other faults", seed, others)
+		}
+		c.Nodes = someNodes(2)
+		if steps := plan(t, c); steps[0].For > 20*time.Second {
+			t.Errorf("seed %d: noise between two nodes: %+v", seed, steps[0])
 		}
 	}
 }

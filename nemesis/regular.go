@@ -42,11 +42,12 @@ func regulars() []regular {
 
 // owed is the time that is kept, at the end of the plan, for the regular faults that its last
 // minute still lacks, but for the one that v is: neither a long fault nor what is left of the
-// first deck shall use it up.
+// first deck shall use it up. A short plan has no room for that.
 func (p *planner) owed(at time.Duration, v flavor) time.Duration {
 	var sum time.Duration
 	for _, m := range regulars() {
-		if p.end-at.Truncate(regularEvery) <= regularEvery && p.lacks(m, at) && !m.is(v) {
+		if p.end-at.Truncate(regularEvery) <= regularEvery && p.lacks(m, at) && !m.is(v) &&
+			p.Duration >= shortPlan {
 			sum += m.least + regularGap
 		}
 	}
@@ -69,12 +70,14 @@ func (p *planner) pressing(at time.Duration) bool {
 }
 
 // wants reports whether the minute at which the next step would begin still lacks
-// what it must have and time is getting short, or the family comes anyway.
+// what it must have and time is getting short, or the family comes anyway. A short plan has one or
+// two cards of a family: those shall not be the same in all.
 func (p *planner) wants(m regular, dealt bool) bool {
 	at := p.crowdEnd
 	if !p.lacks(m, at) || p.end-at < m.least+regularGap {
 		return false
 	}
 	late := time.Duration(float64(min(regularEvery, p.Duration)) * m.late)
-	return at-at.Truncate(regularEvery) > late || dealt && p.rng.IntN(2) == 0
+	return at-at.Truncate(regularEvery) > late ||
+		dealt && p.Duration >= shortPlan && p.rng.IntN(2) == 0
 }

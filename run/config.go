@@ -82,6 +82,8 @@ type Config struct {
 	Faults []string `json:"faults"`
 	// Interval is the mean time between the starts of two faults.
 	Interval time.Duration `json:"interval"`
+	// Noise makes the network a little bad all along, beside the faults.
+	Noise bool `json:"noise,omitempty"`
 	// Schedule is a file of fault steps that takes the place of a random one.
 	Schedule string `json:"schedule,omitempty"`
 	// Operations is a file of operations that take the place of those of the workload, as
@@ -349,6 +351,9 @@ func (c Config) Args() []string {
 		args = append(args, "--faults", strings.Join(c.Faults, ","))
 	}
 	add("--interval", c.Interval, d.Interval)
+	if c.Noise {
+		args = append(args, "--noise")
+	}
 	add("--txn-pause", c.TxnPause, d.TxnPause)
 	add("--schedule", c.Schedule, d.Schedule)
 	add("--operations", c.Operations, d.Operations)

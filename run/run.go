@@ -366,7 +366,7 @@ func (c Config) steps() ([]nemesis.Step, error) {
 func (c Config) planConfig(sys systems.System) nemesis.PlanConfig {
 	return nemesis.PlanConfig{
 		Seed: c.Seed, Nodes: c.nodes(), Faults: c.Faults, Claimed: sys.Faults(),
-		Duration: c.TimeLimit, Interval: c.Interval, NoPrimaries: !sys.HasPrimaries(),
+		Duration: c.TimeLimit, Interval: c.Interval, Noise: c.Noise, NoPrimaries: !sys.HasPrimaries(),
 		Orders: orders(sys), Lacks: c.lacks(), Grace: c.grace(),
 	}
 }

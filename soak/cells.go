@@ -119,6 +119,7 @@ func (l *planLoader) config(e, d entry, system, protocol string) run.Config {
 	set(&c.OpsPerKey, e.OpsPerKey, d.OpsPerKey)
 	set(&c.Interval, e.Interval, d.Interval)
 	set(&c.TxnPause, e.TxnPause, d.TxnPause)
+	set(&c.Noise, e.Noise, d.Noise)
 	set(&c.Schedule, e.Schedule, d.Schedule)
 	c.Schedule = l.path(c.Schedule, true)
 	set(&c.OpTimeout, e.OpTimeout, d.OpTimeout)

@@ -138,6 +138,7 @@ type entry struct {
 	OpsPerKey       number                 `yaml:"ops_per_key"`
 	Interval        duration               `yaml:"interval"`
 	TxnPause        duration               `yaml:"txn_pause"`
+	Noise           strictyaml.At[bool]    `yaml:"noise"`
 	Schedule        text                   `yaml:"schedule"`
 	OpTimeout       duration               `yaml:"op_timeout"`
 	RequestTimeout  duration               `yaml:"request_timeout"`

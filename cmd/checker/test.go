@@ -167,6 +167,8 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 	fs.StringSliceVarP(&c.Faults, "faults", "f", c.Faults,
 		`families of faults, or "all" (that the claim covers), or "none"; as in all,clock,disk`)
 	fs.DurationVar(&c.Interval, "interval", c.Interval, "mean time between the starts of two faults")
+	fs.BoolVar(&c.Noise, "noise", c.Noise, "a network that is a little bad all along: messages get "+
+		"lost, doubled, late and out of order beside the faults")
 	fs.StringVar(&c.Schedule, "schedule", c.Schedule, "file of fault steps to follow")
 	fs.StringVar(&c.Operations, "operations", c.Operations,
 		"file of operations to repeat, as checker shrink writes it")
