@@ -12,7 +12,7 @@ import (
 // first is in force. This file has the two ways in which a plan makes such pairs on purpose;
 // the third, chance, is planner.place.
 
-// sequel is what comes, half of the time, while a fault is in force, because the fault
+// sequel is what comes, mostly, while a fault is in force, because the fault
 // hurts only then: that a leader's clock is wrong matters when nobody else tells it the
 // news, and what an operator handed over when the new owner dies.
 type sequel struct {
@@ -32,7 +32,7 @@ func death() *sequel { return &sequel{family: "kill", kind: "kill", quick: true}
 // follow adds the sequel of the last step, which is of the flavor v, if the families that
 // were chosen have it and there is time.
 func (p *planner) follow(v flavor) {
-	if v.sequel == nil || p.crowded >= crowdSize || p.rng.IntN(2) == 0 {
+	if v.sequel == nil || p.crowded >= crowdSize || p.rng.IntN(4) == 0 {
 		return
 	}
 	next, ok := p.find(*v.sequel)

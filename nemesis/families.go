@@ -104,13 +104,13 @@ func restartApart(rng *rand.Rand) Params {
 	return Params{"stagger": millis(rng, 1500, int(staggerMost.Milliseconds()))}
 }
 
-// killFlavors takes a majority or all with 4 of 11 cards, beside the regular ones: what a
+// killFlavors takes a majority or all with 4 of 12 cards, beside the regular ones: what a
 // minority forgot the others still know, so that only these show data that was never
 // made durable.
 func killFlavors() []flavor {
 	return []flavor{
 		{kind: "kill", target: TargetOne},
-		{kind: "kill", target: TargetPrimaries, quick: true, weight: 2},
+		{kind: "kill", target: TargetPrimaries, quick: true},
 		{kind: "kill", target: TargetPrimaries},
 		{kind: "kill", target: TargetMinority, quick: true},
 		{kind: "kill", target: TargetMajority, weight: 2, telling: true},
@@ -118,12 +118,15 @@ func killFlavors() []flavor {
 		{kind: "kill-all", target: TargetAll, params: restartApart, apart: true},
 		{kind: "kill-seq", target: TargetPrimaries},
 		{kind: "isolate-kill", target: TargetPrimaries},
-		{kind: "isolate-restart", target: TargetPrimaries, params: restartSoon, telling: true},
+		{
+			kind: "isolate-restart", target: TargetPrimaries, params: restartSoon, telling: true,
+			weight: 2,
+		},
 	}
 }
 
-// restartSoon lets the others restart while what they promised still holds.
-func restartSoon(rng *rand.Rand) Params { return Params{"after": millis(rng, 0, 600)} }
+// restartSoon lets the others restart, and elect, while what they promised still holds.
+func restartSoon(rng *rand.Rand) Params { return Params{"after": millis(rng, 0, 300)} }
 
 // narrowFamilies are single faults, chosen by name only.
 func narrowFamilies() []family {

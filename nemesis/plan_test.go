@@ -433,12 +433,12 @@ func TestRegularFaults(t *testing.T) {
 	}
 }
 
-// TestSeries holds tests with successive seeds to deal each way to hurt soon: ten short ones
-// of decks of their own would leave out one in three.
+// TestSeries holds tests with successive seeds to deal each way to hurt soon: short ones
+// with decks of their own would leave out one in three.
 func TestSeries(t *testing.T) {
 	for _, first := range []uint64{7000, 123_456_000, 1_000_900} {
 		dealt := map[string]bool{}
-		for i := range uint64(12) {
+		for i := range uint64(14) {
 			for _, s := range plan(t, PlanConfig{
 				Seed: first + i, Nodes: someNodes(5), Faults: []string{"all"},
 				Duration: 25 * time.Second,
@@ -452,7 +452,7 @@ func TestSeries(t *testing.T) {
 			"flapping isolate true", "partition ring false", "partition bridge false",
 		} {
 			if !dealt[want] {
-				t.Errorf("twelve seeds from %d: no %q in %v", first, want,
+				t.Errorf("fourteen seeds from %d: no %q in %v", first, want,
 					slices.Sorted(maps.Keys(dealt)))
 			}
 		}

@@ -42,12 +42,12 @@ func regulars() []regular {
 
 // owed is the time that is kept, at the end of the plan, for the regular faults that its last
 // minute still lacks, but for the one that v is: neither a long fault nor what is left of the
-// first deck shall use it up. A short plan has no room for that.
+// first deck shall use it up. A plan of less than a minute has no room for that.
 func (p *planner) owed(at time.Duration, v flavor) time.Duration {
 	var sum time.Duration
 	for _, m := range regulars() {
 		if p.end-at.Truncate(regularEvery) <= regularEvery && p.lacks(m, at) && !m.is(v) &&
-			p.Duration >= shortPlan {
+			p.Duration >= regularEvery {
 			sum += m.least + regularGap
 		}
 	}

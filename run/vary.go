@@ -10,7 +10,7 @@ import "time"
 // little of everything, so that faults meet rounds that came through in part. The turns have lengths without a common
 // factor, so that in time everything meets everything.
 func (c Config) Vary(i int) Config {
-	c.Nodes = []int{5, 3, 5, 4}[i%4]
+	c.Nodes = []int{3, 5, 3, 4}[i%4]
 	c.Interval = []time.Duration{c.Interval, c.Interval / 2, c.Interval * 3 / 4}[i%3]
 	turn := i % 7
 	c.Noise = turn == 1 || turn == 4 || turn == 6
