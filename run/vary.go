@@ -7,8 +7,8 @@ import "time"
 // even size, or a small one in which each node counts; some need clients that get in each
 // other's way, others transactions that rest; some need faults so close to each other that
 // the second comes while the first is being mended, or a network that loses and delays a
-// little of everything, so that faults meet rounds that came through in part. The turns have lengths without a common
-// factor, so that in time everything meets everything.
+// little of everything, so that faults meet rounds that came through in part. The turns have
+// lengths without a common factor, so that in time everything meets everything.
 func (c Config) Vary(i int) Config {
 	c.Nodes = []int{3, 5, 3, 4}[i%4]
 	c.Interval = []time.Duration{c.Interval, c.Interval / 2, c.Interval * 3 / 4}[i%3]
