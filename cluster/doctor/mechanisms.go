@@ -219,6 +219,7 @@ echo "a program was an hour ahead"`,
 			Without: "clocks of the reference cluster only",
 			script: `sleep 60 & p=$!
 trap 'kill -9 $p 2>/dev/null' EXIT
+i=0; until grep -q sleep /proc/$p/comm; do i=$((i+1)); [ $i -lt 100 ] || break; sleep 0.02; done
 a() { "$d/checker" agent "$@" --record "$d/clock"; }
 a clock bend --pid $p --offset 1h >/dev/null || exit 1
 s=$(a injury) || exit 1; a undo >/dev/null || exit 1
