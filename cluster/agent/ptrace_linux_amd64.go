@@ -21,6 +21,13 @@ const (
 	// not stopped before it has it.
 	stopWithin = 5 * time.Second
 	stopPoll   = 50 * time.Microsecond
+	// stepWithin is the same for one step. It is sure to come to its end, but on a machine that
+	// starves it; a thread that is left within a step is killed by its trap.
+	stepWithin = 20 * time.Second
+	// reapWithin bounds the wait for the end of a thread that was killed.
+	reapWithin = time.Second
+	// deadLook is how many polls lie between looks whether a thread has ended.
+	deadLook = 20
 	// stackLook is how much of a thread's stack is searched for addresses.
 	stackLook = 64 << 10
 )
@@ -132,16 +139,13 @@ func (f *frozen) stop(tid int, deadline time.Time) error {
 	return nil
 }
 
-// await waits until a thread stands still; syscall.ESRCH says that it has ended. Without a
-// deadline it is sure to stop or end.
+// await waits until a thread stands still; syscall.ESRCH says that it has ended. The kernel
+// does not tell the end of a process's first thread before that of all others, which may
+// wait for us: so we look ourselves.
 func (f *frozen) await(tid int, deadline time.Time) (syscall.WaitStatus, error) {
-	options := waitAll
-	if !deadline.IsZero() {
-		options |= syscall.WNOHANG
-	}
-	for {
+	for try := 1; ; try++ {
 		var status syscall.WaitStatus
-		got, err := syscall.Wait4(tid, &status, options, nil)
+		got, err := syscall.Wait4(tid, &status, waitAll|syscall.WNOHANG, nil)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 		case errors.Is(err, syscall.ECHILD), got == tid && !status.Stopped():
@@ -150,6 +154,8 @@ func (f *frozen) await(tid int, deadline time.Time) (syscall.WaitStatus, error) 
 			return status, fmt.Errorf("wait for thread %d: %w", tid, err)
 		case got == tid:
 			return status, nil
+		case try%deadLook == 0 && f.dead(tid):
+			return status, fmt.Errorf("thread %d: %w", tid, syscall.ESRCH)
 		case time.Now().After(deadline):
 			return status, fmt.Errorf("thread %d of process %d does not stop: it may wait for its disk",
 				tid, f.pid)
@@ -159,17 +165,40 @@ func (f *frozen) await(tid int, deadline time.Time) (syscall.WaitStatus, error) 
 	}
 }
 
-// thaw lets all threads go on.
+// thaw lets all threads go on, the first of the process last.
 func (f *frozen) thaw() error {
 	var errs []error
+	first, known := f.threads[f.pid]
+	delete(f.threads, f.pid)
 	for tid, signal := range f.threads {
-		err := ptrace(syscall.PTRACE_DETACH, tid, uintptr(signal))
-		if err != nil && !errors.Is(err, syscall.ESRCH) {
-			errs = append(errs, fmt.Errorf("let thread %d of process %d go: %w", tid, f.pid, err))
-		}
+		errs = append(errs, f.release(tid, signal))
+	}
+	if known {
+		errs = append(errs, f.release(f.pid, first))
 	}
 	f.threads = map[int]syscall.Signal{}
 	return errors.Join(errs...)
+}
+
+// release lets a thread go on. One that was killed is told of to us first, and only then,
+// when we have heard it, to its parent.
+func (f *frozen) release(tid int, signal syscall.Signal) error {
+	for end := time.Now().Add(reapWithin); ; {
+		err := ptrace(syscall.PTRACE_DETACH, tid, uintptr(signal))
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("let thread %d of process %d go: %w", tid, f.pid, err)
+		}
+		var status syscall.WaitStatus
+		got, err := syscall.Wait4(tid, &status, waitAll|syscall.WNOHANG, nil)
+		if errors.Is(err, syscall.ECHILD) || got == tid && !status.Stopped() ||
+			time.Now().After(end) {
+			return nil
+		}
+		<-time.After(stopPoll)
+	}
 }
 
 // span is a range of addresses.
@@ -219,7 +248,7 @@ func (f *frozen) leadOut(tid int, within func(uint64) bool) (at, stack uint64, e
 		if err := syscall.PtraceSingleStep(tid); err != nil {
 			return at, stack, fmt.Errorf("lead thread %d on: %w", tid, err)
 		}
-		status, err := f.await(tid, time.Time{})
+		status, err := f.await(tid, time.Now().Add(stepWithin))
 		if err != nil {
 			return at, stack, err
 		}

@@ -17,6 +17,9 @@ const (
 	// aloneTries is how often a process is stopped anew because a thread of it was in code
 	// that is to be changed.
 	aloneTries = 200
+	// aloneWithin bounds these tries: on a busy machine one of them can take a second, in
+	// which the process stands still.
+	aloneWithin = 10 * time.Second
 )
 
 var errBentByAnother = errors.New("its clock is bent already, by another record")
@@ -185,7 +188,8 @@ var errBusy = errors.New("a thread stays in the code that tells the time")
 func (p procFS) alone(who Process, spans []span, fn func(*frozen) error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	for range aloneTries {
+	end := time.Now().Add(aloneWithin)
+	for try := 0; try < aloneTries && time.Now().Before(end); try++ {
 		f, err := p.freeze(who.PID)
 		if err != nil {
 			return err
