@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
@@ -19,7 +20,7 @@ func TestDirect(t *testing.T) {
 func testDirect(t *testing.T, tw twin) {
 	r := sweep.Rand(t, 9, 9)
 	decided, bad := 0, 0
-	for range sweep.Rounds(t, 10_000) {
+	for range sweep.Rounds(t, longtest.Of(2500, 10_000)) {
 		h := tw.history(r)
 		for i := range h.Ops { // two keys, and values of any size
 			h.Ops[i].Key = history.Key([]string{"a", "b"}[r.IntN(8)/7])

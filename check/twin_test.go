@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/internal/sweep"
 	"github.com/ordeal-dev/ordeal/models"
 )
@@ -479,7 +480,7 @@ func TestTwins(t *testing.T) {
 			}
 		}
 	})
-	eachTwin(t, sweep.Rounds(t, 3_000), func(
+	eachTwin(t, sweep.Rounds(t, longtest.Of(750, 3_000)), func(
 		t *testing.T, _ *rand.Rand, l *linearizable, _ twin, h *history.History, truth bool,
 	) {
 		objects, err := l.objects(h)
@@ -538,7 +539,7 @@ func idlePlanner(l *linearizable, engine string) *planner {
 // TestReductionIsSound takes random operations out of linearizable histories, by the
 // rules of the minimizer: they have to stay linearizable.
 func TestReductionIsSound(t *testing.T) {
-	eachTwin(t, sweep.Rounds(t, 3_000), func(
+	eachTwin(t, sweep.Rounds(t, longtest.Of(750, 3_000)), func(
 		t *testing.T, r *rand.Rand, l *linearizable, tw twin, h *history.History, truth bool,
 	) {
 		objects, err := l.objects(h)

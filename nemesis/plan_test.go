@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 )
 
 // familyOf names the broad family of a step.
@@ -73,7 +75,7 @@ func TestPlanCovers(t *testing.T) {
 		{all[:4], 20 * time.Second, all[:4]},
 	}
 	for _, test := range tests {
-		for seed := range uint64(100) {
+		for seed := range uint64(longtest.Of(20, 100)) {
 			for _, n := range []int{3, 5} {
 				steps := plan(t, PlanConfig{
 					Seed: seed, Nodes: someNodes(n), Faults: test.faults, Duration: test.duration,

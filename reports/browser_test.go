@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/ordeal-dev/ordeal/internal/browsertest"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 )
 
 // tab is a report, opened from disk.
@@ -106,6 +108,7 @@ func (p *tab) wantCount(selector string, n int) {
 
 // TestBrowser looks at reports as a reader does, in one Chromium.
 func TestBrowser(t *testing.T) {
+	brief := []string{"invalid", "valid", "policy"}
 	browser := browsertest.Start(t, 1280, 1600)
 	for _, test := range []struct {
 		name string
@@ -124,7 +127,12 @@ func TestBrowser(t *testing.T) {
 		{"moving", lookAtMoving},
 		{"million", lookAtMillion},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.look(t, browser) })
+		t.Run(test.name, func(t *testing.T) {
+			if !slices.Contains(brief, test.name) {
+				longtest.Only(t)
+			}
+			test.look(t, browser)
+		})
 	}
 }
 

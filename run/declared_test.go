@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 )
 
 // registers is a store that is linearizable, or forgets every tenth write.
@@ -270,6 +271,9 @@ func TestBrokenDrivers(t *testing.T) {
 		"text":    {check.Unknown, "want an integer, got a string"},
 	} {
 		t.Run(mode, func(t *testing.T) {
+			if mode != "good" && mode != "garbage" {
+				longtest.Only(t)
+			}
 			t.Parallel()
 			cfg := declaredConfig(t, `
 name: files

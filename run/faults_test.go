@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/reports/live"
 	"github.com/ordeal-dev/ordeal/reports/store"
@@ -114,6 +115,7 @@ func listedAs(t *testing.T, cfg Config, out Outcome) {
 // TestSeams is a whole run in which the clocks and the disk of real nodes are troubled:
 // it is measured, and a node that ends because of it is no surprise.
 func TestSeams(t *testing.T) {
+	longtest.Only(t)
 	t.Parallel()
 	target, err := BuildTarget(t.Context(), t.TempDir())
 	if err != nil {

@@ -7,12 +7,15 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 )
 
 // TestRunsInARow leaves no goroutine and no open file behind, however many runs there are:
 // a soak makes thousands. ORDEAL_RUNS says how many. It is not parallel, because it counts
 // what the process has.
 func TestRunsInARow(t *testing.T) {
+	longtest.Only(t)
 	runs := 2
 	if text := os.Getenv("ORDEAL_RUNS"); text != "" {
 		var err error

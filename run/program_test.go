@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
@@ -62,6 +63,7 @@ func TestTakeProgram(t *testing.T) {
 // TestProgramReplaced builds another program over the one of a running test, and kills
 // a node: it comes back as what it was.
 func TestProgramReplaced(t *testing.T) {
+	longtest.Only(t)
 	t.Parallel()
 	target, err := BuildTarget(t.Context(), t.TempDir())
 	if err != nil {

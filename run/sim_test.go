@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/reports/live"
 	"github.com/ordeal-dev/ordeal/systems"
@@ -100,6 +101,9 @@ func difference(a, b []byte) string {
 func TestSimulatedFaultsBite(t *testing.T) {
 	for protocol, kinds := range kindsByProtocol(t) {
 		t.Run(protocol, func(t *testing.T) {
+			if len(kinds) > 8 {
+				kinds = longtest.Of(kinds[len(kinds)-8:], kinds)
+			}
 			cfg := simulation(t, protocol, 5)
 			cfg.Rate = 200 // so that what happens to few messages happens to some
 			cfg.Schedule = filepath.Join(t.TempDir(), "faults.jsonl")
@@ -157,13 +161,14 @@ func kindsByProtocol(t *testing.T) map[string][]string {
 // TestSimulatedProtocols: every protocol runs with the first workload of its claim, or
 // with SIM_SEEDS with each of them, and none is found invalid.
 func TestSimulatedProtocols(t *testing.T) {
-	for _, p := range systems.Protocols() {
+	for at, p := range systems.Protocols() {
 		workloads := p.Workloads
 		if os.Getenv("SIM_SEEDS") == "" {
 			workloads = workloads[:1]
 		}
 		for i, w := range workloads {
 			t.Run(p.Name+"/"+w, func(t *testing.T) {
+				longtest.Sample(t, at, 3)
 				cfg := simulation(t, p.Name, uint64(100+i))
 				cfg.Workload, cfg.TimeLimit, cfg.Faults = w, 3*time.Second, p.Faults
 				out, _ := simulate(t, cfg)
@@ -262,6 +267,7 @@ func TestReplay(t *testing.T) {
 
 // TestShrink: what is left shows the violation, is small, and can be replayed itself.
 func TestShrink(t *testing.T) {
+	longtest.Only(t)
 	cfg := simulation(t, "paxos", 3)
 	cfg.Bug, cfg.Rate = "cli-timeout-as-fail", 100
 	out, _ := simulate(t, cfg)

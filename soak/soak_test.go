@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 )
 
 // TestOutcomes: every way in which a run can come out is told as what it is, each in a
@@ -266,6 +268,7 @@ func TestDispensable(t *testing.T) {
 
 // TestMergedShards: shards in directories of their own, together, say what one soak says.
 func TestMergedShards(t *testing.T) {
+	longtest.Only(t)
 	plan := func() *Plan {
 		return planOf(t, "budget: {runs: 23, parallel: 1}\nrepeat: 2",
 			entryOf("good", isValid, "weight: 4"), entryOf("unknown", isUnknown),

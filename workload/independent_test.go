@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 )
 
 // rough answers with random latencies around two milliseconds, fails one in twenty
@@ -76,7 +77,7 @@ func lives(t *testing.T, out *Simulated, threads int) map[history.Key]*keyLife {
 // TestKeysStayCheckable: whatever the system does, a key has few operations, few at
 // a time, few of unknown outcome, and no value twice.
 func TestKeysStayCheckable(t *testing.T) {
-	for _, threads := range []int{1, 5, 12, 40} {
+	for _, threads := range longtest.Of([]int{12}, []int{1, 5, 12, 40}) {
 		for _, name := range []string{"register", "cas-register"} {
 			w, err := Lookup(name)
 			if err != nil {
@@ -103,6 +104,7 @@ func TestKeysStayCheckable(t *testing.T) {
 // TestKeysAreHotAndLong: keys see concurrency from several nodes, and the slow ones
 // live long, with pauses.
 func TestKeysAreHotAndLong(t *testing.T) {
+	longtest.Only(t)
 	o := Options{Concurrency: 10, Nodes: 5, TimeLimit: 40 * time.Second, Rate: 1000}
 	out := simulate(t, Simulation{
 		Generator: registerWorkload().Generator(o), Concurrency: 10, Respond: slowly(3),
@@ -165,6 +167,7 @@ func TestEpochs(t *testing.T) {
 
 // TestRetiredKeysAreReadAgain: about one operation in twenty is such a read.
 func TestRetiredKeysAreReadAgain(t *testing.T) {
+	longtest.Only(t)
 	o := Options{Concurrency: 10, Nodes: 5, TimeLimit: 20 * time.Second, Rate: 2000}
 	out := simulate(t, Simulation{
 		Generator: registerWorkload().Generator(o), Concurrency: 10, Respond: slowly(2),
@@ -255,6 +258,7 @@ func checkReaders(t *testing.T, readers map[history.Key]map[int]bool, keys, want
 // TestCASSucceeds: against an atomic register, a good share of the compare-and-sets
 // finds what it expects, and some do not.
 func TestCASSucceeds(t *testing.T) {
+	longtest.Only(t)
 	o := Options{Concurrency: 10, Nodes: 5, TimeLimit: 20 * time.Second, Rate: 1000}
 	store := newStore()
 	out := simulate(t, Simulation{

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/check/weak"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
@@ -22,7 +23,7 @@ func indexOf(t *testing.T, txns []dumbTxn) *weak.Index {
 // certificates and counterexamples.
 func TestTwin(t *testing.T) {
 	r := sweep.Rand(t, 7, 2026)
-	n := sweep.Rounds(t, 3000)
+	n := sweep.Rounds(t, longtest.Of(750, 3000))
 	refuted, methods := map[graph.Level]int{}, map[Method]int{}
 	for range n {
 		txns := random(r, 6)
@@ -65,7 +66,7 @@ func TestTwin(t *testing.T) {
 // TestSearch has the search decide what the scheduler would mostly have found.
 func TestSearch(t *testing.T) {
 	r := sweep.Rand(t, 8, 2026)
-	n := sweep.Rounds(t, 3000)
+	n := sweep.Rounds(t, longtest.Of(750, 3000))
 	bad, searched := map[demand]int{}, 0
 	for range n {
 		txns := random(r, 6)

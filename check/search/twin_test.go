@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/internal/sweep"
 	"github.com/ordeal-dev/ordeal/models"
 )
@@ -366,7 +367,8 @@ func engines() map[string]func(*testing.T, *models.Spec, []Op) Result {
 // and compares the returns at which they got stuck.
 func TestTwins(t *testing.T) {
 	all := engines()
-	eachFamily(t, sweep.Rounds(t, 2500), 9, func(t *testing.T, spec *models.Spec, ops []Op) bool {
+	rounds := sweep.Rounds(t, longtest.Of(625, 2500))
+	eachFamily(t, rounds, 9, func(t *testing.T, spec *models.Spec, ops []Op) bool {
 		truth := bruteForce(spec, ops)
 		want := Illegal
 		if truth {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/internal/sweep"
 )
 
@@ -344,7 +345,7 @@ func TestTwin(t *testing.T) {
 		sessions bool
 	}
 	bad := map[name]int{}
-	n := sweep.Rounds(t, 4000)
+	n := sweep.Rounds(t, longtest.Of(1000, 4000))
 	for range n {
 		h := random(r)
 		x, err := NewIndex(h)

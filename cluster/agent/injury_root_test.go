@@ -93,13 +93,23 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// requireGroups skips the test where there are no control groups with a controller.
+func requireGroups(t *testing.T, controller string) {
+	t.Helper()
+	_, err := procFS("/proc").hierarchy(controller)
+	if err != nil && os.Getenv(requireVariable) == "required" {
+		t.Fatalf("%v, but %s=required", err, requireVariable)
+	}
+	if err != nil {
+		t.Skip(err)
+	}
+}
+
 // A busy process gets its share and no more, and all of a CPU after the undoing, also if it
 // is a child that does not carry the marker, as those of a script are.
 func TestCPULimit(t *testing.T) {
 	requireRoot(t)
-	if _, err := procFS("/proc").hierarchy(controllerCPU); err != nil {
-		t.Skip(err)
-	}
+	requireGroups(t, controllerCPU)
 	marker := filepath.Join(t.TempDir(), "busy")
 	cmd := exec.Command("/bin/sh", "-c", "sh -c 'while :; do :; done' & wait", "sh", marker)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -152,9 +162,7 @@ while read line; do head -c 40m /dev/zero | tail -c 40m | wc -c; done`
 // wants more, and gets it when the limit is lifted.
 func TestMemoryLimit(t *testing.T) {
 	requireRoot(t)
-	if _, err := procFS("/proc").hierarchy(controllerMemory); err != nil {
-		t.Skip(err)
-	}
+	requireGroups(t, controllerMemory)
 	s := &scene{t: t, record: filepath.Join(t.TempDir(), "record")}
 	t.Cleanup(func() {
 		if _, err := Undo(s.record); err != nil {

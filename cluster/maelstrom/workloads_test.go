@@ -12,6 +12,7 @@ import (
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/systems/maelstrom"
 	"github.com/ordeal-dev/ordeal/systems/operation"
 	"github.com/ordeal-dev/ordeal/workload"
@@ -89,7 +90,7 @@ func play(t *testing.T, kind string) played {
 // TestWorkloads: nodes that know what Maelstrom's documentation says are found right in each
 // of its workloads, and those that are wrong in one way are found wrong.
 func TestWorkloads(t *testing.T) {
-	for _, p := range maelstrom.Protocols() {
+	for at, p := range maelstrom.Protocols() {
 		wrong := "lose"
 		switch p.Name {
 		case "unique-ids":
@@ -103,6 +104,7 @@ func TestWorkloads(t *testing.T) {
 		}
 		for kind, want := range kinds {
 			t.Run(kind, func(t *testing.T) {
+				longtest.Sample(t, at, 3)
 				t.Parallel()
 				got := play(t, kind)
 				if got.result.Verdict != want {

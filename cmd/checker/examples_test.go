@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/systems"
 )
 
@@ -77,7 +78,7 @@ func TestExampleNodes(t *testing.T) {
 	if _, err := exec.LookPath("python3"); err != nil {
 		t.Skip("there is no python3")
 	}
-	for _, c := range []struct {
+	for at, c := range []struct {
 		bin, workload string
 		env           []string
 		want          string
@@ -87,6 +88,7 @@ func TestExampleNodes(t *testing.T) {
 		{"linkv.py", "lin-kv", []string{"LOCAL_READS=1"}, "INVALID"},
 	} {
 		t.Run(c.workload+" "+c.want, func(t *testing.T) {
+			longtest.Sample(t, at, 4)
 			t.Parallel()
 			path, err := filepath.Abs(filepath.Join(examples, "maelstrom", c.bin))
 			if err != nil {

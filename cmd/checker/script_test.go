@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/run"
 )
 
@@ -17,7 +19,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the command line as a user would; each script is a story in
-// testdata/script.
+// testdata/script. What stands behind [!long] stop is for those who can wait.
 func TestScripts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -32,6 +34,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TARGET", target)
 			env.Setenv("HOME", env.WorkDir)
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "long" {
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			return longtest.Asked(), nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":  cmdStatus,

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/run"
 	"github.com/ordeal-dev/ordeal/soak"
 )
@@ -21,14 +22,13 @@ import (
 // moments has each run once in the end, and leaves no process. $ORDEAL_SOAK_KILLS is how
 // often it is killed.
 func TestSoakKilled(t *testing.T) {
-	kills := 3
+	kills, runs := longtest.Of(1, 3), longtest.Of(5, 16)
 	if text := os.Getenv("ORDEAL_SOAK_KILLS"); text != "" {
 		var err error
 		if kills, err = strconv.Atoi(text); err != nil {
 			t.Fatal(err)
 		}
 	}
-	const runs = 16
 	dir := t.TempDir()
 	target, err := run.BuildTarget(t.Context(), t.TempDir())
 	if err != nil {

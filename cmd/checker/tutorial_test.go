@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 )
 
 // lesson is a block of commands of the tutorial, and the lines that they have to print.
@@ -39,6 +41,7 @@ func TestTutorial(t *testing.T) {
 	if _, err := exec.LookPath("python3"); err != nil {
 		t.Skip("the tutorial's store is in Python, and there is no python3")
 	}
+	longtest.Only(t)
 	t.Parallel()
 	all := lessons(t)
 	if len(all) < 6 {

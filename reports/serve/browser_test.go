@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/internal/browsertest"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/reports/live"
 )
 
@@ -90,6 +92,7 @@ func (p *tab) audit(name string) {
 
 // TestBrowser uses the pages as a person does, in one Chromium.
 func TestBrowser(t *testing.T) {
+	brief := []string{"run", "hostile"}
 	browser := browsertest.Start(t, 1300, 1000)
 	for _, test := range []struct {
 		name string
@@ -98,7 +101,12 @@ func TestBrowser(t *testing.T) {
 		{"index", lookAtIndex}, {"run", lookAtRun}, {"live", lookAtLive},
 		{"compare", lookAtCompare}, {"hostile", lookAtHostile},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.look(t, browser) })
+		t.Run(test.name, func(t *testing.T) {
+			if !slices.Contains(brief, test.name) {
+				longtest.Only(t)
+			}
+			test.look(t, browser)
+		})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
@@ -140,7 +141,7 @@ func TestSimulationRepeats(t *testing.T) {
 // when the test was written.
 func TestSimulationFindsPlantedBugs(t *testing.T) {
 	const runs = 8
-	for _, b := range []struct {
+	for at, b := range []struct {
 		id              bug.ID
 		outside, inside int // seeds that must find it
 	}{
@@ -154,6 +155,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		{id: bug.NoFsync, outside: 2, inside: 4},
 	} {
 		t.Run(string(b.id), func(t *testing.T) {
+			longtest.Sample(t, at, 4)
 			t.Parallel()
 			count := func(options func(uint64) sim.Options) (found int) {
 				for seed := range uint64(runs) {

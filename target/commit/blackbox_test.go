@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
@@ -33,7 +34,7 @@ func calm() *sim.Faults { return &sim.Faults{Think: time.Millisecond} }
 // two crashes at the right moments, and have scripts instead: late_op.txt,
 // 3pc_late.txt and 3pc_reprepare.txt in testdata.
 func TestSimulationFindsPlantedBugs(t *testing.T) {
-	for _, b := range []struct {
+	for at, b := range []struct {
 		id     bug.ID
 		first  uint64 // seed
 		within uint64 // so many
@@ -60,6 +61,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 	} {
 		for _, name := range protocolsOf(b.id) {
 			t.Run(string(b.id)+" in "+name, func(t *testing.T) {
+				longtest.Sample(t, at, 4)
 				t.Parallel()
 				reveals(t, name, b.id, b.first, b.within, b.faults)
 			})

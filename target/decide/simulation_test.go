@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
@@ -200,7 +201,7 @@ func TestSimulationRepeats(t *testing.T) {
 // so few seeds; all have a script that shows theirs.
 func TestSimulationFindsPlantedBugs(t *testing.T) {
 	const runs = 8
-	for _, b := range []struct {
+	for at, b := range []struct {
 		id              bug.ID
 		outside, inside int // seeds that must find it
 	}{
@@ -218,6 +219,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		{id: bug.NoFsync, outside: 3, inside: 4},
 	} {
 		t.Run(string(b.id), func(t *testing.T) {
+			longtest.Sample(t, at, 4)
 			t.Parallel()
 			count := func(options func(uint64) sim.Options) (found int) {
 				for seed := range uint64(runs) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
@@ -160,7 +161,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		Think: ms, Loss: 0.2, Replay: 0.4, Reorder: 0.3,
 		Kinds: []sim.FaultKind{sim.Isolate, sim.Kill, sim.Stop}, Every: 300 * ms,
 	}
-	for _, b := range []struct {
+	for at, b := range []struct {
 		id                    bug.ID
 		mode                  Mode
 		runs, outside, inside int         // seeds, and how many of them must find it
@@ -184,6 +185,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		{bug.NoFsync, Quorum, 8, 1, 3, nil, nil},
 	} {
 		t.Run(fmt.Sprintf("%s %d", b.id, b.mode), func(t *testing.T) {
+			longtest.Sample(t, at, 5)
 			t.Parallel()
 			count := func(make func(uint64, Mode) *run) (found int) {
 				for seed := range uint64(b.runs) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/kv"
 	"github.com/ordeal-dev/ordeal/target/lease"
@@ -304,7 +305,7 @@ func rough(kinds ...sim.FaultKind) *sim.Faults {
 
 // TestSimulationFindsPlantedBugs: from what clients see alone.
 func TestSimulationFindsPlantedBugs(t *testing.T) {
-	for _, b := range []struct {
+	for at, b := range []struct {
 		id     bug.ID
 		within uint64
 		faults *sim.Faults
@@ -317,6 +318,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		{id: bug.LockDeposedLeaderRevokes, within: 60, faults: rough(sim.Stop), ttls: []int{1000}},
 	} {
 		t.Run(string(b.id), func(t *testing.T) {
+			longtest.Sample(t, at, 3)
 			t.Parallel()
 			run := func(seed uint64, bugs bug.Set) error {
 				_, err := sim.Run(sim.Options{

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
@@ -148,7 +149,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 	}
 	stops := &sim.Faults{Kinds: []sim.FaultKind{sim.Stop}, Last: 2 * time.Second}
 	const runs = 16
-	for _, b := range []struct {
+	for at, b := range []struct {
 		id              bug.ID
 		mode            mode
 		outside, inside int         // seeds that must find it
@@ -176,6 +177,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		{bug.NoDedup, si, 5, 5, nil},
 	} {
 		t.Run(string(b.id)+" "+name(b.mode.rule, b.mode.log), func(t *testing.T) {
+			longtest.Sample(t, at, 5)
 			t.Parallel()
 			count := func(options func(uint64, mode) sim.Options) (found int) {
 				for seed := range uint64(runs) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
@@ -203,7 +204,7 @@ func rough(kinds ...sim.FaultKind) *sim.Faults {
 // that see only what the clients see find every planted bug, and find nothing
 // in as many runs of the correct protocol under the same faults.
 func TestSimulationFindsPlantedBugs(t *testing.T) {
-	for _, b := range []struct {
+	for at, b := range []struct {
 		id     bug.ID
 		within uint64 // seeds
 		opts   sim.Options
@@ -226,6 +227,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		{id: bug.MPNoCheckQuorum, within: 50, check: nothing},
 	} {
 		t.Run(string(b.id), func(t *testing.T) {
+			longtest.Sample(t, at, 4)
 			t.Parallel()
 			run := func(seed uint64, bugs bug.Set) error {
 				o := b.opts

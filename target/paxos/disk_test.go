@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
@@ -48,7 +49,7 @@ func TestDisksFindPlantedBugs(t *testing.T) {
 			Every: 3 * time.Second, Last: time.Second,
 		}
 	}
-	for _, b := range []struct {
+	for at, b := range []struct {
 		id     bug.ID
 		every  uint64
 		faults *sim.Faults
@@ -60,6 +61,7 @@ func TestDisksFindPlantedBugs(t *testing.T) {
 		{bug.CompactFirst, 20, kills(sim.KillAll), nil},
 	} {
 		t.Run(string(b.id), func(t *testing.T) {
+			longtest.Sample(t, at+1, 4)
 			t.Parallel()
 			const within = 40
 			run := func(seed uint64, bugs bug.Set) error {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
@@ -115,7 +116,7 @@ func leaseRough(kinds ...sim.FaultKind) *sim.Faults {
 func TestLeaseSimulationFindsPlantedBugs(t *testing.T) {
 	often := leaseRough(sim.Isolate, sim.WallJump)
 	often.Every = 1200 * time.Millisecond
-	for _, b := range []struct {
+	for at, b := range []struct {
 		id     bug.ID
 		within uint64
 		faults *sim.Faults
@@ -129,6 +130,7 @@ func TestLeaseSimulationFindsPlantedBugs(t *testing.T) {
 		{id: bug.LeaseKeptAfterTransfer, within: 40, faults: leaseRough(sim.Flaky)},
 	} {
 		t.Run(string(b.id), func(t *testing.T) {
+			longtest.Sample(t, at+1, 5)
 			t.Parallel()
 			run := func(seed uint64, bugs bug.Set) error {
 				_, err := sim.Run(sim.Options{

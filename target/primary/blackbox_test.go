@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
@@ -186,8 +187,9 @@ func revealings() []revealing {
 // only what the clients see find every planted bug, and find nothing in as many runs
 // of the correct protocol under the same faults.
 func TestSimulationFindsPlantedBugs(t *testing.T) {
-	for _, b := range revealings() {
+	for at, b := range revealings() {
 		t.Run(string(b.id), func(t *testing.T) {
+			longtest.Sample(t, at, 4)
 			t.Parallel()
 			run := func(seed uint64, bugs bug.Set) error {
 				o := b.opts

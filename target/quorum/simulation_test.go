@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
@@ -352,7 +353,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		}
 	}
 	crowd := func(o *sim.Options) { o.Clients, o.Generate = 12, sim.Registers(1) }
-	for _, b := range []struct {
+	for at, b := range []struct {
 		id              bug.ID
 		outside, inside int // seeds that must find it
 		change          func(*sim.Options)
@@ -361,8 +362,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		{id: bug.ABDWallClock, outside: 9, inside: 9,
 			change: func(o *sim.Options) { o.More = []sim.FaultKind{sim.WallJump} }},
 		{id: bug.ABDCollision, outside: 4, inside: 20, change: crowd},
-		{id: bug.ABDEvenQuorum, outside: 4, inside: 8,
-			change: func(o *sim.Options) { o.Nodes = 4 }},
+		{id: bug.ABDEvenQuorum, outside: 4, inside: 8, change: func(o *sim.Options) { o.Nodes = 4 }},
 		{id: bug.ABDDupAck, outside: 1, inside: 6},
 		{id: bug.ABDTagReuse, outside: 0, inside: 20},
 		{id: bug.ABDNoWriteBack, outside: 2, inside: 18},
@@ -373,6 +373,7 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 		{id: bug.NoFsync, outside: 10, inside: 19},
 	} {
 		t.Run(string(b.id), func(t *testing.T) {
+			longtest.Sample(t, at, 5)
 			t.Parallel()
 			count := func(options func(uint64) sim.Options) (found int) {
 				for seed := range uint64(runs) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
@@ -183,7 +184,8 @@ func (l *losses) observe(c *Cluster, e *Event) {
 func TestDisk(t *testing.T) {
 	t.Parallel()
 	var sum losses
-	for seed := range uint64(300) {
+	seeds := longtest.Of(30, 300)
+	for seed := range uint64(seeds) {
 		l := &losses{acked: map[protocol.NodeID]int{}}
 		tr, err := Run(Options{
 			Seed: seed, New: toys(nil), Generate: adds, Observe: l.observe,
@@ -200,7 +202,7 @@ func TestDisk(t *testing.T) {
 		sum.restarts += l.restarts
 	}
 	t.Logf("%d restarts, %d times a part of a Ready was durable", sum.restarts, sum.partial)
-	if sum.partial < 100 || sum.restarts < 3000 {
+	if sum.partial < seeds/3 || sum.restarts < 10*seeds {
 		t.Error("too few crashes inside a Ready")
 	}
 }

@@ -12,20 +12,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 	"github.com/ordeal-dev/ordeal/target/sim"
 )
 
 // Seeds is how many runs a simulation test makes: as many as SIM_SEEDS says, or
-// otherwise so many, a tenth of them with -short.
+// otherwise so many, a tenth of them but not fewer than twenty where
+// tests are short (package longtest).
 func Seeds(t *testing.T, otherwise uint64) uint64 {
 	t.Helper()
 	s := os.Getenv("SIM_SEEDS")
 	if s == "" {
-		if testing.Short() {
-			return otherwise / 10
-		}
-		return otherwise
+		return longtest.Of(min(otherwise, max(20, otherwise/10)), otherwise)
 	}
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil {
