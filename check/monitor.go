@@ -39,7 +39,8 @@ const idleAfter = history.Time(60e9)
 // has grown by half, so that all looks together cost a few times what the last one
 // does; when there is a violation, the event with which it began is searched for by
 // halves. A key that has come to rest is asked about, too. It remembers the events of the
-// keys that are in use.
+// keys that are in use, as bytes, because the garbage collector would else go through them
+// again and again.
 func Recheck(judge Checker) Monitor { return newRecheck(judge, false) }
 
 // RecheckWhole is Recheck for a checker that judges all keys together, when they have grown
@@ -65,10 +66,11 @@ type recheck struct {
 // watchedKey is what happened to one key.
 type watchedKey struct {
 	key    history.Key
-	events []history.Event
+	events history.Packed
 	// open counts operations without a completion, checked the events that were looked
 	// at; next is how many there have to be for the next look.
 	open, checked, next int
+	last                history.Time
 	touched, gone       bool
 }
 
@@ -98,7 +100,8 @@ func (m *recheck) Observe(e history.Event) {
 	if k.gone {
 		return
 	}
-	k.events = append(k.events, e)
+	k.events.Append(&e)
+	k.last = e.Time
 	if e.Type == history.Invoke {
 		k.open++
 	} else {
@@ -123,8 +126,8 @@ func (m *recheck) Look(ctx context.Context, now history.Time) (Early, bool) {
 			break
 		}
 		events, idle := m.take(k, now)
-		if events != nil {
-			if e, found := m.check(ctx, k.key, events); found {
+		if events.Len() > 0 {
+			if e, found := m.check(ctx, k.key, events.Events()); found {
 				return e, true
 			}
 		}
@@ -138,16 +141,16 @@ func (m *recheck) Look(ctx context.Context, now history.Time) (Early, bool) {
 	return Early{}, false
 }
 
-// take returns the events of a key, nil if it is too early for the next look. It reports
+// take returns the events of a key, none if it is too early for the next look. It reports
 // whether the key is not watched any longer.
-func (m *recheck) take(k *watchedKey, now history.Time) (events []history.Event, idle bool) {
+func (m *recheck) take(k *watchedKey, now history.Time) (events history.Packed, idle bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := len(k.events)
-	rest := now - k.events[n-1].Time
+	n := k.events.Len()
+	rest := now - k.last
 	idle = !m.whole && k.open == 0 && rest > idleAfter
 	if n >= k.next || rest > restAfter && n > k.checked {
-		events = k.events[:n:n]
+		events = k.events
 		growth := n / 2
 		if m.whole {
 			growth = n / 4
@@ -155,7 +158,7 @@ func (m *recheck) take(k *watchedKey, now history.Time) (events []history.Event,
 		k.checked, k.next = n, n+max(leastGrowth, growth)
 	}
 	if idle {
-		k.events, k.gone = nil, true
+		k.events, k.gone = history.Packed{}, true
 	}
 	return events, idle
 }

@@ -252,3 +252,29 @@ func TestMonitorsForget(t *testing.T) {
 		runtime.KeepAlive(m)
 	}
 }
+
+// TestRecheckWhileObserved looks while events are told, and finds no violation where there is
+// none: what is looked at does not change under the look.
+func TestRecheckWhileObserved(t *testing.T) {
+	events := happen(rand.New(rand.NewPCG(3, 3)), 3000, 5, 3, "register", 0)
+	m := Recheck(Linearizable("register", Options{Certify: -1, Counterexamples: -1}))
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for _, e := range events {
+			m.Observe(e)
+		}
+	}()
+	looks := 0
+	for done := false; !done; looks++ {
+		select {
+		case <-told:
+			done = true
+		default:
+		}
+		if found, bad := m.Look(t.Context(), 1<<40); bad {
+			t.Fatalf("%+v", found)
+		}
+	}
+	t.Logf("%d looks", looks)
+}
