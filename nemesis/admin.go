@@ -86,8 +86,8 @@ func adminKinds() []Kind {
 func adminFamilies() []family {
 	every := func(rng *rand.Rand) Params { return Params{"every": millis(rng, 400, 2000)} }
 	transfer := []flavor{
-		{kind: "transfer", params: every, telling: true, sequel: death()},
-		{kind: "transfer", params: every, long: true, telling: true, sequel: death()},
+		{kind: "transfer", params: every, telling: true, sequels: death()},
+		{kind: "transfer", params: every, long: true, telling: true, sequels: death()},
 	}
 	move := []flavor{{kind: "move", params: every}, {kind: "move", params: every, long: true}}
 	member := []flavor{

@@ -115,7 +115,7 @@ func clockFamilies() []family {
 		return flavor{kind: kind, target: t, params: params}
 	}
 	telling := func(v flavor) flavor {
-		v.telling, v.weight, v.sequel = true, 2, cutOff()
+		v.telling, v.weight, v.sequels = true, 2, cutOff()
 		return v
 	}
 	long := func(v flavor) flavor {

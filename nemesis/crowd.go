@@ -12,40 +12,101 @@ import (
 // first is in force. This file has the two ways in which a plan makes such pairs on purpose;
 // the third, chance, is planner.place.
 
-// sequel is what comes, mostly, while a fault is in force, because the fault
-// hurts only then: that a leader's clock is wrong matters when nobody else tells it the
-// news, and what an operator handed over when the new owner dies.
+// sequel is what mostly comes with a fault, because the fault hurts only then: that a
+// leader's clock is wrong matters when nobody else tells it the news, what an operator handed
+// over when the new owner dies, what a disk has lost when nobody remembers it.
 type sequel struct {
 	family, kind string
 	shape        Shape
-	quick        bool
+	target       Target
+	quick, apart bool
+	// when it begins: while the fault is in force, shortly before its end, or when it
+	// has been healed.
+	when phase
+	// others are hit, not those that the fault hit.
+	others bool
 }
 
+type phase int
+
+const (
+	during phase = iota
+	lately
+	healed
+)
+
 // cutOff separates the leader from the others while something else is wrong with it.
-func cutOff() *sequel {
-	return &sequel{family: "partition", kind: "partition", shape: ShapeIsolate}
+func cutOff() []sequel {
+	return []sequel{{
+		family: "partition", kind: "partition", shape: ShapeIsolate, target: TargetPrimaries,
+	}}
 }
 
 // death kills the leader of that moment.
-func death() *sequel { return &sequel{family: "kill", kind: "kill", quick: true} }
+func death() []sequel {
+	return []sequel{{family: "kill", kind: "kill", target: TargetPrimaries, quick: true}}
+}
 
-// follow adds the sequel of the last step, which is of the flavor v, if the families that
-// were chosen have it and there is time.
+// remembrance follows a fault that may have taken from nodes what they said they have: a
+// power cut of all, so that only the disks know, or a cut that leaves these nodes in a
+// majority that needs each of them.
+func remembrance() []sequel {
+	return []sequel{
+		{family: "kill", kind: "kill-all", target: TargetAll, when: healed},
+		{
+			family: "partition", kind: "partition", shape: ShapeGroup, target: TargetMinority,
+			when: healed, others: true,
+		},
+	}
+}
+
+// doubt cuts others off while nodes lack what they said they have, so that their votes would
+// be needed.
+func doubt() []sequel {
+	s := remembrance()[1]
+	s.when = during
+	return []sequel{s}
+}
+
+// lateness follows a fault that keeps nodes from the news: all restart, seconds apart, so
+// that those may be the first.
+func lateness() []sequel {
+	return []sequel{{
+		family: "kill", kind: "kill-all", target: TargetAll, apart: true, when: lately,
+	}}
+}
+
+// follow adds a sequel of the last step, which is of the flavor v, if the families that
+// were chosen have one and there is time.
 func (p *planner) follow(v flavor) {
-	if v.sequel == nil || p.crowded >= crowdSize || p.rng.IntN(4) == 0 {
+	if len(v.sequels) == 0 || p.crowded >= crowdSize || p.rng.IntN(4) == 0 {
 		return
 	}
-	next, ok := p.find(*v.sequel)
-	if !ok || !p.mixes(next) {
-		return
-	}
+	s := v.sequels[p.rng.IntN(len(v.sequels))]
+	next, ok := p.find(s)
 	last := p.steps[len(p.steps)-1]
-	at := last.At + time.Duration((0.1+0.4*p.rng.Float64())*float64(last.For))
-	at = at.Round(time.Millisecond)
-	dur := min(p.length(next, at), p.end-at)
-	if dur >= p.least(next) {
-		p.add(p.resolve(next), at, dur)
+	if !ok || s.when != healed && !p.mixes(next) {
+		return
 	}
+	share := 0.1 + 0.4*p.rng.Float64()
+	at := last.At + time.Duration(share*float64(last.For))
+	switch s.when {
+	case lately:
+		at = last.At + time.Duration((0.5+share)*float64(last.For))
+	case healed:
+		at = p.crowdEnd + time.Duration(share*float64(time.Second))
+	}
+	at = at.Round(time.Millisecond)
+	dur := min(p.length(next, at), p.end-p.longestHealing(next)-at)
+	if dur < p.least(next) {
+		return
+	}
+	step := p.resolve(next)
+	if rest := others(p.Nodes, last.Nodes); s.others && last.Nodes != nil {
+		p.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+		step.Nodes = rest[:min(len(rest), len(step.Nodes))]
+	}
+	p.add(step, at, dur)
 }
 
 // find returns the flavor of the chosen families that a sequel means.
@@ -53,7 +114,7 @@ func (p *planner) find(s sequel) (flavor, bool) {
 	for _, f := range p.families {
 		for _, v := range f.flavors {
 			if f.name == s.family && v.kind == s.kind && v.shape == s.shape &&
-				v.quick == s.quick && v.target == TargetPrimaries {
+				v.quick == s.quick && v.apart == s.apart && v.target == s.target {
 				return v, true
 			}
 		}

@@ -50,17 +50,20 @@ func diskFamilies() []family {
 				{kind: "disk-slow", target: TargetPrimaries, params: slow, telling: true},
 				{kind: "disk-slow", target: TargetOne, params: slow, long: true},
 				{kind: "disk-slow", target: TargetMajority, params: slow},
-				{kind: "disk-error", target: TargetPrimaries},
-				{kind: "disk-error", target: TargetMinority},
-				{kind: "disk-full", target: TargetPrimaries},
-				{kind: "disk-full", target: TargetMinority},
-				{kind: "disk-torn", target: TargetPrimaries, telling: true},
-				{kind: "disk-torn", target: TargetMinority, quick: true, telling: true},
+				{kind: "disk-error", target: TargetPrimaries, sequels: remembrance()},
+				{kind: "disk-error", target: TargetMinority, sequels: remembrance()},
+				{kind: "disk-full", target: TargetPrimaries, sequels: remembrance()},
+				{kind: "disk-full", target: TargetMinority, sequels: remembrance()},
+				{kind: "disk-torn", target: TargetPrimaries, telling: true, sequels: remembrance()},
+				{
+					kind: "disk-torn", target: TargetMinority, quick: true, telling: true,
+					sequels: remembrance(),
+				},
 			},
 		},
 		{
 			name: "bit-flip", doc: "a bit of a node's log is flipped while it is down",
-			flavors: []flavor{{kind: "bit-flip", target: TargetOne}},
+			flavors: []flavor{{kind: "bit-flip", target: TargetOne, sequels: remembrance()}},
 		},
 	}
 }

@@ -22,8 +22,12 @@ func wipeFamilies() []family {
 	return []family{{
 		name: "wipe", doc: "a node loses its whole disk while it is down",
 		flavors: []flavor{
-			{kind: "disk-wipe", target: TargetOne}, {kind: "disk-wipe", target: TargetPrimaries},
-			{kind: "disk-wipe", target: TargetOne, quick: true, telling: true},
+			{kind: "disk-wipe", target: TargetOne, sequels: doubt()},
+			{kind: "disk-wipe", target: TargetPrimaries, sequels: doubt()},
+			{
+				kind: "disk-wipe", target: TargetOne, quick: true, telling: true,
+				sequels: doubt(),
+			},
 		},
 	}}
 }

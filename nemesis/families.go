@@ -32,7 +32,10 @@ func broadFamilies() []family {
 				{kind: "messages", params: garbledMessages},
 				{kind: "messages", params: heldMessages},
 				{kind: "messages", params: scatteredMessages},
-				{kind: "messages", target: TargetPrimaries, params: laggingMessages, telling: true},
+				{
+					kind: "messages", target: TargetPrimaries, params: laggingMessages, telling: true,
+					sequels: cutOff(),
+				},
 				{kind: "messages", target: TargetOne, params: laggingMessages},
 				{
 					kind: "echo", target: TargetPrimaries, params: echoes, long: true, telling: true,
@@ -89,7 +92,7 @@ func partitionFlavors() []flavor {
 		{kind: "partition", shape: ShapeDeaf, target: TargetPrimaries, long: true, telling: true},
 		{kind: "partition", shape: ShapeMute, target: TargetPrimaries, telling: true},
 		{kind: "flapping", shape: ShapeIsolate, target: TargetPrimaries, telling: true},
-		{kind: "partition", shape: ShapeIsolate, target: TargetOne},
+		{kind: "partition", shape: ShapeIsolate, target: TargetOne, sequels: lateness()},
 		{kind: "partition", shape: ShapeGroup, target: TargetMinority},
 		{kind: "partition", shape: ShapeHalves},
 		{kind: "partition", shape: ShapeRing},

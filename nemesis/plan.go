@@ -27,7 +27,8 @@ type PlanConfig struct {
 	Duration time.Duration
 	// Interval is the mean time between the starts of two faults; 0: 5 s.
 	Interval time.Duration
-	// MinFor and MaxFor bound how long an ordinary fault lasts; 0: 2 s and 5 s.
+	// MinFor and MaxFor bound how long an ordinary fault lasts; 0: 2 s and 5 s, or two
+	// fifths and the whole of a shorter interval.
 	// About one in five lasts from 8 to 12 s instead when there is time.
 	MinFor, MaxFor time.Duration
 	// Overlap is the share of faults that begin while another is in force;
@@ -91,7 +92,7 @@ type flavor struct {
 	quick   bool // lasts less than a second
 	apart   bool // its healing takes long; see staggerMost
 	params  func(*rand.Rand) Params
-	sequel  *sequel // nil: none
+	sequels []sequel // one of them follows; see planner.follow
 }
 
 // Family describes a name that users can choose.
@@ -146,8 +147,9 @@ func Plan(c PlanConfig) ([]Step, error) {
 // are possible.
 func (c *PlanConfig) fill() ([]family, error) {
 	c.Interval = cmp.Or(c.Interval, 5*time.Second)
-	c.MinFor = cmp.Or(c.MinFor, 2*time.Second)
-	c.MaxFor = max(c.MinFor, cmp.Or(c.MaxFor, 5*time.Second))
+	// Faults that are to come more often have to be shorter.
+	c.MinFor = cmp.Or(c.MinFor, min(2*time.Second, c.Interval*2/5))
+	c.MaxFor = max(c.MinFor, cmp.Or(c.MaxFor, min(5*time.Second, c.Interval)))
 	c.Overlap = cmp.Or(c.Overlap, 0.25)
 	c.Grace = cmp.Or(c.Grace, min(2*time.Second, c.Duration/10))
 	if c.Logger == nil {
@@ -295,7 +297,7 @@ func (p *planner) deal() bool {
 	at, crowd := p.place(v)
 	at = at.Round(time.Millisecond)
 	if late := staggerMost * time.Duration(len(p.Nodes)-1); v.apart &&
-		at+p.MinFor+late > p.end-p.owed(at, v) {
+		p.MinFor+late > p.room(at, v) {
 		v.params, v.apart = nil, false // there is no time for the restarts
 	}
 	dur := p.length(v, at)
@@ -498,7 +500,11 @@ func (p *planner) share(at time.Duration, v flavor) (time.Duration, bool) {
 	if p.first == 0 {
 		return 0, false
 	}
-	return max(0, p.end-at-p.owed(at, v)) / time.Duration(p.first), true
+	left := p.end - at
+	if p.end <= at.Truncate(regularEvery)+regularEvery {
+		left = max(0, p.room(at, v))
+	}
+	return left / time.Duration(p.first), true
 }
 
 // place finds the start of the next step: inside the last one, or after a clean
@@ -517,8 +523,8 @@ func (p *planner) place(v flavor) (at time.Duration, crowd bool) {
 	if p.crowded == 0 {
 		return p.crowdEnd, false
 	}
-	busy := (p.MinFor+p.MaxFor)/2 + time.Second // the long ones count, too
-	gap := max(p.Interval-busy, time.Second)
+	busy := (p.MinFor + p.MaxFor) * 9 / 14 // the long ones count, too
+	gap := max(p.Interval-busy, min(time.Second, p.Interval/4))
 	gap = time.Duration((0.8 + 0.6*p.rng.Float64()) * float64(gap))
 	if share, limited := p.share(p.crowdEnd, v); limited {
 		gap = min(gap, share*3/10)
@@ -587,16 +593,16 @@ func (p *planner) length(v flavor, at time.Duration) time.Duration {
 		return between(50*time.Millisecond, time.Second)
 	}
 	share, limited := p.share(at, v)
-	all := p.end - at - p.owed(at, v)
+	all := p.room(at, v)
 	left := all - time.Duration(max(0, p.first-1))*cardMin
 	for _, m := range regulars() {
 		if m.is(v) && p.lacks(m, at) {
 			left = max(left, min(all, m.least))
 		}
 	}
-	// With those that are long by nature about one in five. What is long in healing is long
-	// enough.
-	long := p.rng.IntN(8) == 0 && !v.apart
+	// With those that are long by nature about one in five, and as much less as faults come
+	// more often. What is long in healing is long enough.
+	long := p.rng.Float64() < 0.125*min(1, p.Interval.Seconds()/5) && !v.apart
 	if v.long && left >= longMin {
 		return between(longMin, min(longMax, left))
 	}

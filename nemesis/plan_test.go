@@ -172,7 +172,7 @@ func TestPlanProportions(t *testing.T) {
 	}
 	share("overlapping", p.overlapping, p.steps, 0.2, 0.3)
 	share("long", p.long, p.steps, 0.15, 0.3)
-	share("partitions aimed at leaders", p.aimed, p.partitions, 0.45, 0.65)
+	share("partitions aimed at leaders", p.aimed, p.partitions, 0.45, 0.7)
 	share("kills of a majority", p.majority, p.kills, 0.35, 0.6)
 	share("seconds between starts", int(p.gaps.Seconds()), p.steps, 4.5, 5.5)
 	if p.losses == 0 {

@@ -35,19 +35,27 @@ func regulars() []regular {
 			// What a minority forgot the others still know: only when all lose what
 			// they did not sync it is gone.
 			name: "power cut", family: "kill", least: leastFor, late: 0.6,
-			shortest: 20 * time.Second, is: func(v flavor) bool { return v.kind == "kill-all" },
+			shortest: 30 * time.Second, is: func(v flavor) bool { return v.kind == "kill-all" },
 		},
 	}
 }
 
-// owed is the time that is kept, at the end of the plan, for the regular faults that its last
-// minute still lacks, but for the one that v is: neither a long fault nor what is left of the
-// first deck shall use it up. A plan of less than a minute has no room for that.
+// room is the time that a fault of the flavor v has from at on, with its healing, if it shall
+// leave enough for the regular faults that the minute still lacks, but for the one that v is.
+// A plan of less than a minute keeps nothing for them.
+func (p *planner) room(at time.Duration, v flavor) time.Duration {
+	end := p.end
+	if owed := p.owed(at, v); owed > 0 {
+		end = min(end, at.Truncate(regularEvery)+regularEvery) - owed
+	}
+	return end - at
+}
+
+// owed is the time that those regular faults take.
 func (p *planner) owed(at time.Duration, v flavor) time.Duration {
 	var sum time.Duration
 	for _, m := range regulars() {
-		if p.end-at.Truncate(regularEvery) <= regularEvery && p.lacks(m, at) && !m.is(v) &&
-			p.Duration >= regularEvery {
+		if p.Duration >= regularEvery && p.lacks(m, at) && !m.is(v) {
 			sum += m.least + regularGap
 		}
 	}
@@ -65,8 +73,7 @@ func (p *planner) lacks(m regular, at time.Duration) bool {
 // pressing reports whether the regular faults that the minute lacks have to come now, even
 // before the rest of the first deck.
 func (p *planner) pressing(at time.Duration) bool {
-	owed := p.owed(at, flavor{})
-	return owed > 0 && p.end-at < owed+p.Interval
+	return p.owed(at, flavor{}) > 0 && p.room(at, flavor{}) < p.Interval
 }
 
 // wants reports whether the minute at which the next step would begin still lacks

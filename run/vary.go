@@ -20,6 +20,10 @@ func (c Config) Vary(i int) Config {
 	if i%5 == 1 || i%5 == 4 {
 		c.TxnPause = c.OpTimeout * 5 / 8
 	}
+	if i%10 == 4 {
+		// Some transactions outlive what a database keeps for those of usual length.
+		c.TxnPause, c.OpTimeout = 8*time.Second, 10*time.Second
+	}
 	return c
 }
 
