@@ -42,9 +42,11 @@ func cutOff() []sequel {
 	}}
 }
 
-// death kills the leader of that moment.
+// death kills the leader of that moment, when some orders were done.
 func death() []sequel {
-	return []sequel{{family: "kill", kind: "kill", target: TargetPrimaries, quick: true}}
+	return []sequel{{
+		family: "kill", kind: "kill", target: TargetPrimaries, quick: true, when: lately,
+	}}
 }
 
 // remembrance follows a fault that may have taken from nodes what they said they have: a

@@ -512,8 +512,13 @@ func (p *planner) share(at time.Duration, v flavor) (time.Duration, bool) {
 func (p *planner) place(v flavor) (at time.Duration, crowd bool) {
 	// Some crowds are full, and some faults do not mix: aim higher.
 	chance := 1.4 * p.Overlap
-	if p.crowded > 0 && sortOf(p.steps[len(p.steps)-1].Fault) == "messages" {
-		chance *= 2 // what matters is what is under way when something else happens
+	if p.crowded > 0 {
+		last := p.steps[len(p.steps)-1]
+		if sortOf(last.Fault) == "messages" || last.For >= longMin {
+			// What matters is what is under way, or what has become of those that a long
+			// fault keeps from the others, when something else happens.
+			chance *= 2
+		}
 	}
 	overlap := p.rng.Float64() < chance
 	if overlap && p.crowded > 0 && p.crowded < crowdSize && p.mixes(v) {
@@ -612,6 +617,9 @@ func (p *planner) length(v flavor, at time.Duration) time.Duration {
 	d := between(p.MinFor, p.MaxFor)
 	if limited {
 		d = max(min(d, share*7/10), leastFor)
+	}
+	if stopsByDisk(v.kind) || v.kind == "transfer" {
+		d = max(d, min(left, 2*time.Second)) // a node writes some time, an order takes some
 	}
 	return d
 }

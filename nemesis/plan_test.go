@@ -170,7 +170,7 @@ func TestPlanProportions(t *testing.T) {
 			t.Errorf("%s: %.2f, want %.2f to %.2f", name, got, low, high)
 		}
 	}
-	share("overlapping", p.overlapping, p.steps, 0.2, 0.3)
+	share("overlapping", p.overlapping, p.steps, 0.2, 0.35)
 	share("long", p.long, p.steps, 0.15, 0.3)
 	share("partitions aimed at leaders", p.aimed, p.partitions, 0.45, 0.7)
 	share("kills of a majority", p.majority, p.kills, 0.35, 0.6)
