@@ -129,12 +129,6 @@ func (p *planner) find(s sequel) (flavor, bool) {
 // that came through in part, and more of them, since they take longer. Faults of the
 // messages on all links are left out: they would not be told from it.
 func (p *planner) noise() {
-	i := slices.IndexFunc(p.families, func(f family) bool { return f.name == "messages" })
-	if i < 0 || len(p.Nodes) < 3 || p.end <= p.crowdEnd {
-		p.Logger.Info("noise left out", "reason",
-			"it takes three nodes, and the family messages among the faults")
-		return
-	}
 	for j := range p.families {
 		f := &p.families[j]
 		f.flavors = slices.DeleteFunc(slices.Clone(f.flavors), func(v flavor) bool {

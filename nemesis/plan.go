@@ -187,6 +187,11 @@ func (c *PlanConfig) fill() ([]family, error) {
 			c.Logger.Info("fault left out", "fault", f.name, "reason", reason)
 		}
 	}
+	if c.Noise && (len(c.Nodes) < 3 ||
+		!slices.ContainsFunc(out, func(f family) bool { return f.name == "messages" })) {
+		errs = append(errs, errors.New(
+			"plan faults: noise: it takes three nodes, and messages among the faults"))
+	}
 	if err := ValidateFaults(c.Faults); err != nil {
 		errs = append(errs, fmt.Errorf("plan faults: %w", err))
 	}

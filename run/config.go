@@ -173,6 +173,9 @@ func (c Config) Validate() error {
 		bad("transaction pause is %v: want at least 0s and less than the op timeout, %v",
 			c.TxnPause, c.OpTimeout)
 	}
+	if c.Noise && c.Schedule != "" {
+		bad("noise is a part of random schedules: want either it or a schedule, %s", c.Schedule)
+	}
 	if c.RequestTimeout <= 0 || c.OpTimeout <= c.RequestTimeout {
 		bad("op timeout is %v and request timeout %v: want 0s < request timeout < op timeout",
 			c.OpTimeout, c.RequestTimeout)
