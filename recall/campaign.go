@@ -23,6 +23,7 @@ type outcome struct {
 	job
 	verdict check.Verdict
 	none    bool // there is no verdict at all
+	cut     bool // the measurement was interrupted before its end
 	// witness is the workload time until the first contradiction was complete, operations
 	// how many had been called by then; without a contradiction both are those of the
 	// whole campaign.

@@ -133,8 +133,8 @@ func measure(
 	done, pending := memory.sort(rows, c.Seeds)
 	p := newProgress(env, len(done), len(done)+len(pending))
 	for o := range campaigns(ctx, c.Parallel, pending, conduct) {
-		if ctx.Err() != nil {
-			continue // cut short, so not a result
+		if o.cut {
+			continue // so not a result
 		}
 		done = append(done, o)
 		p.tell(o)
@@ -158,7 +158,9 @@ func campaigns(
 	for range parallel {
 		workers.Go(crash.Guard(func() {
 			for j := range jobs {
-				done <- conduct(j)
+				o := conduct(j)
+				o.cut = ctx.Err() != nil
+				done <- o
 			}
 		}))
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"strings"
+	"time"
 )
 
 // handle answers a request of a client, or takes what another node has sent.
@@ -170,9 +171,15 @@ func (n *node) register(t string, b body) body {
 	if t == "cas" {
 		n.values[key] = b["to"]
 	}
-	for _, to := range n.ids {
-		n.writeLocked(to, body{"type": "gossip", "key": key, "value": n.values[key]})
-	}
+	// Late enough that somebody reads the old value meanwhile, however slow the machine is.
+	news := body{"type": "gossip", "key": key, "value": n.values[key]}
+	time.AfterFunc(100*time.Millisecond, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for _, to := range n.ids {
+			n.writeLocked(to, news)
+		}
+	})
 	return body{}
 }
 
