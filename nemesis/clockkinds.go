@@ -151,7 +151,7 @@ func clockFamilies() []family {
 				long(f("clock-drift", TargetOne, boundedDrift)),
 				f("clock-drift", TargetMajority, boundedDrift),
 				f("clock-drift", TargetAll, boundedDrift),
-				telling(f("clock-jump", TargetPrimaries, wallJump)),
+				telling(f("clock-jump", TargetPrimaries, wallBack)),
 				f("clock-jump", TargetOne, wallJump),
 				f("clock-jump", TargetMajority, wallJump),
 				f("clock-strobe", TargetOne, wallStrobe),
@@ -185,6 +185,11 @@ func anyJump(rng *rand.Rand) Params {
 
 func wallJump(rng *rand.Rand) Params {
 	return Params{"clock": "wall", "offset": jumpOf(rng)}
+}
+
+// wallBack sets the time of day back by seconds: what should have ended goes on.
+func wallBack(rng *rand.Rand) Params {
+	return Params{"clock": "wall", "offset": "-" + millis(rng, 2000, 10_000)}
 }
 
 func anyStrobe(rng *rand.Rand) Params {

@@ -17,10 +17,10 @@ func (c Config) Vary(i int) Config {
 	if i%5 == 3 {
 		c.Keys = crowdedKeys
 	}
-	if i%5 == 1 || i%5 == 4 {
+	switch i % 5 {
+	case 1:
 		c.TxnPause = c.OpTimeout * 5 / 8
-	}
-	if i%10 == 4 {
+	case 4:
 		// Some transactions outlive what a database keeps for those of usual length.
 		c.TxnPause, c.OpTimeout = 8*time.Second, 10*time.Second
 	}
