@@ -438,6 +438,7 @@ func (c Config) workloadOptions() workload.Options {
 		OpsPerKey:   c.OpsPerKey,
 		// The run's own limit comes first, always: it leaves a note.
 		FinalLimit: 2 * max(0, c.finalTime()),
+		Rest:       c.TxnPause,
 		Foreign:    !c.starts(),
 	}
 }

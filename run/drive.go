@@ -129,8 +129,10 @@ func (c Config) driveTime() time.Duration {
 	return c.TimeLimit + healPhaseTime + c.RecoveryTime + c.finalTime() + 2*c.OpTimeout
 }
 
-// finalTime bounds the final reads.
-func (c Config) finalTime() time.Duration { return max(c.FinalTime, c.TimeLimit/10) }
+// finalTime bounds the final reads, some of which are transactions that rest.
+func (c Config) finalTime() time.Duration {
+	return max(c.FinalTime, c.TimeLimit/10) + 4*c.TxnPause
+}
 
 // phaseRecovery is the last phase before the final operations.
 const phaseRecovery = "wait for recovery"

@@ -87,6 +87,10 @@ func (k *g2Key) Update(Context, history.Event) Generator { return k }
 // group and writes all of them.
 const touch history.F = "touch"
 
+// groupPatience is for how long a group has to have been tried in vain. Rests of others are no
+// fault of the system, and on a group that all clients want some follow each other.
+func groupPatience(o Options) time.Duration { return time.Second + 10*o.Rest }
+
 func livenessWorkload() Workload {
 	s := groups(spec{
 		name: "liveness",
@@ -100,7 +104,7 @@ func livenessWorkload() Workload {
 			o = o.withDefaults(10, 24)
 			return []check.Checker{check.Twin(), check.Liveness(check.LivenessOptions{
 				Claimed: o.Available || o.Promise.Recovers, Grace: o.Settle * 5 / 6,
-				Foreign: o.Foreign,
+				Foreign: o.Foreign, Patience: groupPatience(o),
 			})}
 		},
 		floors: map[history.F]int{Read: 10, Txn: 20},

@@ -60,6 +60,9 @@ type Options struct {
 	// healthy for longer than AvailabilityGrace (default: the checker's).
 	Available         bool
 	AvailabilityGrace time.Duration
+	// Rest is how long a transaction may rest in its midst, with its locks: so long others
+	// wait, and longer if one after the other rests.
+	Rest time.Duration
 	// Foreign says that somebody else runs the nodes: nobody knows whether they were
 	// healthy, so that a lack of progress proves nothing.
 	Foreign bool
