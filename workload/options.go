@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -168,4 +169,13 @@ func (o Options) withDefaults(keys, opsPerKey int) Options {
 	orElse(&o.FinalLimit, time.Minute)
 	orElse(&o.Settle, 5*time.Second)
 	return o
+}
+
+// availabilityGrace is the time without progress that is allowed; 0: the checker's own. All
+// clients may rest at the same time, and those that do not wait for the locks of others.
+func (o Options) availabilityGrace() time.Duration {
+	if o.Rest == 0 {
+		return o.AvailabilityGrace
+	}
+	return cmp.Or(o.AvailabilityGrace, 5*time.Second) + 3*o.Rest
 }

@@ -45,3 +45,18 @@ func TestRestsAreNoFault(t *testing.T) {
 		}
 	}
 }
+
+// Nor is it one that nothing goes on while all clients rest.
+func TestRestsAreNoOutage(t *testing.T) {
+	for _, row := range []struct{ rest, grace, want time.Duration }{
+		{0, 0, 0},
+		{0, time.Second, time.Second},
+		{8 * time.Second, 0, 29 * time.Second},
+		{time.Second, 2 * time.Second, 5 * time.Second},
+	} {
+		o := Options{Rest: row.rest, AvailabilityGrace: row.grace}
+		if got := o.availabilityGrace(); got != row.want {
+			t.Errorf("rests of %v, grace %v: %v, want %v", row.rest, row.grace, got, row.want)
+		}
+	}
+}

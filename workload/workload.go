@@ -137,7 +137,7 @@ func (s spec) workload() Workload {
 	w.Checker = func(o Options) check.Checker {
 		parts := append(s.judge(o), check.Stats(),
 			check.Availability(check.AvailabilityOptions{
-				Claimed: o.Available, Grace: o.AvailabilityGrace, Foreign: o.Foreign,
+				Claimed: o.Available, Grace: o.availabilityGrace(), Foreign: o.Foreign,
 			}),
 			check.Floors(s.atLeast(o)...))
 		if s.main == nil && s.readAll == nil {
