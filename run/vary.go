@@ -17,7 +17,11 @@ func (c Config) Vary(i int) Config {
 	if i%5 == 3 {
 		c.Keys = crowdedKeys
 	}
-	switch i % 5 {
+	rests := i % 5
+	if c.Workload == "liveness" {
+		rests = 0 // it tells how long others wait, and nothing while somebody rests
+	}
+	switch rests {
 	case 1:
 		c.TxnPause = c.OpTimeout * 5 / 8
 	case 4:
