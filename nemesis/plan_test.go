@@ -525,3 +525,36 @@ func TestNoise(t *testing.T) {
 		}
 	}
 }
+
+// TestAftermaths wants troubled disks to be followed, once they are sound, by a power cut or
+// by a cut of other nodes, and lost disks by a cut of others while they are lost.
+func TestAftermaths(t *testing.T) {
+	cuts, others, lost := 0, 0, 0
+	for seed := range uint64(80) {
+		steps := plan(t, PlanConfig{
+			Seed: seed, Nodes: someNodes(5), Duration: time.Minute,
+			Faults: []string{"disk", "wipe", "kill", "partition"},
+		})
+		for i, s := range steps[1:] {
+			last := steps[i]
+			apart := s.Shape == ShapeGroup && len(last.Nodes) > 0 &&
+				!slices.ContainsFunc(s.Nodes, func(n Node) bool {
+					return slices.Contains(last.Nodes, n)
+				})
+			troubled := stopsByDisk(last.Fault) || last.Fault == "disk-torn"
+			switch after := s.At >= last.At+last.For; {
+			case troubled && after && s.Fault == "kill-all":
+				cuts++
+			case troubled && after && apart:
+				others++
+			case last.Fault == "disk-wipe" && !after && apart:
+				lost++
+			}
+		}
+	}
+	t.Logf("after troubled disks %d power cuts and %d cuts of others; %d beside lost disks",
+		cuts, others, lost)
+	if cuts < 25 || others < 12 || lost < 35 {
+		t.Error("these are too few")
+	}
+}
