@@ -14,6 +14,7 @@ import (
 	"github.com/ordeal-dev/ordeal/cluster"
 	"github.com/ordeal-dev/ordeal/cluster/local"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/internal/testnode"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/systems/maelstrom"
@@ -24,6 +25,7 @@ func TestMain(m *testing.M) {
 	if status, isNode := testnode.Main(); isNode {
 		os.Exit(status)
 	}
+	longtest.AtOnce(6)
 	os.Exit(m.Run())
 }
 

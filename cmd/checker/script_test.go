@@ -15,12 +15,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	longtest.AtOnce(8)
 	testscript.Main(m, map[string]func(){"checker": main, "brittle": brittle, "testnode": node})
 }
 
 // TestScripts runs the command line as a user would; each script is a story in
 // testdata/script. What stands behind [!long] stop is for those who can wait.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	target, err := run.BuildTarget(ctx, t.TempDir())

@@ -22,6 +22,7 @@ import (
 // moments has each run once in the end, and leaves no process. $ORDEAL_SOAK_KILLS is how
 // often it is killed.
 func TestSoakKilled(t *testing.T) {
+	t.Parallel()
 	kills, runs := longtest.Of(1, 3), longtest.Of(5, 16)
 	if text := os.Getenv("ORDEAL_SOAK_KILLS"); text != "" {
 		var err error

@@ -4,7 +4,10 @@
 package longtest
 
 import (
+	"flag"
+	"fmt"
 	"os"
+	"strconv"
 	"testing"
 )
 
@@ -36,4 +39,16 @@ func Of[T any](brief, full T) T {
 		return full
 	}
 	return brief
+}
+
+// AtOnce lets n parallel tests of a package run at the same time where people wait, unless the
+// command line says how many: those that wait for processes need not wait for each other,
+// too. TestMain calls it before anything else.
+func AtOnce(n int) {
+	if Asked() {
+		return
+	}
+	if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
+		panic(fmt.Sprintf("parallel tests: %v", err)) // the testing package has no such flag
+	}
 }
