@@ -2,10 +2,13 @@ package check
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/ordeal-dev/ordeal/history"
 )
 
 // BenchmarkUnknown measures what unanswered operations cost when there is a
@@ -112,4 +115,79 @@ func BenchmarkEtcd(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkWatch measures what watching costs for each event: transactions of ten clients on
+// ten groups of lists, each group with 120 of them, and a look after each hundred events, as
+// at a thousand events a second.
+func BenchmarkWatch(b *testing.B) {
+	events := listsHappen(rand.New(rand.NewPCG(5, 5)), 100_000, 10, 120)
+	b.ReportAllocs()
+	for b.Loop() {
+		m := Recheck(ListAppend(TxnOptions{}))
+		for i, e := range events {
+			m.Observe(e)
+			if i%100 > 0 {
+				continue
+			}
+			if found, bad := m.Look(b.Context(), e.Time); bad {
+				b.Fatalf("%+v", found)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed())/float64(b.N*len(events)), "ns/event")
+}
+
+// listsHappen makes events of serial transactions, each of up to four reads and appends of
+// the five lists of a group. There are as many groups at any time as clients, and each has a
+// number of transactions.
+func listsHappen(r *rand.Rand, n, clients, each int) []history.Event {
+	type group struct {
+		key   history.Key
+		lists [5][]int64
+		left  int
+	}
+	groups := make([]group, clients)
+	open := make([]*history.Event, clients)
+	var events []history.Event
+	made, next := 0, int64(0)
+	for len(events) < n {
+		p := r.IntN(clients)
+		e := history.Event{
+			Index: int64(len(events)), Time: history.Time(len(events)) * 1e6, F: "txn",
+			Process: history.Process(p), Type: history.Invoke,
+		}
+		if open[p] != nil {
+			done := *open[p]
+			done.Index, done.Time, done.Type = e.Index, e.Time, history.OK
+			events, open[p] = append(events, done), nil
+			continue
+		}
+		g := &groups[r.IntN(clients)]
+		if g.left == 0 {
+			made++
+			*g = group{key: history.Key(fmt.Sprintf("g%d", made)), left: each}
+		}
+		g.left--
+		var in, out []history.Step
+		for range 1 + r.IntN(4) {
+			k := r.IntN(len(g.lists))
+			s := history.Step{F: history.StepRead, Key: history.Key(fmt.Sprintf("%s.%d", g.key, k))}
+			result := s
+			if r.IntN(2) == 0 {
+				next++
+				s.F, s.Value = history.StepAppend, history.Int(next)
+				result = s
+				g.lists[k] = append(g.lists[k], next)
+			} else {
+				result.Value = history.Ints(g.lists[k]...)
+			}
+			in, out = append(in, s), append(out, result)
+		}
+		e.Key, e.Value = g.key, history.Steps(in...)
+		events = append(events, e)
+		e.Value = history.Steps(out...)
+		open[p] = &e
+	}
+	return events
 }

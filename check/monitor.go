@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/ordeal-dev/ordeal/history"
@@ -44,41 +45,58 @@ const idleAfter = history.Time(60e9)
 func Recheck(judge Checker) Monitor { return newRecheck(judge, false) }
 
 // RecheckWhole is Recheck for a checker that judges all keys together, when they have grown
-// by a quarter, and remembers all events.
+// by a quarter. Keys that nobody uses any longer are left out: whatever holds for all keys
+// together has to hold for a part of them, too.
 func RecheckWhole(judge Checker) Monitor { return newRecheck(judge, true) }
 
 func newRecheck(judge Checker, whole bool) *recheck {
 	return &recheck{
 		judge: judge, whole: whole, keys: make(map[history.Key]*watchedKey),
+		left: make(map[history.Key]bool), least: leastForgotten,
 	}
 }
 
 type recheck struct {
 	judge Checker
 	whole bool
+	// least is how many events there have to be until it is worth it to look for those that
+	// can be left out.
+	least int
 
 	mu   sync.Mutex // guards keys, touched and what they have
 	keys map[history.Key]*watchedKey
 	// touched are the keys with events that were not looked at.
 	touched []*watchedKey
+
+	// The rest belongs to Look: a list of events that it uses again and again, and the
+	// keys that nobody uses any longer, where all are judged together.
+	events []history.Event
+	left   map[history.Key]bool
 }
 
 // watchedKey is what happened to one key.
 type watchedKey struct {
-	key    history.Key
-	events history.Packed
+	key history.Key
+	// fresh are the events that were not looked at.
+	fresh history.Packed
 	// open counts operations without a completion, checked the events that were looked
 	// at; next is how many there have to be for the next look.
 	open, checked, next int
 	last                history.Time
 	touched, gone       bool
+
+	// looked are the events that were looked at, and forget how many there have to be for the
+	// next look for what can be left out. Both belong to Look.
+	looked []history.Packed
+	forget int
 }
 
 // leastGrowth is by how many events a key has to grow at least, and restAfter after which
 // time without events it is looked at although it did not.
 const (
-	leastGrowth = 16
-	restAfter   = history.Time(1e9)
+	leastGrowth    = 16
+	restAfter      = history.Time(1e9)
+	leastForgotten = 4096
 )
 
 // Observe implements Monitor.
@@ -94,13 +112,13 @@ func (m *recheck) Observe(e history.Event) {
 	}
 	k := m.keys[key]
 	if k == nil {
-		k = &watchedKey{key: key, next: leastGrowth}
+		k = &watchedKey{key: key, next: leastGrowth, forget: m.least}
 		m.keys[key] = k
 	}
 	if k.gone {
 		return
 	}
-	k.events.Append(&e)
+	k.fresh.Append(&e)
 	k.last = e.Time
 	if e.Type == history.Invoke {
 		k.open++
@@ -119,48 +137,120 @@ func (m *recheck) Look(ctx context.Context, now history.Time) (Early, bool) {
 	touched := m.touched
 	m.touched = nil
 	m.mu.Unlock()
-	var again []*watchedKey
-	for at, k := range touched {
-		if ctx.Err() != nil {
-			again = append(again, touched[at:]...)
-			break
-		}
-		events, idle := m.take(k, now)
-		if events.Len() > 0 {
-			if e, found := m.check(ctx, k.key, events.Events()); found {
-				return e, true
-			}
-		}
-		if !idle {
-			again = append(again, k)
+	again, found, bad := m.lookAt(ctx, touched, now, false)
+	if bad { // a key that was not due may have broken it before
+		rest, e, worse := m.lookAt(ctx, again, now, true)
+		if again = rest; worse && e.Event < found.Event {
+			found = e
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.touched = append(m.touched, again...)
+	return found, bad
+}
+
+// lookAt looks at some keys, those that are due or all, and returns the first violation, and
+// the keys that are still watched.
+func (m *recheck) lookAt(
+	ctx context.Context, keys []*watchedKey, now history.Time, all bool,
+) (again []*watchedKey, first Early, bad bool) {
+	for at, k := range keys {
+		if ctx.Err() != nil {
+			return append(again, keys[at:]...), first, bad
+		}
+		due, idle := m.take(k, now, all)
+		if due {
+			if e, found := m.look(ctx, k, now); found && (!bad || e.Event < first.Event) {
+				first, bad = e, true
+			}
+		}
+		if idle {
+			k.looked = nil
+		} else {
+			again = append(again, k)
+		}
+	}
+	return again, first, bad
+}
+
+// take moves the fresh events of a key to those that are looked at, if it is time for a
+// look, or one is wanted. It reports that, and whether the key is not watched any longer.
+func (m *recheck) take(k *watchedKey, now history.Time, wanted bool) (due, idle bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := k.checked + k.fresh.Len()
+	rest := now - k.last
+	idle = !m.whole && k.open == 0 && rest > idleAfter
+	if due = n > k.checked && (n >= k.next || rest > restAfter || wanted); due {
+		k.looked, k.fresh = append(k.looked, k.fresh), history.Packed{}
+		k.grown(n, m.whole)
+	}
+	k.gone = idle
+	return due, idle
+}
+
+// grown notes that n events were looked at.
+func (k *watchedKey) grown(n int, whole bool) {
+	growth := n / 2
+	if whole {
+		growth = n / 4
+	}
+	k.checked, k.next = n, n+max(leastGrowth, growth)
+}
+
+// look judges a key, and leaves out what will not be needed again.
+func (m *recheck) look(ctx context.Context, k *watchedKey, now history.Time) (Early, bool) {
+	m.events = m.events[:0]
+	for _, part := range k.looked {
+		m.events = part.AppendTo(m.events)
+	}
+	if len(m.left) > 0 {
+		m.events = slices.DeleteFunc(m.events, func(e history.Event) bool { return m.left[e.Key] })
+	}
+	if e, found := m.check(ctx, k.key, m.events); found {
+		return e, true
+	}
+	if m.whole && len(m.events) >= k.forget && ctx.Err() == nil {
+		m.forget(k, now)
+	}
 	return Early{}, false
 }
 
-// take returns the events of a key, none if it is too early for the next look. It reports
-// whether the key is not watched any longer.
-func (m *recheck) take(k *watchedKey, now history.Time) (events history.Packed, idle bool) {
+// forget leaves out the keys that nobody has used for a while, for ever. The events are those
+// that were looked at.
+func (m *recheck) forget(k *watchedKey, now history.Time) {
+	type use struct {
+		last history.Time
+		open int
+	}
+	uses := make(map[history.Key]use)
+	for i := range m.events {
+		e := &m.events[i]
+		u := uses[e.Key]
+		u.last = e.Time
+		if e.Type == history.Invoke {
+			u.open++
+		} else {
+			u.open--
+		}
+		uses[e.Key] = u
+	}
+	for key, u := range uses {
+		if u.open == 0 && now-u.last > idleAfter {
+			m.left[key] = true
+		}
+	}
+	var rest history.Packed
+	for i := range m.events {
+		if e := &m.events[i]; !m.left[e.Key] {
+			rest.Append(e)
+		}
+	}
+	k.looked, k.forget = append(k.looked[:0], rest), max(m.least, 2*rest.Len())
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := k.events.Len()
-	rest := now - k.last
-	idle = !m.whole && k.open == 0 && rest > idleAfter
-	if n >= k.next || rest > restAfter && n > k.checked {
-		events = k.events
-		growth := n / 2
-		if m.whole {
-			growth = n / 4
-		}
-		k.checked, k.next = n, n+max(leastGrowth, growth)
-	}
-	if idle {
-		k.events, k.gone = history.Packed{}, true
-	}
-	return events, idle
+	k.grown(rest.Len(), true)
 }
 
 // check judges the events of a key, and finds the first that is one too many.
@@ -185,7 +275,7 @@ func (m *recheck) check(
 }
 
 func (m *recheck) violates(ctx context.Context, events []history.Event) (string, bool) {
-	h, err := history.New(append([]history.Event(nil), events...)...)
+	h, err := history.New(events...)
 	if err != nil {
 		return "", false // the judge at the end will say what is wrong with it
 	}

@@ -183,7 +183,8 @@ func TestMonitorsFindTheFirstEvent(t *testing.T) {
 				found := false
 				for _, e := range events {
 					if m.Observe(e); r.IntN(8) == 0 && !found {
-						got, found = m.Look(t.Context(), e.Time+2*restAfter) // keys may be at rest
+						now := e.Time + history.Time(r.IntN(2))*2*restAfter // keys may be at rest
+						got, found = m.Look(t.Context(), now)
 					}
 				}
 				if !found {
@@ -219,6 +220,7 @@ func TestMonitorsForget(t *testing.T) {
 		"again": Recheck(CheckerFunc(func(context.Context, *history.History) Result {
 			return Result{}
 		})),
+		"sessions": RecheckWhole(SessionGuarantees(GuaranteesOptions{})),
 	} {
 		h := &happening{r: rand.New(rand.NewPCG(1, 1)), held: map[history.Key]int64{},
 			past: map[history.Key][]int64{}, pending: map[history.Process]history.Event{}, next: 1,
@@ -250,6 +252,50 @@ func TestMonitorsForget(t *testing.T) {
 			t.Errorf("%s: %d bytes more after %d events", name, grown, n)
 		}
 		runtime.KeepAlive(m)
+	}
+}
+
+// TestForgottenKeys: what a monitor of all keys finds is true of the whole history, although it
+// has forgotten keys that nobody used for a while, and some of which are used again; it
+// still finds most of what is wrong.
+func TestForgottenKeys(t *testing.T) {
+	r := sweep.Rand(t, 11, 0)
+	judge := SessionGuarantees(GuaranteesOptions{})
+	total, bad, seen, forgot := sweep.Rounds(t, 300), 0, 0, 0
+	for range total {
+		events := happen(r, 20+r.IntN(60), 1+r.IntN(4), 2+r.IntN(4), "register", 0.1*r.Float64())
+		for i := range events {
+			events[i].Time *= 10e9
+		}
+		want := firstWrong(t, events, judge)
+		m := RecheckWhole(judge).(*recheck)
+		m.least = 8
+		var got Early
+		found := false
+		for _, e := range events {
+			if m.Observe(e); !found && r.IntN(3) == 0 {
+				got, found = m.Look(t.Context(), e.Time+2*restAfter)
+			}
+		}
+		if !found {
+			got, found = m.Look(t.Context(), 1<<60)
+		}
+		if found && (want < 0 || got.Event < int64(want)) {
+			t.Fatalf("found %+v, want event %d of %+v", got, want, events)
+		}
+		if want >= 0 {
+			bad++
+		}
+		if found {
+			seen++
+		}
+		if len(m.left) > 0 {
+			forgot++
+		}
+	}
+	t.Logf("%d of %d are bad, %d of them were seen, %d had forgotten keys", bad, total, seen, forgot)
+	if bad < total/10 || bad > total*9/10 || seen < bad/2 || forgot < total/10 {
+		t.Error("too few of a kind")
 	}
 }
 

@@ -34,12 +34,14 @@ type History struct {
 func New(events ...Event) (*History, error) {
 	timed := slices.ContainsFunc(events, func(e Event) bool { return e.Time != 0 })
 	j := newJoiner("", len(events)/2, LoadOptions{})
-	for i, e := range events {
-		e.Index = int64(i)
+	p := parsed{hasTime: true, hasIndex: true}
+	for i := range events {
+		p.Event = events[i]
+		p.Index = int64(i)
 		if !timed {
-			e.Time = Time(i)
+			p.Time = Time(i)
 		}
-		if err := j.add(&parsed{Event: e, hasTime: true, hasIndex: true}); err != nil {
+		if err := j.add(&p); err != nil {
 			return nil, fmt.Errorf("event %d: %w", i, err)
 		}
 	}

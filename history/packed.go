@@ -3,6 +3,7 @@ package history
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // Packed is a list of events as bytes: less memory than the events themselves, and nothing
@@ -84,12 +85,13 @@ func packStep(b []byte, s *Step) []byte {
 	return packValue(packText(packText(b, string(s.F)), string(s.Key)), s.Value)
 }
 
-// Events returns them all.
-func (p Packed) Events() []Event {
+// AppendTo adds the events to a list, which may be one that is used again and again.
+func (p Packed) AppendTo(events []Event) []Event {
 	u := unpacker{bytes: p.bytes, names: make(map[string]string)}
-	events := make([]Event, p.n)
-	for i := range events {
-		e := &events[i]
+	events = slices.Grow(events, p.n)
+	for range p.n {
+		events = append(events, Event{})
+		e := &events[len(events)-1]
 		u.index += u.varint()
 		u.time += Time(u.varint())
 		e.Index, e.Time, e.Process = u.index, u.time, Process(u.varint())

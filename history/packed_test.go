@@ -59,8 +59,8 @@ func TestPacked(t *testing.T) {
 		if p.Len() != len(want) || early.Len() != cut {
 			t.Fatalf("%d and %d events, want %d and %d", p.Len(), early.Len(), len(want), cut)
 		}
-		compareEvents(t, p.Events(), want)
-		compareEvents(t, early.Events(), want[:cut])
+		compareEvents(t, p.AppendTo(nil), want)
+		compareEvents(t, early.AppendTo(nil), want[:cut])
 	})
 }
 
@@ -83,7 +83,7 @@ func TestPackedFloats(t *testing.T) {
 	for _, f := range []float64{math.NaN(), math.Inf(1), math.Copysign(0, -1), 1e-300} {
 		var p Packed
 		p.Append(&Event{Value: Float(f)})
-		got, _ := p.Events()[0].Value.AsFloat()
+		got, _ := p.AppendTo(nil)[0].Value.AsFloat()
 		if math.Float64bits(got) != math.Float64bits(f) {
 			t.Errorf("%v became %v", f, got)
 		}
