@@ -75,7 +75,7 @@ func replayConfig(dir, store string) (Config, func(), error) {
 	if own := filepath.Join(dir, operationsFile); cfg.Operations != "" {
 		cfg.Operations = own
 	}
-	cfg.Schedule = filepath.Join(dir, scheduleFile)
+	cfg.Schedule, cfg.Noise = filepath.Join(dir, scheduleFile), false // which is a step of it
 	if w, err := wayNamed(cfg.Cluster); err != nil || w.virtual {
 		return cfg, func() {}, err
 	}

@@ -71,6 +71,9 @@ type candidate struct {
 	seed   uint64
 }
 
+// repeatRounds is how often as many seeds as a smaller test gets are tried for the first one.
+const repeatRounds = 12
+
 // shrinker looks for the smallest candidate.
 type shrinker struct {
 	ctx   context.Context
@@ -86,6 +89,8 @@ type shrinker struct {
 	spent time.Duration
 	// last is the result that the best candidate had.
 	last check.Result
+	// failed is why the latest run could not be judged.
+	failed error
 }
 
 // Shrink looks for the smallest test that shows what an invalid run showed: it leaves out
@@ -235,8 +240,8 @@ func (s *shrinker) shrink() error {
 	early := s.best.script.keep(func(r workload.Scripted) bool {
 		return time.Duration(r.Op.At) <= s.cfg.TimeLimit
 	})
-	if !s.try(s.best.steps, early) && !s.try(whole.steps, whole.script) {
-		return ErrNotShown
+	if !s.repeat(whole.steps, early, whole.script) {
+		return errors.Join(ErrNotShown, s.failed)
 	}
 	for before := -1; before != s.weight() && s.more(); {
 		before = s.weight()
@@ -247,6 +252,25 @@ func (s *shrinker) shrink() error {
 		s.cutTail()
 	}
 	return nil
+}
+
+// repeat looks for a seed with which the operations and faults of the run show what it showed,
+// those up to the violation or all. Everything depends on it, and in the simulator it costs
+// little, so that many are tried there.
+func (s *shrinker) repeat(steps []nemesis.Step, early, whole script) bool {
+	rounds := 1
+	if s.virtual() {
+		rounds = repeatRounds
+	}
+	seed := s.best.seed
+	for round := range rounds {
+		s.best.seed = seed + uint64(round)*7_000_003
+		if s.try(steps, early) || s.try(steps, whole) {
+			return true
+		}
+	}
+	s.best.seed = seed
+	return false
 }
 
 // weight is the size of the best candidate.
@@ -334,7 +358,7 @@ func (s *shrinker) try(steps []nemesis.Step, ops script) bool {
 			c.seed += uint64(n) * 1_000_003
 		}
 		result, err := s.run(c)
-		if err == nil && finds(result, s.judge) {
+		if s.failed = err; err == nil && finds(result, s.judge) {
 			if shown++; shown >= s.opts.Need {
 				s.best, s.last = c, result
 				return true

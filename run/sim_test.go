@@ -248,7 +248,7 @@ func TestSimulationIsFollowed(t *testing.T) {
 // that is told.
 func TestReplay(t *testing.T) {
 	cfg := simulation(t, "quorum", 8)
-	cfg.TimeLimit = 10 * time.Second
+	cfg.TimeLimit, cfg.Noise = 10*time.Second, true
 	out, history := simulate(t, cfg)
 	r, err := Replay(t.Context(), out.Dir, t.TempDir(), testEnv(t))
 	if err != nil || !r.Exact || !r.Same || r.Bytes != len(history) || r.Dir == out.Dir {
