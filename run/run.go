@@ -217,7 +217,7 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 	}
 	c.test = Test{
 		Format: testFormat, Name: cfg.Name(), Started: c.now().UTC(), Config: cfg,
-		Claim: sys.Claim(), System: sys.Name(), Repeat: commandLine(cfg.Args()),
+		Claim: sys.Claim(), System: sys.Name(),
 	}
 	if !sys.Deployment().Reporting || !cfg.starts() {
 		c.test.KeyPrefix = keyPrefix(c.test.Started, cfg.Seed)
@@ -231,6 +231,7 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 	if c.dir, err = createDir(cfg.Store, c.test.Name, c.test.Started); err != nil {
 		return nil, err
 	}
+	c.test.Repeat = commandLine(cfg.kept(c.dir).Args())
 	c.progress.say("seed %d, in %s", cfg.Seed, c.dir)
 	if err := c.ownProgram(ctx, target); err != nil {
 		return nil, errors.Join(err, removeProgram(c.dir))
@@ -240,6 +241,18 @@ func prepare(ctx context.Context, cfg Config, env Env, target string) (*conducto
 		return nil, errors.Join(err, c.closeFiles(), removeProgram(c.dir))
 	}
 	return c, nil
+}
+
+// kept is the configuration with the files that a run keeps copies of in its directory: the
+// originals may change, or be gone.
+func (c Config) kept(dir string) Config {
+	if c.Schedule != "" {
+		c.Schedule = filepath.Join(dir, scheduleFile)
+	}
+	if c.Operations != "" {
+		c.Operations = filepath.Join(dir, operationsFile)
+	}
+	return c
 }
 
 // ownProgram gives the run its own program of a node, whose version is the one that

@@ -254,6 +254,11 @@ func TestReplay(t *testing.T) {
 	if err != nil || !r.Exact || !r.Same || r.Bytes != len(history) || r.Dir == out.Dir {
 		t.Errorf("replayed %+v, error %v", r, err)
 	}
+	// The files that its own command names are its own, and stay.
+	again, err := LoadTest(r.Dir)
+	if own := filepath.Join(r.Dir, scheduleFile); err != nil || !strings.Contains(again.Repeat, own) {
+		t.Errorf("repeat: %s, want the schedule %s (%v)", again.Repeat, own, err)
+	}
 	history[len(history)/2] ^= 1
 	if err := os.WriteFile(filepath.Join(out.Dir, historyFile), history, 0o644); err != nil {
 		t.Fatal(err)
