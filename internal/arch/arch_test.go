@@ -93,7 +93,7 @@ var layers = []struct {
 	{"target/simtest", place{system, 25}},
 	{"cmd/target", place{system, 60}},
 	{"bench/", place{harness, 80}},
-	{"internal/vtime", place{tooling, 1}},
+	{"internal/vtime", place{tooling, 1}}, // on internal/timers
 	{"internal/", place{tooling, 0}},
 }
 

@@ -22,13 +22,15 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/internal/timers"
 )
 
 // World is a virtual world: its time, and what is to happen in it. It must be used from
 // within only: by its fibers and by the functions that it calls.
 type World struct {
 	now     time.Duration
-	queue   queue
+	queue   timers.Queue
 	ready   []*fiber // first come, first served; from turn on
 	turn    int
 	current *fiber
@@ -75,12 +77,12 @@ func Run(ctx context.Context, f func(ctx context.Context)) error {
 			w.resume(next)
 			continue
 		}
-		t, ok := w.queue.pop()
-		if !ok || over && t.at > last {
+		t, ok := w.queue.Pop()
+		if !ok || over && t.At > last {
 			return fmt.Errorf("%w: %d of its fibers, at %v", ErrStuck, w.fibers, w.now)
 		}
-		w.now = t.at
-		t.fn()
+		w.now = t.At
+		t.Do()
 	}
 	return nil
 }
@@ -101,7 +103,7 @@ func (w *World) Now() time.Duration { return w.now }
 
 // At lets f happen at a time, or at once if that is over. What is due at the same time
 // happens in the order of its calls. f must not wait.
-func (w *World) At(t time.Duration, f func()) { w.queue.push(max(t, w.now), f) }
+func (w *World) At(t time.Duration, f func()) { w.queue.Push(max(t, w.now), f) }
 
 // After lets f happen when d has passed.
 func (w *World) After(d time.Duration, f func()) { w.At(w.now+d, f) }
@@ -186,57 +188,3 @@ func (w *World) waker() func() {
 
 // park gives way to others until the current fiber is woken.
 func (w *World) park() { w.current.yield(struct{}{}) }
-
-// timer is something to happen at a time.
-type timer struct {
-	at  time.Duration
-	seq uint64
-	fn  func()
-}
-
-// queue is a binary heap of timers by time, then by age.
-type queue struct {
-	heap []timer
-	seq  uint64
-}
-
-func (q *queue) less(i, j int) bool {
-	a, b := &q.heap[i], &q.heap[j]
-	return a.at < b.at || a.at == b.at && a.seq < b.seq
-}
-
-func (q *queue) push(at time.Duration, fn func()) {
-	q.seq++
-	q.heap = append(q.heap, timer{at: at, seq: q.seq, fn: fn})
-	for i := len(q.heap) - 1; i > 0; {
-		up := (i - 1) / 2
-		if !q.less(i, up) {
-			return
-		}
-		q.heap[i], q.heap[up] = q.heap[up], q.heap[i]
-		i = up
-	}
-}
-
-func (q *queue) pop() (timer, bool) {
-	if len(q.heap) == 0 {
-		return timer{}, false
-	}
-	top, last := q.heap[0], len(q.heap)-1
-	q.heap[0], q.heap[last] = q.heap[last], timer{}
-	q.heap = q.heap[:last]
-	for i := 0; ; {
-		down := 2*i + 1
-		if down >= last {
-			return top, true
-		}
-		if down+1 < last && q.less(down+1, down) {
-			down++
-		}
-		if !q.less(down, i) {
-			return top, true
-		}
-		q.heap[i], q.heap[down] = q.heap[down], q.heap[i]
-		i = down
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ordeal-dev/ordeal/internal/timers"
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
@@ -110,7 +111,7 @@ type Cluster struct {
 	rng    *rand.Rand // network, disks and faults
 	ask    *rand.Rand // clients, so that faults do not change what is asked
 	now    time.Duration
-	queue  queue
+	queue  timers.Queue
 	nodes  []*Node
 	links  [][]link // links[from][to]
 	trace  tracer
@@ -263,13 +264,13 @@ func (c *Cluster) run() {
 	}
 	c.scheduleFault()
 	for c.failure == nil && !c.done {
-		ev, ok := c.queue.pop()
+		ev, ok := c.queue.Pop()
 		if !ok {
 			c.fail(errors.New("nothing left to do, but not finished"))
 			return
 		}
-		c.now = ev.at
-		ev.fn()
+		c.now = ev.At
+		ev.Do()
 		c.check()
 	}
 	for _, f := range c.opts.AtEnd {
@@ -297,7 +298,7 @@ func (c *Cluster) fail(err error) {
 }
 
 // after lets fn happen when d has passed.
-func (c *Cluster) after(d time.Duration, fn func()) { c.queue.push(c.now+d, fn) }
+func (c *Cluster) after(d time.Duration, fn func()) { c.queue.Push(c.now+d, fn) }
 
 // between draws a duration from [lo, hi].
 func (c *Cluster) between(lo, hi time.Duration) time.Duration {

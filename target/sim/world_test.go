@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"cmp"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
@@ -236,32 +234,6 @@ func TestClock(t *testing.T) {
 			t.Fatalf("clock goes back from %d to %d", last, got)
 		} else {
 			last = got
-		}
-	}
-}
-
-// TestQueue compares the heap with a stable sort.
-func TestQueue(t *testing.T) {
-	t.Parallel()
-	rng := rand.New(rand.NewPCG(3, 4))
-	for range 200 {
-		type item struct {
-			at time.Duration
-			id int
-		}
-		var q queue
-		var want, got []item
-		for id := range rng.IntN(100) {
-			it := item{at: time.Duration(rng.IntN(20)), id: id}
-			want = append(want, it)
-			q.push(it.at, func() { got = append(got, it) })
-		}
-		slices.SortStableFunc(want, func(a, b item) int { return cmp.Compare(a.at, b.at) })
-		for ev, ok := q.pop(); ok; ev, ok = q.pop() {
-			ev.fn()
-		}
-		if !slices.Equal(got, want) {
-			t.Fatalf("queue gives %v, want %v", got, want)
 		}
 	}
 }
