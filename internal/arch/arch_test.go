@@ -72,6 +72,7 @@ var layers = []struct {
 	{"target/wal", place{system, 10}},
 	{"target/kv", place{system, 20}},
 	{"target/lease", place{system, 20}},
+	{"target/mesh", place{system, 20}},
 	{"target/quorum", place{system, 30}},
 	{"target/appendlog", place{system, 30}},
 	{"target/decide", place{system, 30}},

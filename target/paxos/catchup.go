@@ -148,7 +148,7 @@ func (m *Machine) sendSnapshot(to int, h have) {
 // that knows it may have been removed, so that it does not lead itself, and those that
 // vote now may need its answer in phase 1, by the configuration that they know.
 func (m *Machine) teach(to int, h have) {
-	l := &m.links[to]
+	l := &m.known[to]
 	if m.now-l.taughtAt < resendAfter && h.Snapshot == 0 {
 		return
 	}

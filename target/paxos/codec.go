@@ -8,6 +8,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ordeal-dev/ordeal/target/kv"
+	"github.com/ordeal-dev/ordeal/target/mesh"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
 
@@ -39,17 +40,6 @@ const (
 // batchBytes is how many bytes of commands or data are put into one message, so
 // that it stays below protocol.MaxPayload with everything around them.
 const batchBytes = 48_000
-
-// ping tells who hears whom; see links.go.
-type ping struct {
-	_ struct{} `cbor:",toarray"`
-	N uint64
-	// Heard are the members that the sender hears, Links those that hear it as
-	// well: bit i for the i-th member.
-	Heard, Links uint64
-	// Reach is the number of links that the linked members have, summed up.
-	Reach uint64
-}
 
 // preVote asks whether the receiver would help to elect the sender.
 type preVote struct {
@@ -282,7 +272,7 @@ func (c *codec) decode(p []byte) (any, error) {
 func newBody(k msgKind) any {
 	switch k {
 	case kindPing:
-		return new(ping)
+		return new(mesh.Ping)
 	case kindPreVote:
 		return new(preVote)
 	case kindPreVoteAnswer:

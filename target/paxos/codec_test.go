@@ -9,6 +9,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ordeal-dev/ordeal/target/kv"
+	"github.com/ordeal-dev/ordeal/target/mesh"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
 
@@ -22,7 +23,7 @@ func samples() map[msgKind]any {
 	ps := []proposal{{Slot: 3, Command: c}, {Slot: 4, Command: kv.Command{Kind: kv.Noop}}}
 	h := have{Commit: 4, Snapshot: 5, Part: 6}
 	return map[msgKind]any{
-		kindPing:          &ping{N: 1, Heard: 7, Links: 5, Reach: 9},
+		kindPing:          &mesh.Ping{N: 1, Heard: 7, Links: 5, Reach: 9},
 		kindPreVote:       &preVote{Token: 5, Commit: 9},
 		kindPreVoteAnswer: &preVoteAnswer{Token: 5, Granted: true, Promised: b},
 		kindPrepare:       &prepare{Ballot: b, From: 3, Transfer: true},

@@ -17,7 +17,7 @@
 // Around this stand things that safety does not need: a pre-vote, heartbeats and
 // check-quorum (Ongaro, "Consensus: bridging theory and practice", 2014, sections
 // 6.2 and 9.6) decide who tries to lead and when one stops; members that see each
-// other better take over (links.go); those who lag are sent chosen commands or a
+// other better take over (package mesh); those who lag are sent chosen commands or a
 // snapshot (catchup.go). Reads take no slot (reads.go, Ongaro, section 6.4), and
 // sessions make repeated commands harmless (package kv, Ongaro, section 6.3).
 //

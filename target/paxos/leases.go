@@ -174,8 +174,8 @@ func (m *Machine) leaseGranted(from int, a *heartbeatAnswer, late bool) {
 	if a.Granted {
 		t.holder.Granted(from, m.leaseEnd(a, late))
 	}
-	if s := &t.stamps[from]; m.links[from].epoch > s.epoch || a.Asked > s.sent {
-		*s = stamp{epoch: m.links[from].epoch, clock: a.Clock, sent: a.Asked}
+	if s := &t.stamps[from]; m.known[from].epoch > s.epoch || a.Asked > s.sent {
+		*s = stamp{epoch: m.known[from].epoch, clock: a.Clock, sent: a.Asked}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/kv"
+	"github.com/ordeal-dev/ordeal/target/mesh"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
 
@@ -63,8 +64,8 @@ type Machine struct {
 	lead       *leadership
 
 	minted     uint64
-	links      []link
-	pingAt     protocol.Time
+	known      []known // of the other members
+	mesh       *mesh.Mesh
 	betterAt   protocol.Time
 	transferAt protocol.Time
 
@@ -140,8 +141,8 @@ func NewMode(cfg protocol.Config, mode Mode) (*Machine, error) {
 		index:   map[protocol.NodeID]int{},
 		timeout: cfg.RequestTimeout, bugs: cfg.Bugs, ext: ext, codec: codec,
 		rng:   rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Epoch))),
-		store: kv.New(cfg.Bugs, ext), heardAt: never, pingAt: never, transferAt: never,
-		links:   make([]link, len(cfg.Members)),
+		store: kv.New(cfg.Bugs, ext), heardAt: never, transferAt: never,
+		known:   make([]known, len(cfg.Members)),
 		waiters: map[uint64]*waiter{}, nextN: 1, low: 1,
 		keep: keepSlots, checkpointEvery: checkpointSlots, ahead: maxAhead,
 	}
@@ -150,9 +151,10 @@ func NewMode(cfg protocol.Config, mode Mode) (*Machine, error) {
 	}
 	for i, id := range m.members {
 		m.index[id] = i
-		m.links[i].at, m.links[i].taughtAt = never, never
+		m.known[i].taughtAt = never
 	}
 	m.me = m.index[m.self]
+	m.mesh = mesh.New(m.me, len(m.members))
 	m.initial = uint64(1)<<len(m.members) - 1
 	m.name = cmp.Or(mode.Protocol, "paxos")
 	if mode.Leases {
@@ -236,14 +238,14 @@ func (m *Machine) Step(now protocol.Time, msg protocol.Message) {
 	if !member || from == m.me || msg.To != m.self {
 		return
 	}
-	if msg.Epoch < m.links[from].epoch {
+	if msg.Epoch < m.known[from].epoch {
 		return // from an earlier life of the sender
 	}
 	body, err := m.codec.decode(msg.Payload)
 	if err != nil {
 		return // corruption is loss
 	}
-	m.links[from].epoch = msg.Epoch
+	m.known[from].epoch = msg.Epoch
 	if m.mending != nil {
 		m.stepDamaged(from, body)
 		return
@@ -255,8 +257,8 @@ func (m *Machine) Step(now protocol.Time, msg protocol.Message) {
 
 func (m *Machine) dispatch(from int, body any) {
 	switch b := body.(type) {
-	case *ping:
-		m.onPing(from, b)
+	case *mesh.Ping:
+		m.mesh.Note(m.now, from, b)
 	case *preVote:
 		m.onPreVote(from, b)
 	case *preVoteAnswer:

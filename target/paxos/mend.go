@@ -107,7 +107,7 @@ func (m *Machine) onRejoin(from int, r *rejoin) {
 		}
 	}
 	m.send(from, kindRejoined,
-		rejoined{Epoch: m.links[from].epoch, Promised: m.promised, Last: m.log.last()})
+		rejoined{Epoch: m.known[from].epoch, Promised: m.promised, Last: m.log.last()})
 }
 
 func (m *Machine) onRejoined(from int, r *rejoined) {

@@ -7,6 +7,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ordeal-dev/ordeal/target/kv"
+	"github.com/ordeal-dev/ordeal/target/mesh"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
 
@@ -35,17 +36,6 @@ const (
 // batchBytes is how many bytes of commands or data are put into one message, so
 // that it stays below protocol.MaxPayload with everything around them.
 const batchBytes = 48_000
-
-// ping tells who hears whom; see links.go.
-type ping struct {
-	_ struct{} `cbor:",toarray"`
-	N uint64
-	// Heard are the members that the sender hears, Links those that hear it as well:
-	// bit i for the i-th member.
-	Heard, Links uint64
-	// Reach is the number of links that the linked members have, summed up.
-	Reach uint64
-}
 
 // survey asks whether the receiver misses the primary, too.
 type survey struct {
@@ -207,7 +197,7 @@ func (c *codec) decode(p []byte) (any, error) {
 func newBody(k msgKind) any {
 	switch k {
 	case kindPing:
-		return new(ping)
+		return new(mesh.Ping)
 	case kindSurvey:
 		return new(survey)
 	case kindSurveyAnswer:

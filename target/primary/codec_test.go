@@ -9,6 +9,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ordeal-dev/ordeal/target/kv"
+	"github.com/ordeal-dev/ordeal/target/mesh"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
 
@@ -21,7 +22,7 @@ func samples() map[msgKind]any {
 	es := []entry{{View: 3, Command: c}, {View: 4, Command: kv.Command{Kind: kv.Noop}}}
 	h := have{Seq: 5, Sum: 6, Part: 7}
 	return map[msgKind]any{
-		kindPing:         &ping{N: 1, Heard: 7, Links: 5, Reach: 9},
+		kindPing:         &mesh.Ping{N: 1, Heard: 7, Links: 5, Reach: 9},
 		kindSurvey:       &survey{Token: 5, Commit: 9},
 		kindSurveyAnswer: &surveyAnswer{Token: 5, Granted: true, View: 3},
 		kindNewView:      &newView{View: 3, Sanctioned: true},

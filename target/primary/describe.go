@@ -3,6 +3,8 @@ package primary
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ordeal-dev/ordeal/target/mesh"
 )
 
 // Describe shows a message's payload in one line, for traces.
@@ -16,7 +18,7 @@ func Describe(payload []byte) string {
 		return "garbage"
 	}
 	switch b := body.(type) {
-	case *ping:
+	case *mesh.Ping:
 		return fmt.Sprintf("ping heard=%b links=%b", b.Heard, b.Links)
 	case *survey:
 		return fmt.Sprintf("survey commit=%d", b.Commit)

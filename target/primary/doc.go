@@ -23,7 +23,7 @@
 //
 // Around this stand things that safety does not need: members are asked first
 // whether they miss the primary, too; a primary that hears no majority steps down,
-// and hands over to a member that is better linked than itself (links.go); copies
+// and hands over to a member that is better linked than itself (package mesh); copies
 // that lag get entries or, if the primary has forgotten those, its state in parts
 // (transfer.go). Reads take no entry: the primary answers them from its own state
 // once a majority has confirmed its view (reads.go).

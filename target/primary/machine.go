@@ -10,6 +10,7 @@ import (
 
 	"github.com/ordeal-dev/ordeal/target/bug"
 	"github.com/ordeal-dev/ordeal/target/kv"
+	"github.com/ordeal-dev/ordeal/target/mesh"
 	"github.com/ordeal-dev/ordeal/target/protocol"
 )
 
@@ -80,8 +81,7 @@ type Machine struct {
 	misled    misled
 
 	minted   uint64
-	links    []link
-	pingAt   protocol.Time
+	mesh     *mesh.Mesh
 	betterAt protocol.Time // when we last handed over to a member better linked
 
 	// Requests are numbered from 1; low is the lowest number not answered.
@@ -127,8 +127,8 @@ func build(cfg protocol.Config, mode mode) (*Machine, error) {
 		timeout: cfg.RequestTimeout, bugs: cfg.Bugs, codec: codec, alone: true,
 		rng:   rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Epoch))),
 		store: kv.New(cfg.Bugs, nil), heardAt: never,
-		links: make([]link, len(cfg.Members)), pingAt: never, betterAt: never,
-		waiters: map[uint64]*waiter{}, nextN: 1, low: 1,
+		betterAt: never,
+		waiters:  map[uint64]*waiter{}, nextN: 1, low: 1,
 		keep: keepEntries, checkpointEvery: checkpointEntries,
 	}
 	if m.timeout <= 0 {
@@ -136,9 +136,9 @@ func build(cfg protocol.Config, mode mode) (*Machine, error) {
 	}
 	for i, id := range m.members {
 		m.index[id] = i
-		m.links[i].at = never
 	}
 	m.me = m.index[m.self]
+	m.mesh = mesh.New(m.me, len(m.members))
 	m.snap = newSnapshot(end{}, m.store.Encode())
 	if err := m.restore(cfg.Checkpoint, cfg.Records); err != nil {
 		return nil, err
@@ -225,8 +225,8 @@ func (m *Machine) Step(now protocol.Time, msg protocol.Message) {
 
 func (m *Machine) dispatch(from int, body any) {
 	switch b := body.(type) {
-	case *ping:
-		m.onPing(from, b)
+	case *mesh.Ping:
+		m.mesh.Note(m.now, from, b)
 	case *survey:
 		m.onSurvey(from, b)
 	case *surveyAnswer:
