@@ -129,10 +129,8 @@ func (c Config) driveTime() time.Duration {
 	return c.TimeLimit + healPhaseTime + c.RecoveryTime + c.finalTime() + 2*c.OpTimeout
 }
 
-// finalTime bounds the final reads, some of which are transactions that rest.
-func (c Config) finalTime() time.Duration {
-	return max(c.FinalTime, c.TimeLimit/10) + 4*c.TxnPause
-}
+// finalTime bounds the final reads.
+func (c Config) finalTime() time.Duration { return max(c.FinalTime, c.TimeLimit/10) }
 
 // phaseRecovery is the last phase before the final operations.
 const phaseRecovery = "wait for recovery"
@@ -165,6 +163,7 @@ func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 		Stats:       &c.stats,
 		BeforeFinal: func(ctx context.Context) error {
 			heal()
+			c.healed.Store(true)
 			err := c.phase(ctx, phaseRecovery, c.cfg.RecoveryTime, c.awaitHealthy)
 			if err != nil && ctx.Err() == nil {
 				c.note("%v", err)

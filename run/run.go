@@ -160,6 +160,7 @@ type conductor struct {
 	nemesis  *nemesis.Runner
 	stats    workload.Stats
 	epoch    atomic.Int64
+	healed   atomic.Bool // every fault, before the final phase
 	uncrash  func()
 	unbeat   func()
 	drove    bool // there is something to judge

@@ -223,7 +223,7 @@ type Options struct {
 	// RequestTimeout is how long a node may work on a request, "1s".
 	RequestTimeout string
 	// TxnPause makes one interactive transaction in four pause for up to this long
-	// between two of its requests.
+	// between two of its requests, but not under WithoutRests.
 	TxnPause time.Duration
 	// Transport, if not nil, leads to nodes that no network of this machine leads to.
 	Transport Transport

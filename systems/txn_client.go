@@ -67,6 +67,9 @@ func (c *interactiveClient) Invoke(
 		return op, history.Definite(fmt.Errorf("begin: transaction id is %s", ans.Value))
 	}
 	rest := c.restsBefore(op, len(steps))
+	if ctx.Value(restless{}) != nil {
+		rest = -1
+	}
 	for i := range steps {
 		if i == rest {
 			c.sleep(ctx)
@@ -144,6 +147,15 @@ func (c *interactiveClient) restsBefore(op history.Event, steps int) int {
 		return -1
 	}
 	return int(n / 4 % uint64(steps))
+}
+
+// restless is the key of what WithoutRests returns.
+type restless struct{}
+
+// WithoutRests returns a context in which no transaction rests, whatever Options.TxnPause
+// says.
+func WithoutRests(ctx context.Context) context.Context {
+	return context.WithValue(ctx, restless{}, true)
 }
 
 func (c *interactiveClient) sleep(ctx context.Context) { vtime.Sleep(ctx, c.pause) }

@@ -162,6 +162,25 @@ func TestInteractiveReads(t *testing.T) {
 	}
 }
 
+// TestWithoutRests: a transaction that would rest does not, where that is not wanted.
+func TestWithoutRests(t *testing.T) {
+	var op history.Event
+	for i := int64(0); (&interactiveClient{pause: time.Hour}).restsBefore(op, 1) != 0; i++ {
+		op = history.Event{F: "txn", Value: history.Steps(
+			history.Step{F: history.StepWrite, Key: "x", Value: history.Int(i)})}
+	}
+	node := serve(t, ok("5"), answers(200, okNull))
+	slow := client(t, true, time.Hour, "txn", node.addr)
+	ctx, cancel := contextWithin(t, time.Minute)
+	defer cancel()
+	if _, err := slow.Invoke(WithoutRests(ctx), op); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(node.got(t), "commit") {
+		t.Error("it was not committed")
+	}
+}
+
 // TestTxnPause: about one transaction in four rests in its midst, always the same
 // ones, and those that rest too long were never committed.
 func TestTxnPause(t *testing.T) {
