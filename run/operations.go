@@ -14,7 +14,7 @@ import (
 
 // operationsFile has the operations of a run that repeats those of another: a history of
 // invocations, in which an event of the nemesis, finalPart, begins those that come after
-// healing.
+// healing. Their times count from then.
 const (
 	operationsFile = "operations.jsonl"
 	finalPart      = history.F("final")
@@ -46,7 +46,7 @@ func scriptOf(h *history.History, t Test) script {
 			s.main = append(s.main, r)
 			continue
 		}
-		r.Op.At = 0
+		r.Op.At -= recovered
 		s.final = append(s.final, r)
 	}
 	return s
@@ -103,7 +103,6 @@ func (r *scriptReader) take(e history.Event) {
 			Op:     workload.Op{F: e.F, Key: e.Key, Value: e.Value, At: e.Time},
 		}
 		if r.inFinal {
-			op.Op.At = 0
 			r.final = append(r.final, op)
 		} else {
 			r.main = append(r.main, op)
@@ -141,10 +140,15 @@ func (c *conductor) generators(opts workload.Options) (main, final workload.Gene
 	if err != nil {
 		return nil, nil, err
 	}
-	main = workload.Script(c.cfg.Concurrency, s.main)
-	// The test is over when its time is, whatever its clients have to do.
+	// The test is over when its time is, which begins with the first operation, but in one of
+	// which only late ones are left; then it is, whatever its clients have to do.
+	until := history.Time(c.cfg.TimeLimit)
+	if len(s.main) > 0 {
+		until += min(s.main[0].Op.At, history.Time(time.Second))
+	}
+	main = workload.Script(c.cfg.Concurrency, s.main, until)
 	main = workload.TimeLimit(c.cfg.TimeLimit+time.Second, main)
-	return main, workload.Script(c.cfg.Concurrency, s.final), nil
+	return main, workload.ScriptFromNow(c.cfg.Concurrency, s.final), nil
 }
 
 // keepOperations puts a copy of the operations into the run's directory.

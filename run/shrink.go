@@ -248,6 +248,7 @@ func (s *shrinker) shrink() error {
 		s.leaveOutFaults()
 		s.leaveOutKeys()
 		s.leaveOutClients()
+		s.hurry()
 		s.leaveOutOperations()
 		s.cutTail()
 	}
@@ -304,6 +305,19 @@ func (s *shrinker) leaveOutClients() {
 			return slices.Contains(threads, r.Thread)
 		}))
 	}, s.more)
+}
+
+// hurry does what comes after healing at once, without the rests between.
+func (s *shrinker) hurry() {
+	final := slices.Clone(s.best.script.final)
+	rests := false
+	for i := range final {
+		rests = rests || final[i].Op.At > 0
+		final[i].Op.At = 0
+	}
+	if rests {
+		s.try(s.best.steps, script{main: s.best.script.main, final: final})
+	}
 }
 
 // leaveOutOperations leaves out one by one, beginning with long pieces.

@@ -270,6 +270,47 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestOperationsAreRepeated: the operations of a run, done again at their times under the same
+// faults, before and after healing, make almost the same history; shrinking rests on that.
+func TestOperationsAreRepeated(t *testing.T) {
+	cfg := simulation(t, "paxos", 3)
+	cfg.TimeLimit = 10 * time.Second
+	out, first := simulate(t, cfg)
+	s, _, err := newShrinker(t.Context(), invalid(t, out.Dir), DefaultShrink("sim"), testEnv(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(s.dir)
+	again, err := s.put(s.best, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Store, again.TimeLimit = t.TempDir(), cfg.TimeLimit
+	_, second := simulate(t, again)
+	a, b := strings.Split(string(first), "\n"), strings.Split(string(second), "\n")
+	same := 0
+	for same < min(len(a), len(b)) && a[same] == b[same] {
+		same++
+	}
+	if same < len(a)*9/10 {
+		t.Errorf("the first %d of %d lines are the same, then %s instead of %s", same, len(a),
+			b[same], a[same])
+	}
+}
+
+// invalid makes a stored run one that found something.
+func invalid(t *testing.T, dir string) string {
+	r, err := LoadResult(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Verdict, r.Parts = check.Invalid, nil
+	if err := writeJSON(filepath.Join(dir, resultsFile), r); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // TestShrink: what is left shows the violation, is small, and can be replayed itself.
 func TestShrink(t *testing.T) {
 	longtest.Only(t)
