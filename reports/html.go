@@ -34,9 +34,10 @@ type page struct {
 	// Verdict is valid, unknown or invalid; Meaning explains it in a sentence.
 	Verdict, Meaning string
 	// Lead is the violation in a sentence, Setting which faults there were then.
-	Lead, Setting string
-	Grounds       []ground
-	Started       string
+	Lead    string
+	Setting setting
+	Grounds []ground
+	Started string
 	// First is the most telling counter-example, More are the others.
 	First     *diagram
 	More      []diagram
@@ -173,11 +174,7 @@ func (p *page) showCounterexamples(bands bands) {
 		return
 	}
 	p.Lead = brief(all[0].Why, whyMost)
-	p.Setting = where(p.Run, &all[0]) + " " + meanwhile(&all[0], bands.windows)
-	if len(all[0].Ops) > 0 {
-		p.Setting += " " + bands.leaders(all[0].decisive())
-	}
-	p.Setting = strings.TrimSpace(p.Setting)
+	p.Setting = newSetting(p.Run, &all[0], bands)
 	for i := range p.Grounds {
 		g := &p.Grounds[i]
 		for _, f := range all { // it is told where it is drawn

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,14 @@ func (l lead) told() string {
 		return l.node + " leads"
 	}
 	return l.node + " leads, " + l.what
+}
+
+// named is as in "n1 (ballot 7)".
+func (l lead) named() string {
+	if l.what == "" {
+		return l.node
+	}
+	return l.node + " (" + l.what + ")"
 }
 
 // leadsMax bounds the leads of a page.
@@ -84,11 +93,7 @@ func (b bands) leaders(op check.Op) string {
 	for _, l := range b.leads {
 		if int64(l.start) <= max(op.Call, op.Return) && int64(l.end) > op.Call {
 			last, first = max(last, l.start), min(first, l.end)
-			name := l.node
-			if l.what != "" {
-				name += " (" + l.what + ")"
-			}
-			names = append(names, name)
+			names = append(names, l.named())
 		}
 	}
 	switch {
@@ -103,6 +108,26 @@ func (b bands) leaders(op check.Op) string {
 	}
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] +
 		" believed to lead at the same time."
+}
+
+// rivalsLeast is how long two have to believe to lead: where one hands over to the other they
+// do for as long as a message needs.
+const rivalsLeast = history.Time(100 * time.Millisecond)
+
+// rivals says which two leaders believed to lead at the same time between two moments, and
+// from when to when, "" if none did. Of several times the last counts.
+func (b bands) rivals(from, to int64) string {
+	for i, l := range slices.Backward(b.leads) {
+		for _, other := range slices.Backward(b.leads[:i]) {
+			start, end := l.start, min(l.end, other.end) // by their starts
+			if l.node == other.node || end-start < rivalsLeast || int64(start) > to || int64(end) <= from {
+				continue
+			}
+			return fmt.Sprintf("From %s to %s %s and %s believed to lead at the same time.",
+				at(start), at(end), other.named(), l.named())
+		}
+	}
+	return ""
 }
 
 // field is the value of name=value in a line of log/slog, without blanks and quotes.

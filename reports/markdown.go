@@ -21,7 +21,7 @@ func Markdown(w io.Writer, r Run) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "## %s %s: %s\n\n", badge(r.Result.Verdict),
 		strings.ToUpper(p.Verdict), Inline(r.Name))
-	for _, text := range []string{p.Lead, p.Setting} {
+	for _, text := range []string{p.Lead, p.Setting.String()} {
 		if text != "" {
 			fmt.Fprintf(b, "> %s\n>\n", Inline(text))
 		}

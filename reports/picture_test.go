@@ -251,54 +251,6 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// TestSetting names the faults that were there, and only those.
-func TestSetting(t *testing.T) {
-	f := found{Counterexample: check.Counterexample{Ops: []check.Op{
-		{Call: 10, Return: 20}, {Call: 110, Return: 120, Culprit: true},
-	}}}
-	window := func(from, to history.Time) history.Window {
-		return history.Window{ID: 4, Fault: "kill", What: "n1", Start: from, End: to}
-	}
-	for _, test := range []struct {
-		windows []history.Window
-		want    string
-	}{
-		{nil, "There was no fault at that time."},
-		{[]history.Window{window(130, 140)}, "There was no fault at that time."},
-		{[]history.Window{window(0, 3), window(0, 5), window(130, 140)},
-			"There was no fault at that time; the last one before was fault 4, kill: n1, until 0.000 s."},
-		{[]history.Window{window(100, 115)}, "At that time there was fault 4, kill: n1."},
-		{[]history.Window{window(5, history.Never)}, "At that time there was fault 4, kill: n1."},
-		{[]history.Window{window(5, 15)},
-			"Between the first and the last of these operations there was fault 4, kill: n1, until " +
-				"0.000 s."},
-		{[]history.Window{window(5, 2e9), window(30, 1e9)}, "At that time there was " +
-			"fault 4, kill: n1; and fault 4, kill: n1."},
-	} {
-		if got := meanwhile(&f, test.windows); got != test.want {
-			t.Errorf("%v: %q, want %q", test.windows, got, test.want)
-		}
-	}
-}
-
-// TestLatestFirst: of several faults before the operation that gives the violation away, the
-// one that ended last is told first, even if it began first.
-func TestLatestFirst(t *testing.T) {
-	f := found{Counterexample: check.Counterexample{Ops: []check.Op{
-		{Call: 1e9, Return: 2e9}, {Call: 60e9, Return: 61e9, Culprit: true},
-	}}}
-	var windows []history.Window
-	for i, end := range []history.Time{50e9, 20e9, 40e9, 30e9, 10e9} {
-		windows = append(windows, history.Window{ID: int64(i), Fault: "pause", Start: history.Time(i),
-			End: end})
-	}
-	const want = "Between the first and the last of these operations there was fault 0, pause, " +
-		"until 50.000 s; fault 2, pause, until 40.000 s; fault 3, pause, until 30.000 s; and 2 more."
-	if got := meanwhile(&f, windows); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
 // TestFate: what became of an operation is in words, with what the client was told.
 func TestFate(t *testing.T) {
 	h := newHistory(t, event(1*ms1, 0, history.Invoke, "write", history.Int(1)),

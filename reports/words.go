@@ -17,11 +17,13 @@ type found struct {
 	loop []bool
 	// errors are what clients were told of its operations that did not succeed, by index.
 	errors map[int64]string
+	// answered is when they had been told it.
+	answered map[int64]history.Time
 }
 
 // hear notes what clients were told of the operations that did not succeed.
 func (f *found) hear(h *history.History) {
-	f.errors = map[int64]string{}
+	f.errors, f.answered = map[int64]string{}, map[int64]history.Time{}
 	for i := range f.Ops {
 		f.errors[f.Ops[i].Index] = ""
 	}
@@ -29,6 +31,9 @@ func (f *found) hear(h *history.History) {
 		if op := &h.Ops[i]; op.Error != "" {
 			if _, shown := f.errors[op.Index]; shown {
 				f.errors[op.Index] = op.Error
+				if op.Ended != history.Never {
+					f.answered[op.Index] = op.Ended
+				}
 			}
 		}
 	}
@@ -357,106 +362,4 @@ func splitList(text string) (head, inside string, ok bool) {
 		return "", "", false
 	}
 	return text[:at+1], text[at+1:], true
-}
-
-// where says which node gave the answer that gives the violation away, if there is one
-// such answer.
-func where(r Run, f *found) string {
-	var culprits []check.Op
-	for _, op := range f.Ops {
-		if f.culprit(&op) {
-			culprits = append(culprits, op)
-		}
-	}
-	if len(culprits) != 1 || nodeOf(r, culprits[0].Process) == "" {
-		return ""
-	}
-	return fmt.Sprintf("Process %d is a client of %s.", culprits[0].Process,
-		nodeOf(r, culprits[0].Process))
-}
-
-// decisive is the operation that gives the violation away, or else the last one.
-func (f *found) decisive() check.Op {
-	last := f.Ops[0]
-	for _, op := range f.Ops {
-		was, is := f.culprit(&last), f.culprit(&op)
-		if is && !was || is == was && op.Call > last.Call {
-			last = op
-		}
-	}
-	return last
-}
-
-// meanwhile says which faults there were at the time of a counter-example: at that of the
-// culprit or of the last operation, or else those that it came after.
-func meanwhile(f *found, windows []history.Window) string {
-	if len(f.Ops) == 0 {
-		return ""
-	}
-	first, last := f.Ops[0], f.decisive()
-	for _, op := range f.Ops {
-		if op.Call < first.Call {
-			first = op
-		}
-	}
-	during := func(from, to int64) (list []history.Window) {
-		for _, w := range slices.Backward(windows) {
-			if int64(w.Start) <= to && int64(w.End) >= from {
-				list = append(list, w)
-			}
-		}
-		return list
-	}
-	if now := during(last.Call, max(last.Call, last.Return)); len(now) > 0 {
-		return "At that time there was " + some(each(now, told)) + "."
-	}
-	between := during(first.Call, last.Call)
-	if len(between) == 0 {
-		text := "There was no fault at that time"
-		if i := lastBefore(windows, first.Call); i >= 0 {
-			text += fmt.Sprintf("; the last one before was %s, until %s", told(windows[i]),
-				at(windows[i].End))
-		}
-		return text + "."
-	}
-	slices.SortStableFunc(between, func(a, b history.Window) int { return sign(int64(b.End - a.End)) })
-	ended := func(w history.Window) string { return told(w) + ", until " + at(w.End) }
-	return "Between the first and the last of these operations there was " +
-		some(each(between, ended)) + "."
-}
-
-// each tells the windows of a list.
-func each(list []history.Window, tell func(history.Window) string) []string {
-	words := make([]string, len(list))
-	for i, w := range list {
-		words[i] = tell(w)
-	}
-	return words
-}
-
-// lastBefore is the position of the fault that ended last before a time, -1 if none did.
-func lastBefore(windows []history.Window, t int64) int {
-	last := -1
-	for i, w := range windows {
-		if int64(w.End) <= t && (last < 0 || w.End >= windows[last].End) {
-			last = i
-		}
-	}
-	return last
-}
-
-func told(w history.Window) string {
-	return strings.TrimRight(fmt.Sprintf("fault %d, %s: %s", w.ID, w.Fault, w.What), ": ")
-}
-
-// some names the first few of a list.
-func some(list []string) string {
-	const most = 3
-	if len(list) > most {
-		list = append(slices.Clone(list[:most]), fmt.Sprintf("%d more", len(list)-most))
-	}
-	if len(list) == 1 {
-		return list[0]
-	}
-	return strings.Join(list[:len(list)-1], "; ") + "; and " + list[len(list)-1]
 }
