@@ -302,10 +302,10 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 		d.Lost++
 		d.LostElements = sample(d.LostElements, e.value)
 		s.lost = append(s.lost, e.lostLatency(reads))
+		gone := e.gone(reads)
 		s.show(key, misses(e.value),
-			fmt.Sprintf("The last read, of process %d at %s, misses %s, although %s.",
-				reads[absent].Process, seconds(reads[absent].Return), e.value, e.whyKnown(reads)),
-			e.add, e.presentRead(reads), reads[absent])
+			fmt.Sprintf("%s, although %s.", e.missedBy(gone, reads[absent]), e.whyKnown(reads)),
+			e.add, e.presentRead(reads), gone)
 	case e.present < 0 || absent > e.present:
 		// All reads were called before it had to be there, if it ever had to.
 		d.NeverRead++
@@ -366,6 +366,31 @@ func (e *element) presentRead(reads []*history.Operation) *history.Operation {
 		return nil
 	}
 	return reads[e.present]
+}
+
+// gone is the first read that misses what was known, after the last that has it: nearer to
+// what went wrong than the last read of all.
+func (e *element) gone(reads []*history.Operation) *history.Operation {
+	later := e.known
+	if e.present >= 0 {
+		later = max(later, reads[e.present].Return)
+	}
+	for _, read := range reads[e.present+1:] {
+		if read.Call > later {
+			return read
+		}
+	}
+	return reads[len(reads)-1]
+}
+
+// missedBy says which read misses an element that did not come back until the last read.
+func (e *element) missedBy(gone, last *history.Operation) string {
+	by := fmt.Sprintf("The read of process %d at %s", gone.Process, seconds(gone.Return))
+	if gone == last {
+		return fmt.Sprintf("%s, the last one, misses %s", by, e.value)
+	}
+	return fmt.Sprintf("%s misses %s, and so does every later one until %s", by, e.value,
+		seconds(last.Return))
 }
 
 // lostLatency is the time from when it was known until it was last read.
