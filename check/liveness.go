@@ -69,7 +69,7 @@ func liveness(ctx context.Context, h *history.History, o LivenessOptions) Result
 	}
 	stalls := stallSpans(h)
 	for key, ops := range h.ByKey() {
-		d.key(key, ops, from, stalls, history.Time(o.Patience), &bad)
+		d.key(key, ops, from, from-history.Time(o.Grace), stalls, history.Time(o.Patience), &bad)
 	}
 	r.Details = d
 	r.Power = []Measure{measure("keys tried at the end", d.Keys),
@@ -111,9 +111,9 @@ func stallSpans(h *history.History) []span {
 	return union(spans, 0)
 }
 
-// key judges the operations that were called after from.
+// key judges the operations that were called after from; the faults were over at quiet.
 func (d *LivenessDetails) key(
-	key history.Key, ops []*history.Operation, from history.Time, stalls []span,
+	key history.Key, ops []*history.Operation, from, quiet history.Time, stalls []span,
 	patience history.Time, bad *violations,
 ) {
 	var vain []*history.Operation
@@ -121,7 +121,7 @@ func (d *LivenessDetails) key(
 	for _, op := range ops {
 		switch {
 		case op.Call <= from || op.Ended == history.Never || overlaps(stalls, op.Call, op.Ended):
-		case op.Type == history.OK || answersState(op):
+		case worked(op):
 			first = min(first, op.Ended)
 		default:
 			vain = append(vain, op)
@@ -146,13 +146,70 @@ func (d *LivenessDetails) key(
 	if len(d.Names) < 100 {
 		d.Names = append(d.Names, key)
 	}
-	bad.add(key, "did not succeed",
-		fmt.Sprintf("From %s to %s none of %s%s succeeded, although "+
-			"the grace after the last fault was over at %s; the last one was told %q.",
-			seconds(vain[0].Call), seconds(last.Ended),
-			count(len(vain), "operation", "operations"), onKey(key), seconds(from), last.Error),
-		vain[:3]...)
+	why, shown := stuck(key, ops, vain, last, quiet)
+	bad.add(key, "did not succeed", why, shown...)
 }
+
+// stuck tells of a key on which nothing works any more. It shows the last operation before that
+// of which nobody knows what became, or else the last that failed, because it may be in the
+// way; the last that worked; and some of those that did not.
+func stuck(
+	key history.Key, ops, vain []*history.Operation, last *history.Operation, quiet history.Time,
+) (why string, shown []*history.Operation) {
+	var good, open *history.Operation
+	for _, op := range ops {
+		switch {
+		case op.Call >= vain[0].Call:
+		case worked(op) && (good == nil || op.Ended > good.Ended):
+			good = op
+		case !worked(op) && (open == nil || hinders(op, open)):
+			open = op
+		}
+	}
+	when, ever := "there was no fault", "none ever did"
+	if quiet > 0 {
+		when = "the last fault was over at " + seconds(quiet)
+	}
+	if good != nil {
+		ever = "the last that did was answered at " + seconds(good.Ended)
+	}
+	why = fmt.Sprintf("None of %s%s from %s to %s succeeded, although %s; %s.",
+		count(len(vain), "operation", "operations"), onKey(key), seconds(vain[0].Call),
+		seconds(last.Ended), when, ever)
+	switch {
+	case open == nil:
+	case open.Type == history.Info:
+		why += fmt.Sprintf(" What became of one before them, of process %d, called at %s, is "+
+			"unknown.",
+			open.Process, seconds(open.Call))
+	default:
+		why += fmt.Sprintf(" One before them, of process %d, called at %s, had failed.",
+			open.Process, seconds(open.Call))
+	}
+	if last.Error != "" {
+		why += fmt.Sprintf(" The last was told %s.", quoted(last.Error))
+	}
+	return why, append([]*history.Operation{open, good}, vain[:3]...)
+}
+
+// hinders reports whether an operation may rather be in the way than another one.
+func hinders(op, other *history.Operation) bool {
+	if open := op.Type == history.Info; open != (other.Type == history.Info) {
+		return open
+	}
+	return op.Call > other.Call
+}
+
+// quoted puts a text in quotes, without escapes where it has quotes itself.
+func quoted(text string) string {
+	if strings.Contains(text, `"`) {
+		return fmt.Sprintf("%#q", text)
+	}
+	return fmt.Sprintf("%q", text)
+}
+
+// worked reports whether an operation shows that its object works.
+func worked(op *history.Operation) bool { return op.Type == history.OK || answersState(op) }
 
 // answersState reports whether a failure is an answer about the object's state: it
 // works.

@@ -29,10 +29,40 @@ func newSetting(r Run, f *found, b bands) setting {
 		leads = paragraph(b.rivals(f.first().Call, last.Call), leads)
 	}
 	s := setting{Before: paragraph(where(r, f), text), Faults: faults, After: leads}
+	if f.stuck() || f.checker == "availability" {
+		if before := beforeFaults(r.History, b.windows); before != "" {
+			return setting{Before: before}
+		}
+	}
 	if len(faults) == 0 {
 		s = setting{Before: paragraph(s.Before, s.After)}
 	}
 	return s
+}
+
+// beforeFaults says that most operations had failed before there was any fault, "" if not: then
+// a fault is not why nothing works.
+func beforeFaults(h *history.History, windows []history.Window) string {
+	if len(windows) == 0 {
+		return ""
+	}
+	first := slices.MinFunc(windows, func(a, b history.Window) int {
+		return cmp.Compare(a.Start, b.Start)
+	})
+	all, failed := 0, 0
+	for i := range h.Ops {
+		if op := &h.Ops[i]; op.Ended < first.Start {
+			all++
+			if op.Type != history.OK {
+				failed++
+			}
+		}
+	}
+	if 2*failed <= all {
+		return ""
+	}
+	return fmt.Sprintf("No fault is needed for that: of the %s operations before the first fault "+
+		"%s did not succeed, either.", group(int64(all)), group(int64(failed)))
 }
 
 // paragraph puts sentences in one, without those that are empty.
@@ -116,13 +146,13 @@ func meanwhile(f *found, windows []history.Window) (text string, list []string) 
 	return there("Between the first and the last of these operations", each(most, dated), more)
 }
 
-// first is the operation with which it begins: that which was called first, or, where nothing
-// works, the first that is part of that.
+// first is the operation with which it begins: that which was called first, or, where for some
+// time nothing worked, the first that did not.
 func (f *found) first() check.Op {
 	ops := slices.Clone(f.Ops)
 	if culprits := slices.DeleteFunc(slices.Clone(ops), func(op check.Op) bool {
 		return !f.culprit(&op)
-	}); len(culprits) > 1 {
+	}); len(culprits) > 1 && !f.stuck() {
 		ops = culprits
 	}
 	return slices.MinFunc(ops, func(a, b check.Op) int { return cmp.Compare(a.Call, b.Call) })

@@ -85,6 +85,31 @@ func TestFirst(t *testing.T) {
 	}
 }
 
+// TestBeforeFaults: what did not work before the first fault either is not its doing.
+func TestBeforeFaults(t *testing.T) {
+	f := history.Fail
+	for types, want := range map[[3]history.Type]string{
+		{f, history.OK, history.OK}: "",
+		{f, f, history.OK}: "No fault is needed for that: of the 3 operations before the first " +
+			"fault 2 did not succeed, either.",
+	} {
+		var events []history.Event
+		for i, outcome := range append(types[:], f, f, f) {
+			call := event(history.Time(i)*2e9, history.Process(i), history.Invoke, "write", history.Int(1))
+			end := call
+			end.Time, end.Type = call.Time+1e9, outcome
+			events = append(events, call, end)
+		}
+		windows := []history.Window{{Start: 8e9, End: 9e9}, {Start: 5500e6, End: 6e9}}
+		if got := beforeFaults(newHistory(t, events...), windows); got != want {
+			t.Errorf("%v: got %q, want %q", types, got, want)
+		}
+		if got := beforeFaults(newHistory(t, events...), nil); got != "" {
+			t.Errorf("without faults: %q", got)
+		}
+	}
+}
+
 // TestRivals: that two led at once is told even if it was over when it was seen.
 func TestRivals(t *testing.T) {
 	b := bands{leads: leads(leadRun())}

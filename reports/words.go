@@ -80,8 +80,23 @@ func (f *found) mutual() bool {
 }
 
 // culprit reports whether an operation is the one that gives the violation away. Where
-// nothing works, all do.
-func (f *found) culprit(op *check.Op) bool { return f.stuck() || op.Culprit && !f.mutual() }
+// nothing works any more, all do that came after what did.
+func (f *found) culprit(op *check.Op) bool {
+	if f.stuck() {
+		return op.Type != "ok" && op.Call >= f.lastSuccess()
+	}
+	return op.Culprit && !f.mutual()
+}
+
+// lastSuccess is when the last operation that succeeded was called, 0 if none did.
+func (f *found) lastSuccess() (at int64) {
+	for _, op := range f.Ops {
+		if op.Type == "ok" {
+			at = max(at, op.Call)
+		}
+	}
+	return at
+}
 
 // mark says what is wrong with a culprit.
 func (f *found) mark() string {
