@@ -127,6 +127,8 @@ func (g *guaranteed) verdict(
 			return Invalid, "not" + what
 		}
 		return Invalid, fmt.Sprintf("not %s. %s", claimed, cxs[0].Why)
+	case len(broken) > 0 && strings.Contains(d.Claimed, "+"): // nothing but a list of them
+		return Invalid, fmt.Sprintf("not %s. %s", strings.Join(broken, " and not "), cxs[0].Why)
 	case len(broken) > 0:
 		return Invalid, fmt.Sprintf("not %s: not %s. %s", claimed, andList(broken), cxs[0].Why)
 	case got.Answer == session.Undecided:

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -18,6 +19,10 @@ func (g *guaranteed) counterexample(
 	part, c, minimal := session.Reduce(ctx, &g.h, claimed, c)
 	cx := Counterexample{Minimal: minimal}
 	culprit := c.Read
+	if back, _, ok := g.back(c); ok {
+		culprit = back.By
+		cx.Mark = "older than what it had to see"
+	}
 	if key := g.h.Ops[part[0]].Key; !slices.ContainsFunc(part, func(i int) bool {
 		return g.h.Ops[i].Key != key
 	}) {
@@ -35,7 +40,7 @@ func (g *guaranteed) counterexample(
 			cx.Until = max(cx.Until, op.Return)
 		}
 	}
-	cx.Why, cx.Mark = g.why(claimed, c), unseen(c.Kind)
+	cx.Why, cx.Mark = g.why(claimed, c), cmp.Or(cx.Mark, unseen(c.Kind))
 	if c.Kind == session.Unwritten {
 		if f := g.failedWrite(c); f != nil {
 			shown = append(shown, f)
@@ -103,7 +108,12 @@ func (g *guaranteed) why(claimed session.Guarantees, c *session.Conflict) string
 	case session.Repeated:
 		return fmt.Sprintf("The %s has twice what the %s put in once.", g.say(c.Read), g.say(c.Write))
 	case session.Missing:
-		return fmt.Sprintf("Not %s: the %s misses %s.", claimed, g.say(c.Read), g.owed(c))
+		return fmt.Sprintf("%s misses %s. That is not %s.", g.reading(c.Read),
+			g.owed(c.Read, c.Write, c.Steps), claimed)
+	}
+	if back, other, ok := g.back(c); ok {
+		return fmt.Sprintf("%s goes back behind %s. By %s that is the newer one. That is not %s.",
+			g.reading(back.By), g.owed(back.By, back.From, back.Steps), g.by(other), claimed)
 	}
 	const most = 3
 	var parts []string
@@ -117,17 +127,50 @@ func (g *guaranteed) why(claimed session.Guarantees, c *session.Conflict) string
 	return fmt.Sprintf("Not %s: the writes have no order: %s.", claimed, strings.Join(parts, "; "))
 }
 
-// owed names what a read had to see, and the reason if it is a short one: the edges have
-// all of it.
-func (g *guaranteed) owed(c *session.Conflict) string {
-	write, steps := "the "+g.say(c.Write), c.Steps
+// back returns, of two writes that would have to come before each other, the edge of the last
+// read that returned the older one, and the other edge; false if it is about more, or if two
+// sessions see them in different orders: then none of them is wrong by itself.
+func (g *guaranteed) back(c *session.Conflict) (back, other session.Edge, ok bool) {
+	if c.Kind != session.Cycle || len(c.Edges) != 2 {
+		return back, other, false
+	}
+	back, other = c.Edges[0], c.Edges[1]
+	overwritten := func(e session.Edge) bool { return e.Why == session.Overwritten }
+	if !overwritten(back) ||
+		overwritten(other) && g.from[other.By].Return > g.from[back.By].Return {
+		back, other = other, back
+	}
+	ok = overwritten(back)
+	if ok && overwritten(other) {
+		ok = g.from[back.By].Process == g.from[other.By].Process
+	}
+	return back, other, ok
+}
+
+// reading names a read, whose it is, and when it had its answer.
+func (g *guaranteed) reading(i int) string {
+	return fmt.Sprintf("Process %d's %s at %s", g.from[i].Process, g.alone(i),
+		seconds(g.from[i].Return))
+}
+
+// owed names a write that a read had to see, and the reason if it is a short one: the edges
+// have all of it.
+func (g *guaranteed) owed(read, write int, steps []session.Step) string {
+	text := showOp(g.from[write]).Describe
+	if g.h.Ops[write].Key != g.h.Ops[read].Key {
+		text = g.alone(write)
+	}
+	whose := fmt.Sprintf("the %s of process %d", text, g.from[write].Process)
 	switch {
 	case len(steps) == 1 && steps[0].Why != session.Returned:
-		return fmt.Sprintf("the %s that its own process did before", g.alone(c.Write))
+		if op := g.from[write]; op.Return == history.Never {
+			return fmt.Sprintf("its own %s, called at %s", text, seconds(op.Call))
+		}
+		return fmt.Sprintf("its own %s, answered at %s", text, seconds(g.from[write].Return))
 	case len(steps) == 2 && steps[0].Why == session.Returned && steps[1].Why != session.Returned:
-		return fmt.Sprintf("%s, which its process had seen by its %s", write, g.alone(steps[0].To))
+		return fmt.Sprintf("%s, which it had seen by %s", whose, seconds(g.from[steps[0].To].Return))
 	}
-	return write + ", which came before something that its process saw"
+	return whose + ", which came before something that its process saw"
 }
 
 // by names what shows that one write comes before another: the edges tell how.

@@ -95,8 +95,9 @@ func counterexamplesOf(
 			beyond = append(beyond, a.Why)
 		}
 	}
+	// What is wrong by itself is easier to see than a circle.
 	slices.SortStableFunc(mine, func(a, b engine.Anomaly) int {
-		return cmp.Compare(len(a.Ops), len(b.Ops))
+		return cmp.Or(cmp.Compare(len(a.Ops), len(b.Ops)), cmp.Compare(len(a.Cycle), len(b.Cycle)))
 	})
 	for _, a := range mine[:min(len(mine), o.Counterexamples)] {
 		cxs = append(cxs, anomaly(h, a))
@@ -154,7 +155,8 @@ func levelList(levels []graph.Level) string {
 
 // mutual reports whether transactions contradict each other, none more than another.
 func mutual(a engine.Anomaly) bool {
-	return len(a.Cycle) > 0 || a.Type == engine.LostUpdate || a.Type == engine.IncompatibleOrder
+	return len(a.Cycle) > 0 && a.Mark == "" || a.Type == engine.LostUpdate ||
+		a.Type == engine.IncompatibleOrder
 }
 
 // anomalyMark says in a few words what is wrong with the culprit, "" where there is none.
@@ -197,7 +199,7 @@ func anomaly(h *history.History, a engine.Anomaly) Counterexample {
 		cx.Ops = append(cx.Ops, op)
 	}
 	if !mutual(a) {
-		cx.Mark = anomalyMark(a.Type)
+		cx.Mark = cmp.Or(a.Mark, anomalyMark(a.Type))
 	}
 	if writer := ops[0]; a.Type == engine.G1a && len(ops) == 2 && writer != a.Culprit {
 		cx.Edges = append(cx.Edges, Edge{From: 0, To: 1, Kind: ReadFrom,

@@ -166,14 +166,14 @@ func stuck(
 			open = op
 		}
 	}
-	when, ever := "there was no fault", "none ever did"
+	when, ever := "there was no fault", "None ever did"
 	if quiet > 0 {
 		when = "the last fault was over at " + seconds(quiet)
 	}
 	if good != nil {
-		ever = "the last that did was answered at " + seconds(good.Ended)
+		ever = "The last that did was answered at " + seconds(good.Ended)
 	}
-	why = fmt.Sprintf("None of %s%s from %s to %s succeeded, although %s; %s.",
+	why = fmt.Sprintf("None of %s%s from %s to %s succeeded, although %s. %s.",
 		count(len(vain), "operation", "operations"), onKey(key), seconds(vain[0].Call),
 		seconds(last.Ended), when, ever)
 	switch {

@@ -304,7 +304,8 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 		s.lost = append(s.lost, e.lostLatency(reads))
 		gone := e.gone(reads)
 		s.show(key, misses(e.value),
-			fmt.Sprintf("%s, although %s.", e.missedBy(gone, reads[absent]), e.whyKnown(reads)),
+			fmt.Sprintf("The read of process %d at %s misses %s, and no later one has it, although %s.",
+				gone.Process, seconds(gone.Return), e.value, e.whyKnown(reads)),
 			e.add, e.presentRead(reads), gone)
 	case e.present < 0 || absent > e.present:
 		// All reads were called before it had to be there, if it ever had to.
@@ -381,16 +382,6 @@ func (e *element) gone(reads []*history.Operation) *history.Operation {
 		}
 	}
 	return reads[len(reads)-1]
-}
-
-// missedBy says which read misses an element that did not come back until the last read.
-func (e *element) missedBy(gone, last *history.Operation) string {
-	by := fmt.Sprintf("The read of process %d at %s", gone.Process, seconds(gone.Return))
-	if gone == last {
-		return fmt.Sprintf("%s, the last one, misses %s", by, e.value)
-	}
-	return fmt.Sprintf("%s misses %s, and so does every later one until %s", by, e.value,
-		seconds(last.Return))
 }
 
 // lostLatency is the time from when it was known until it was last read.

@@ -194,7 +194,7 @@ func TestWords(t *testing.T) {
 	}{
 		"pair":       {"puts write(1) before and after write(2)", 1, ""},
 		"stale-read": {"write(2) had replaced it by 0.008 s", 1, ""},
-		"g-single":   {"", 0, "rw wr wr"},
+		"g-single":   {"misses what T1 wrote", 1, "rw wr wr"},
 		"g2-item":    {"", 0, "rw rw"},
 		"stuck":      {"did not succeed", 3, ""},
 	} {

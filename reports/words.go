@@ -76,7 +76,7 @@ func (f *found) stuck() bool { return f.checker == "liveness" }
 
 // mutual reports whether the operations miss each other, none more than another.
 func (f *found) mutual() bool {
-	return f.cyclic() || f.Mark == "" && (f.checker == "g2" || f.checker == "long-fork")
+	return f.Mark == "" && (f.cyclic() || f.checker == "g2" || f.checker == "long-fork")
 }
 
 // culprit reports whether an operation is the one that gives the violation away. Where

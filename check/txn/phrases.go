@@ -149,9 +149,9 @@ func (p phrases) incompatible(key uint32, r *seen) Anomaly {
 func (p phrases) fractured(txn uint32, had, missed glimpse) Anomaly {
 	by := had.writer - 1
 	return p.anomaly(had.key, fmt.Sprintf(
-		"The transaction of process %d, by %s, read of that of process "+
-			"%d what it appended to %s, but not what it appended to %s.", p.c.ops[txn].Process,
-		clock(p.c.ops[txn].Return), p.c.ops[by].Process, p.c.names[had.key].key,
+		"The transaction of process %d, by %s, saw what that of process %d appended to %s, but "+
+			"not what it appended to %s.", p.c.ops[txn].Process, clock(p.c.ops[txn].Return),
+		p.c.ops[by].Process, p.c.names[had.key].key,
 		p.c.names[missed.key].key), by, txn)
 }
 
@@ -207,23 +207,80 @@ func (p phrases) cycle(c graph.Cycle) Anomaly {
 		at, _ := slices.BinarySearch(a.Ops, int(t))
 		return fmt.Sprintf("T%d", at+1)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", a.Type, meanings[c.Class.Base])
-	switch c.Class.By {
-	case graph.Process:
-		b.WriteString(", by the order of sessions")
-	case graph.Realtime:
-		b.WriteString(", by the order of time")
+	met := make(map[graph.Txn]bool)
+	introduced := func(t graph.Txn) string {
+		if met[t] {
+			return name(t)
+		}
+		met[t] = true
+		return introduce(name(t), &p.c.ops[t])
 	}
-	b.WriteString(".")
+	told := make([]string, len(c.Edges))
+	for i, e := range c.Edges {
+		told[i] = p.edge(e, introduced(e.From), introduced(e.To))
+	}
 	for _, e := range c.Edges {
 		why := p.edge(e, name(e.From), name(e.To))
 		a.Cycle = append(a.Cycle, Edge{int(e.From), int(e.To), e.Kind, why})
 		a.hidden = a.hidden || e.Kind <= graph.RW && e.Cause&unobserved != 0
-		b.WriteString(" " + why)
 	}
-	a.Why = b.String()
+	if i, ok := missing(a.Cycle); ok {
+		a.Culprit, a.Mark = a.Cycle[i].From, "misses what "+name(c.Edges[i].To)+" wrote"
+	}
+	a.Why = circle(c.Class, a.Cycle, told)
 	return a
+}
+
+// introduce names a transaction that is met for the first time.
+func introduce(name string, op *history.Operation) string {
+	if op.Ended == history.Never {
+		return fmt.Sprintf("%s (of process %d)", name, op.Process)
+	}
+	return fmt.Sprintf("%s (of process %d, by %s)", name, op.Process, clock(op.Ended))
+}
+
+// circle tells of a cycle: why each of its transactions comes before the next, and what such
+// a cycle is called. Of a read that misses what its transaction had to see, that is told first.
+func circle(class graph.Class, cycle []Edge, told []string) string {
+	text := strings.Join(told, " ")
+	if i, ok := missing(cycle); ok {
+		others := append(slices.Clone(told[i+1:]), told[:i]...)
+		text = clause(told[i]) + ", although "
+		for _, other := range others[:len(others)-1] {
+			text += clause(other) + ", and "
+		}
+		text += others[len(others)-1]
+	}
+	by := ""
+	switch class.By {
+	case graph.Process:
+		by = ", by the order of sessions"
+	case graph.Realtime:
+		by = ", by the order of time"
+	}
+	return fmt.Sprintf("%s That is %s: %s%s.", text, class, meanings[class.Base], by)
+}
+
+// clause is a sentence as a part of another one.
+func clause(sentence string) string { return strings.TrimSuffix(sentence, ".") }
+
+// missing returns which edge of a short cycle is a read that misses what the other edges say
+// that it had to see, false if it is no such cycle.
+func missing(cycle []Edge) (at int, ok bool) {
+	const most = 3
+	if len(cycle) > most {
+		return 0, false
+	}
+	at = -1
+	for i, e := range cycle {
+		switch {
+		case e.Kind == graph.WW || e.Kind == graph.RW && at >= 0:
+			return 0, false
+		case e.Kind == graph.RW:
+			at = i
+		}
+	}
+	return at, at >= 0
 }
 
 // shorten leaves out who only wrote in between: the graph has a dependency on the next

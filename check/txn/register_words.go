@@ -101,12 +101,22 @@ func (g *registers) written(t weak.Txn, key int32) string {
 	return last
 }
 
-// names of the transactions of an anomaly: T1, T2 and so on, in the order of the history.
-type names struct{ list []weak.Txn }
+// names of the transactions of an anomaly: T1, T2 and so on, in the order of the history. If
+// there is a map of those that were met, others are introduced.
+type names struct {
+	list []weak.Txn
+	met  map[weak.Txn]bool
+	op   func(weak.Txn) *history.Operation
+}
 
 func (n names) of(t weak.Txn) string {
 	at, _ := slices.BinarySearch(n.list, t)
-	return fmt.Sprintf("T%d", at+1)
+	name := fmt.Sprintf("T%d", at+1)
+	if n.met == nil || n.met[t] {
+		return name
+	}
+	n.met[t] = true
+	return introduce(name, n.op(t))
 }
 
 // witnesses adds to transactions who proves of the crashed ones that they took effect.
@@ -115,7 +125,7 @@ func (g *registers) witnesses(txns []weak.Txn) names {
 	for _, t := range txns {
 		v.Edges = append(v.Edges, weak.Edge{From: t, To: t})
 	}
-	return names{g.x.Witness(&v)}
+	return names{list: g.x.Witness(&v)}
 }
 
 // fractured tells of transactions that saw only a part of another.
@@ -125,7 +135,7 @@ func (g *registers) fractured(v *weak.Violation) Anomaly {
 
 // unordered tells of a cycle that no order of the transactions can have.
 func (g *registers) unordered(what string, v *weak.Violation) Anomaly {
-	n := names{g.x.Witness(v)}
+	n := names{list: g.x.Witness(v)}
 	var b strings.Builder
 	whole := true
 	b.WriteString(what)
@@ -175,17 +185,11 @@ func (g *registers) readIt(from, to weak.Txn, key int32, n names) string {
 func (g *registers) cycle(c rw.Cycle) Anomaly {
 	n := g.witnesses(txnsOf(c))
 	a := g.anomaly("", n.list...)
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", c.Class, meanings[c.Class.Base])
-	switch c.Class.By {
-	case graph.Process:
-		b.WriteString(", by the order of sessions")
-	case graph.Realtime:
-		b.WriteString(", by the order of time")
+	told := g.edges(&a, c, n)
+	if i, ok := missing(a.Cycle); ok {
+		a.Culprit, a.Mark = a.Cycle[i].From, "misses what "+n.of(c.Edges[i].To)+" wrote"
 	}
-	b.WriteString(".")
-	g.edges(&a, &b, c, n)
-	a.Why = b.String()
+	a.Why = circle(c.Class, a.Cycle, told)
 	return a
 }
 
@@ -203,17 +207,24 @@ func txnsOf(c rw.Cycle) []weak.Txn {
 	return list
 }
 
-func (g *registers) edges(a *Anomaly, b *strings.Builder, c rw.Cycle, n names) {
+// edges adds those of a cycle to an anomaly, and tells them.
+func (g *registers) edges(a *Anomaly, c rw.Cycle, n names) (told []string) {
+	m := names{n.list, make(map[weak.Txn]bool), g.op}
 	for _, e := range c.Edges {
 		why, because := g.edge(e, n)
 		a.Cycle = append(a.Cycle, Edge{g.places[e.From], g.places[e.To], e.Kind, why + because + "."})
-		b.WriteString(" " + why + ".")
+		why, _ = g.edge(e, m)
+		told = append(told, why+".")
 	}
+	return told
 }
 
 // edge says in words why one transaction comes before another, and because of what that
 // is known where it is not plain to see.
 func (g *registers) edge(e rw.Edge, n names) (why, because string) {
+	if e.Kind == graph.WR {
+		return g.readIt(e.From, e.To, e.Key, n), ""
+	}
 	from, to := n.of(e.From), n.of(e.To)
 	switch e.Kind {
 	case graph.Process:
@@ -221,18 +232,15 @@ func (g *registers) edge(e rw.Edge, n names) (why, because string) {
 	case graph.Realtime:
 		return fmt.Sprintf("%s had returned at %s, before %s was called at %s", from,
 			clock(g.op(e.From).Return), to, clock(g.op(e.To).Call)), ""
-	case graph.WR:
-		return g.readIt(e.From, e.To, e.Key, n), ""
 	}
 	key := g.names[e.Key]
 	older, newer := g.written(e.Older, e.Key), g.written(e.Newer, e.Key)
 	because = ": the other way round would be a circle, too"
 	switch e.Rule {
 	case rw.InitialFirst:
-		return fmt.Sprintf("%s read %s before anybody had written it, and %s wrote %s", from, key, to,
-			newer), ""
+		return fmt.Sprintf("%s read %s = nothing, without the %s of %s", from, key, newer, to), ""
 	case rw.ReadThenWrote:
-		return fmt.Sprintf("%s read %s = %s, which %s read, too, and replaced by %s", from, key, older,
+		return fmt.Sprintf("%s read %s = %s, which %s read and replaced by %s", from, key, older,
 			to, newer), ""
 	case rw.OfKeys:
 		because = ", by the order that the key keeps"
@@ -247,9 +255,7 @@ func (g *registers) core(c rw.Core) Anomaly {
 	n := g.witnesses(c.Txns)
 	a := g.anomaly("", n.list...)
 	a.Minimal = c.Minimal && len(n.list) == len(c.Txns)
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: no order of these transactions is %s.", coreType(c.Level), c.Level)
-	g.edges(&a, &b, c.Cycle, n)
-	a.Why = b.String()
+	a.Why = fmt.Sprintf("%s: no order of these transactions is %s. %s", coreType(c.Level), c.Level,
+		strings.Join(g.edges(&a, c.Cycle, n), " "))
 	return a
 }

@@ -75,8 +75,9 @@ type Anomaly struct {
 	Culprit int
 	// Minimal says that without any of Ops the others do not show it.
 	Minimal bool
-	// Why is a sentence or two in words.
-	Why string
+	// Why is a sentence or two in words, Mark what is wrong with the culprit of a cycle, ""
+	// if it is no more to blame than the others.
+	Why, Mark string
 	// Cycle are the dependencies that lead in a circle, nil for the other anomalies.
 	Cycle []Edge
 
