@@ -70,8 +70,15 @@ func bound(adds []amount, reads []CounterRead) {
 	}
 }
 
-// shownMost is the number of amounts up to which all that bound a read are shown.
-const shownMost = 24
+const (
+	// shownMost is the number of amounts up to which all that bound a read are shown.
+	shownMost = 24
+	// addsMost is how many of them are shown rather than added up.
+	addsMost = 12
+	// lastAdds is how many that a read has to have are shown nevertheless: one of them may
+	// be what it misses.
+	lastAdds = 3
+)
 
 // counterexample shows a wrong read with as few as possible of the amounts that it has to
 // have, and all that it may have: without one of these it would be all the more wrong. If
@@ -99,10 +106,19 @@ func (c *CounterRead) counterexample(
 	}
 	slices.SortFunc(ops, func(a, b *history.Operation) int { return cmp.Compare(a.Index, b.Index) })
 	ops = slices.Compact(ops) // one may add more than once
+	if len(ops) > addsMost {
+		if cx, ok := c.afterwards(key, why, adds); ok {
+			return cx
+		}
+	}
 	whole := len(ops) <= shownMost
-	mark := fmt.Sprintf("the others make it at least %d", c.Value-left)
+	who, bound := "the others", c.Value-left
+	if bound != c.Low && bound != c.High { // not all of the others are needed
+		who = "even these alone"
+	}
+	mark := fmt.Sprintf("%s make it at least %d", who, bound)
 	if sign < 0 {
-		mark = fmt.Sprintf("the others make it at most %d", c.Value-left)
+		mark = fmt.Sprintf("%s make it at most %d", who, bound)
 	}
 	if !whole || len(ops) == 0 {
 		ops, mark = nil, "has to be "+c.bounds()
@@ -110,4 +126,49 @@ func (c *CounterRead) counterexample(
 	cx := counterexample(key, mark, why, append(ops, c.source)...)
 	cx.Minimal = whole
 	return cx
+}
+
+// afterwards shows a wrong read with what was added since a moment at which nothing
+// acknowledged was open, and of unknown outcome before it; it tells the sum of all that had
+// been acknowledged by then. It is false if these are too many, too.
+func (c *CounterRead) afterwards(
+	key history.Key, why string, adds []amount,
+) (cx Counterexample, ok bool) {
+	var certain []amount
+	for _, a := range adds {
+		if a.certain(c.source.Call) {
+			certain = append(certain, a)
+		}
+	}
+	slices.SortStableFunc(certain, func(a, b amount) int { return cmp.Compare(a.op.Call, b.op.Call) })
+	from, by, sum := 0, history.Time(0), int64(0)
+	for i, end, total := 0, history.Time(0), int64(0); i+lastAdds < len(certain); i++ {
+		end, total = max(end, certain[i].op.Return), total+certain[i].n
+		if certain[i+1].op.Call > end {
+			from, by, sum = i+1, end, total
+		}
+	}
+	if from == 0 {
+		return cx, false
+	}
+	told := make(map[*history.Operation]bool)
+	for _, a := range certain[:from] {
+		told[a.op] = true
+	}
+	var ops []*history.Operation
+	for _, a := range adds {
+		if !told[a.op] && a.possible(c.source.Return) {
+			ops = append(ops, a.op)
+		}
+	}
+	slices.SortFunc(ops, func(a, b *history.Operation) int { return cmp.Compare(a.Index, b.Index) })
+	ops = slices.Compact(ops) // one may add more than once
+	if len(ops) > shownMost {
+		return cx, false
+	}
+	cx = counterexample(key, "has to be "+c.bounds(), why, append(ops, c.source)...)
+	cx.Minimal = false
+	cx.Before = fmt.Sprintf("%s, the last of them acknowledged at %s, add up to %d.",
+		count(len(told), "operation", "operations"), seconds(by), sum)
+	return cx, true
 }

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -65,15 +66,16 @@ func counter(ctx context.Context, h *history.History) Result {
 			}
 		}
 	}
-	// What is shown with all that bounds it tells more than a read alone.
-	slices.SortStableFunc(r.Counterexamples, func(a, b Counterexample) int {
-		switch {
-		case a.Minimal && !b.Minimal:
-			return -1
-		case b.Minimal && !a.Minimal:
-			return 1
+	// What is shown with all that bounds it tells more than a read alone, and the less it is
+	// the more easily it is seen.
+	alone := func(c Counterexample) int {
+		if c.Minimal || c.Before != "" {
+			return 0
 		}
-		return 0
+		return 1
+	}
+	slices.SortStableFunc(r.Counterexamples, func(a, b Counterexample) int {
+		return cmp.Or(cmp.Compare(alone(a), alone(b)), cmp.Compare(len(a.Ops), len(b.Ops)))
 	})
 	r.Power = []Measure{measure("reads", d.Reads), measure("adds", d.Adds),
 		measure("reads with one possible answer", d.Exact)}

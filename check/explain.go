@@ -69,10 +69,14 @@ func (l *linearizable) explain(
 	if until, found := m.firstViolation(half, o.all, o.failed); found {
 		cx.Until = until
 	}
+	from, isSettled := m.settle(half, part, culprit)
 	cancel()
 	w := &witness{
 		spec: l.spec, key: o.key, all: o.all, failed: l.refused(o.failed),
 		part: part, culprit: culprit, last: l.lastStands(ctx, p, part), edges: l.edges(part),
+	}
+	if isSettled {
+		w.settled = &from
 	}
 	told := w.tell()
 	cx.Why, cx.Mark = told.why, told.mark
@@ -90,6 +94,10 @@ func (l *linearizable) explain(
 		cx.Ops = append(cx.Ops, op)
 	}
 	cx.Edges = l.edges(shown)
+	if told.settled {
+		cx.Before = from.tell()
+		cx.leaveOut(from.from)
+	}
 	l.draw(ctx, p, o, part, culprit, &cx)
 	return cx
 }
@@ -224,6 +232,8 @@ type witness struct {
 	last []search.Stand
 	// edges are the orders in part.
 	edges []Edge
+	// settled is a state that is certain before the culprit, nil if there is none.
+	settled *settled
 }
 
 // telling is a violation in words.
@@ -234,6 +244,8 @@ type telling struct {
 	// says how.
 	by   *item
 	note string
+	// settled is true when it is only about what came after a certain state.
+	settled bool
 }
 
 // tell finds words for the violation. The special sentences are tried first; each of them
@@ -428,29 +440,40 @@ func (w *witness) seenAfter(c *item, t models.Token) (telling, bool) {
 	if !ok {
 		return telling{}, false
 	}
-	for i := range w.all {
-		it := &w.all[i]
-		if it.crashed() || it.ret >= c.call {
+	// One that stands in the picture is better than an earlier one that does not.
+	for _, items := range [][]item{w.part, w.all} {
+		for i := range items {
+			if told, ok := w.newer(&items[i], c, t, last); ok {
+				return told, true
+			}
+		}
+	}
+	return telling{}, false
+}
+
+// newer reports whether an operation had seen something newer than t, which was made by last,
+// before the culprit began.
+func (w *witness) newer(it, c *item, t models.Token, last history.Time) (telling, bool) {
+	if it.crashed() || it.ret >= c.call || c.p.Facts.Whole {
+		return telling{}, false
+	}
+	for _, u := range it.p.Facts.Sees {
+		if u.Place != t.Place || u == t || u.Value.IsNil() {
 			continue
 		}
-		for _, u := range it.p.Facts.Sees {
-			if u.Place != t.Place || u == t || u.Value.IsNil() || c.p.Facts.Whole {
-				continue
-			}
-			makers := w.makers(u)
-			later := len(makers) > 0
-			for _, m := range makers {
-				later = later && m.p.Facts.Replaces && m.call > last
-			}
-			if later {
-				return telling{
-					why: fmt.Sprintf("%s although process %d had already got %s by %s, and %s "+
-						"was put there later than %s.", w.got(c), it.op.Process, w.describe(it),
-						seconds(it.ret), u.Value, t.Value),
-					mark: fmt.Sprintf("%s, which is newer, was seen by %s", u.Value, seconds(it.ret)),
-					by:   it, note: early(it, c),
-				}, true
-			}
+		makers := w.makers(u)
+		later := len(makers) > 0
+		for _, m := range makers {
+			later = later && m.p.Facts.Replaces && m.call > last
+		}
+		if later {
+			return telling{
+				why: fmt.Sprintf("%s although process %d had already got %s by %s, and %s "+
+					"was put there later than %s.", w.got(c), it.op.Process, w.describe(it),
+					seconds(it.ret), u.Value, t.Value),
+				mark: fmt.Sprintf("%s, which is newer, was seen by %s", u.Value, seconds(it.ret)),
+				by:   it, note: early(it, c),
+			}, true
 		}
 	}
 	return telling{}, false
@@ -570,6 +593,14 @@ func (w *witness) contrary(c *item) (telling, bool) {
 
 // noPlace is the sentence for everything else.
 func (w *witness) noPlace(c *item) telling {
+	if s := w.settled; s != nil {
+		why := fmt.Sprintf("%s (called at %s), but by %s the state was %s", w.got(c), seconds(c.call),
+			seconds(s.by), s.state)
+		if n := len(w.part) - s.from; n > 1 {
+			why += fmt.Sprintf(", and no order of the %d operations since then allows it", n)
+		}
+		return telling{why: why + ".", mark: "fits nowhere", settled: true}
+	}
 	told := telling{mark: "fits nowhere"}
 	told.why = fmt.Sprintf("%s (called at %s), but no order of the %s allows it", w.got(c),
 		seconds(c.call), count(len(w.part), "operation", "operations"))

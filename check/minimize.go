@@ -165,45 +165,51 @@ func explained(items []item, c *linear.Conflict) []item {
 // operations; the others do not need it.
 func (m *minimizer) cut(ctx context.Context, items []item) []item {
 	pinned := slices.ContainsFunc(items, func(it item) bool { return it.p.Facts.Pinned })
-	var quiet []int // the first operations after such moments
-	end := history.Time(-1)
-	for i := range items {
-		if i > 0 && items[i].call > end {
-			quiet = append(quiet, i)
-		}
-		end = max(end, items[i].ret)
-	}
 	if !pinned {
 		return items
 	}
-	for _, i := range slices.Backward(quiet) {
+	for _, i := range slices.Backward(quietMoments(items)) {
 		if ctx.Err() != nil {
 			break
 		}
-		if m.answer(ctx, items[i:]) == illegal && m.endsAsItBegan(ctx, items[:i]) {
+		if m.answer(ctx, items[i:]) == illegal &&
+			m.endsIn(ctx, items[:i], m.spec.Porcupine.Init()) {
 			return items[i:]
 		}
 	}
 	return items
 }
 
-// probe is an operation that needs any state but the initial one.
+// quietMoments returns the first operations after moments at which none was open, of items that are
+// sorted by their calls.
+func quietMoments(items []item) (firsts []int) {
+	end := history.Time(-1)
+	for i := range items {
+		if i > 0 && items[i].call > end {
+			firsts = append(firsts, i)
+		}
+		end = max(end, items[i].ret)
+	}
+	return firsts
+}
+
+// probe is an operation that needs any state but a certain one.
 type probe struct{}
 
-// endsAsItBegan reports whether items, of which none is open at the end, certainly
-// leave the initial state: there is no place for a probe after them.
-func (m *minimizer) endsAsItBegan(ctx context.Context, items []item) bool {
+// endsIn reports whether items, of which none is open at the end, certainly leave a state:
+// there is no place for a probe after them.
+func (m *minimizer) endsIn(ctx context.Context, items []item, end any) bool {
 	pm := m.spec.Porcupine
-	step, initial := pm.Step, pm.Init()
+	step := pm.Step
 	pm.Step = func(state, in, out any) (bool, any) {
 		if _, ok := in.(probe); ok {
-			return !pm.Equal(state, initial), state
+			return !pm.Equal(state, end), state
 		}
 		return step(state, in, out)
 	}
-	end := history.Time(0)
+	over := history.Time(0)
 	for i := range items {
-		end = max(end, items[i].ret)
+		over = max(over, items[i].ret)
 	}
 	last := item{
 		op: &history.Operation{Type: history.OK},
@@ -211,7 +217,7 @@ func (m *minimizer) endsAsItBegan(ctx context.Context, items []item) bool {
 		p: models.Parsed{In: probe{}, Facts: models.Facts{
 			Pure: true, Observes: true, Denies: true,
 		}},
-		call: end + 1, ret: end + 1,
+		call: over + 1, ret: over + 1,
 	}
 	spec := models.Spec{
 		Name: m.spec.Name, Porcupine: pm, Comparable: m.spec.Comparable,

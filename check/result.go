@@ -95,6 +95,9 @@ type Counterexample struct {
 	Why string `json:"why"`
 	// Mark says in a few words what is wrong with the culprit, for its place in a picture.
 	Mark string `json:"mark,omitempty"`
+	// Before says in a sentence what operations that are not shown had come to when the first
+	// of Ops was called; the violation is that of Ops after them. Empty if there are none.
+	Before string `json:"before,omitempty"`
 	// Ops are the sub-history by the times of their calls: removing any operation
 	// makes the rest acceptable (when Minimal). Not counted are removals that
 	// would make up a violation of their own, such as that of a write whose value

@@ -549,7 +549,7 @@ func TestReductionIsSound(t *testing.T) {
 		m := &minimizer{planner: idlePlanner(l, engineAuto), spec: l.spec}
 		all := objects[0].all
 		for i := 1; i < len(all); i++ {
-			if quiet(all[:i], all[i].call) && m.endsAsItBegan(t.Context(), all[:i]) &&
+			if quiet(all[:i], all[i].call) && m.endsIn(t.Context(), all[:i], l.spec.Porcupine.Init()) &&
 				!bruteForce(tw.world, opsOf(all[i:])) {
 				t.Errorf("without its start not linearizable any more:\n%s", timeline(opsOf(all[i:])))
 			}

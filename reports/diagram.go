@@ -12,6 +12,8 @@ import (
 type diagram struct {
 	ID       string
 	Key, Why string
+	// Before is what operations that are not drawn had come to.
+	Before string
 	// Reading tells how to read the pictures, Minimality how small it is.
 	Reading, Minimality string
 	Views               []view
@@ -69,7 +71,7 @@ var widths = [...]struct {
 func newDiagram(r Run, i int, f found, bands bands) diagram {
 	d := diagram{
 		ID: fmt.Sprintf("ce%d", i+1), Key: brief(string(f.Key), whyMost), Why: brief(f.Why, whyMost),
-		Reading: f.reading(), Minimality: f.minimality(),
+		Before: brief(f.Before, whyMost), Reading: f.reading(), Minimality: f.minimality(),
 	}
 	f.Counterexample = tidy(f.Counterexample)
 	clock := clockOf(f.Ops)

@@ -67,6 +67,9 @@ func markdownCounterexample(b io.Writer, r check.Result) {
 	}
 	c := all[0]
 	var lines []string
+	if c.Before != "" {
+		lines = append(lines, "before: "+brief(c.Before, whyMost))
+	}
 	for i, op := range c.Ops {
 		if i == summaryOps {
 			lines = append(lines, fmt.Sprintf("… and %d more", len(c.Ops)-i))

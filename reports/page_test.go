@@ -57,6 +57,19 @@ func TestLongValues(t *testing.T) {
 	}
 }
 
+// TestBefore: what came before the operations of a counter-example is told with them.
+func TestBefore(t *testing.T) {
+	r := busyRun()
+	r.Result.Counterexamples[0].Before = "9 operations had left the state 7."
+	if page := render(t, r); !strings.Contains(page, "Before: 9 operations had left the state 7.") {
+		t.Error("the page does not tell it")
+	}
+	var b strings.Builder
+	if err := Markdown(&b, r); err != nil || !strings.Contains(b.String(), "left the state 7.") {
+		t.Errorf("the summary does not tell it: %v", err)
+	}
+}
+
 func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

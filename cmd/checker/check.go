@@ -179,6 +179,9 @@ func checkFile(
 	fmt.Fprintf(std.out, "verdict: %s\n%s\n", strings.ToUpper(result.Verdict.String()), result.Reason)
 	for _, c := range result.Counterexamples {
 		fmt.Fprintf(std.out, "\nkey %q: %s\n", c.Key, c.Why)
+		if c.Before != "" {
+			fmt.Fprintf(std.out, "  before: %s\n", c.Before)
+		}
 		for i, op := range c.Ops {
 			mark := reports.Culprit(result.Name, c, i)
 			if mark != "" {
