@@ -76,3 +76,32 @@ func TestClaims(t *testing.T) {
 		}
 	}
 }
+
+// TestClaimedByParameters: what of a family depends on its parameters is in plans for those
+// who claim it. Jumps of the time of day are within what leases withstand, jumps of
+// monotonic clocks are not.
+func TestClaimedByParameters(t *testing.T) {
+	for _, faults := range [][]string{{"all"}, {"drift"}} {
+		kinds := map[string]int{}
+		for seed := range uint64(20) {
+			steps, err := Plan(PlanConfig{
+				Seed: seed, Nodes: someNodes(5), Duration: time.Minute, Faults: faults,
+				Claimed: []string{"partition", "drift"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range steps {
+				kinds[s.Fault]++
+			}
+			if out := Outside(steps, []string{"partition", "drift"}); out != nil {
+				t.Errorf("seed %d: outside of the claim: %v", seed, out)
+			}
+		}
+		for _, kind := range []string{"clock-jump", "clock-drift", "clock-strobe"} {
+			if named := faults[0] != "all"; named && kinds[kind] == 0 {
+				t.Errorf("%v: no %s: %v", faults, kind, kinds)
+			}
+		}
+	}
+}

@@ -172,7 +172,7 @@ func (c *PlanConfig) fill() ([]family, error) {
 		f.weight = cmp.Or(f.weight, f.byName, 1)
 		if c.Claimed != nil && (!named || covers(c.Claimed, f.name)) {
 			f.flavors = slices.DeleteFunc(f.flavors, func(v flavor) bool {
-				return len(Outside([]Step{{Fault: v.kind}}, c.Claimed)) > 0
+				return len(Outside(v.samples(), c.Claimed)) > 0
 			})
 		}
 		var reason error
@@ -196,6 +196,20 @@ func (c *PlanConfig) fill() ([]family, error) {
 		errs = append(errs, fmt.Errorf("plan faults: %w", err))
 	}
 	return out, errors.Join(errs...)
+}
+
+// samples are steps of the flavor. What a claim covers may depend on their parameters.
+func (v flavor) samples() []Step {
+	steps := []Step{{Fault: v.kind}}
+	if v.params == nil {
+		return steps
+	}
+	const enough = 8
+	rng := rand.New(rand.NewPCG(1, enough))
+	for range enough {
+		steps = append(steps, Step{Fault: v.kind, Params: v.params(rng)})
+	}
+	return steps[1:]
 }
 
 // ValidateFaults reports every name that PlanConfig.Faults does not take.
