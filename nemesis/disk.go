@@ -111,8 +111,13 @@ func (f *diskFault) set(ctx context.Context, s DiskSetting) error {
 
 // growth is what a setting shows in.
 func (s DiskSetting) growth(c DiskCounts) int64 {
-	if s.Torn {
+	switch {
+	case s.Torn:
 		return c.TornWrites
+	case s.SyncErrors > 0:
+		return c.FailedSyncs
+	case s.Full:
+		return c.RefusedWrites
 	}
 	return c.DelayedSyncs
 }

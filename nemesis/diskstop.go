@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,9 +48,19 @@ func diskFamilies() []family {
 			name: "disk", byName: 2,
 			doc: "syncs are slow or fail, disks are full, kills leave half a write behind",
 			flavors: []flavor{
-				{kind: "disk-slow", target: TargetPrimaries, params: slow, telling: true},
+				{
+					kind: "disk-slow", target: TargetPrimaries, params: slow, telling: true,
+					sequels: stall(TargetPrimaries, true),
+				},
+				{
+					kind: "disk-slow", target: TargetOne, params: slow, telling: true,
+					sequels: stall(TargetOne, false),
+				},
 				{kind: "disk-slow", target: TargetOne, params: slow, long: true},
-				{kind: "disk-slow", target: TargetMajority, params: slow},
+				{
+					kind: "disk-slow", target: TargetMajority, params: slow,
+					sequels: stall(TargetMajority, false),
+				},
 				{kind: "disk-error", target: TargetPrimaries, sequels: remembrance()},
 				{kind: "disk-error", target: TargetMinority, sequels: remembrance()},
 				{kind: "disk-full", target: TargetPrimaries, sequels: remembrance()},
@@ -113,11 +124,28 @@ func (f stopDisk) Inject(ctx context.Context) (Evidence, error) {
 	}
 	limited, cancel := vtime.WithTimeout(ctx, diskShows)
 	defer cancel()
-	for {
-		if e, all := f.ended(); all || !vtime.Sleep(limited, diskPoll) {
+	for defied := 0; ; {
+		e, all := f.ended()
+		if all || defied > stopPolls || !vtime.Sleep(limited, diskPoll) {
 			return e, nil
 		}
+		f.measure(limited, false)
+		if len(f.defying()) > 0 {
+			defied++
+		}
 	}
+}
+
+// stopPolls is how many looks a node may take to end once its disk has failed it.
+const stopPolls = 20
+
+// defying are the nodes that run although their disk has failed them.
+func (f stopDisk) defying() []Node {
+	met, _ := f.showing()
+	return slices.DeleteFunc(met, func(n Node) bool {
+		_, gone := f.world.lastWords(f.id, n)
+		return gone
+	})
 }
 
 // ended is the evidence of processes that ended by themselves.
@@ -132,6 +160,12 @@ func (f stopDisk) ended() (e Evidence, all bool) {
 		}
 	}
 	e.add("ended by themselves", int64(len(gone)))
+	defying := f.defying()
+	if len(gone) == 0 && len(defying) > 0 {
+		e.Bit = true
+		e.Why = "goes on although its disk failed it: " + nodeNames(defying) + f.left()
+		return e, false
+	}
 	if len(gone) == 0 {
 		e.Why = "did not end, perhaps nothing was written: " + nodeNames(up)
 		return e, false

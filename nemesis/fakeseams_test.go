@@ -79,6 +79,7 @@ type fakeDisk struct {
 	mends   bool // it starts on a damaged log
 	lacks   bool // it has lost something
 	forgets bool // for good
+	defies  bool // its node goes on when it fails
 }
 
 func (c *fakeCluster) SetDisk(ctx context.Context, n Node, s DiskSetting) error {
@@ -105,7 +106,7 @@ func (c *fakeCluster) SetDisk(ctx context.Context, n Node, s DiskSetting) error 
 func (c *fakeCluster) stopByDisk(n Node) {
 	c.mu.Lock()
 	s := c.disks[n].setting
-	stops := (s.Full || s.SyncErrors > 0) && c.procs[n].PID != 0
+	stops := (s.Full || s.SyncErrors > 0) && c.procs[n].PID != 0 && !c.disks[n].defies
 	if stops {
 		c.procs[n] = ProcessState{}
 	}
@@ -129,6 +130,12 @@ func (c *fakeCluster) DiskCounts(_ context.Context, n Node) (DiskCounts, error) 
 	d.counts.Syncs += c.traffic
 	if d.setting.SyncDelay > 0 {
 		d.counts.DelayedSyncs += c.traffic
+	}
+	if d.setting.SyncErrors > 0 {
+		d.counts.FailedSyncs += c.traffic
+	}
+	if d.setting.Full {
+		d.counts.RefusedWrites += c.traffic
 	}
 	if d.setting.Torn {
 		d.counts.TornWrites += c.traffic

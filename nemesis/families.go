@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -84,16 +85,25 @@ func broadFamilies() []family {
 	}
 }
 
-// partitionFlavors aims at leaders with 5 of 11 cards; the leader that is deaf comes
+// partitionFlavors aims at leaders with 5 of 12 cards; the leader that is deaf comes
 // more often than its card, because the planner wants one in each minute.
 func partitionFlavors() []flavor {
 	return []flavor{
-		{kind: "partition", shape: ShapeIsolate, target: TargetPrimaries, weight: 2, telling: true},
+		{
+			kind: "partition", shape: ShapeIsolate, target: TargetPrimaries, weight: 2, telling: true,
+			sequels: shift(),
+		},
 		{kind: "partition", shape: ShapeDeaf, target: TargetPrimaries, long: true, telling: true},
 		{kind: "partition", shape: ShapeMute, target: TargetPrimaries, telling: true},
 		{kind: "flapping", shape: ShapeIsolate, target: TargetPrimaries, telling: true},
-		{kind: "partition", shape: ShapeIsolate, target: TargetOne, sequels: lateness()},
-		{kind: "partition", shape: ShapeGroup, target: TargetMinority},
+		{
+			kind: "partition", shape: ShapeIsolate, target: TargetOne,
+			sequels: append(lateness(), shift()...),
+		},
+		{
+			kind: "partition", shape: ShapeGroup, target: TargetMinority, weight: 2,
+			sequels: shift(),
+		},
 		{kind: "partition", shape: ShapeHalves},
 		{kind: "partition", shape: ShapeRing},
 		{kind: "partition", shape: ShapeBridge},
@@ -315,10 +325,16 @@ func scatteredMessages(rng *rand.Rand) Params {
 // forget arrives when they have gone on.
 func laggingMessages(rng *rand.Rand) Params {
 	p := noMessages()
-	late := 800 + rng.IntN(1400)
+	late := magnitude(rng, 60, 2200)
 	p["delay"], p["jitter"] = millis(rng, late, late), millis(rng, late*2/3, late)
 	p["duplicate"] = percent(rng, 20, 50)
 	return p
+}
+
+// magnitude draws a number between a and b, as often from one to two as from ten to twenty:
+// nobody knows which times matter to a system.
+func magnitude(rng *rand.Rand, a, b int) int {
+	return int(float64(a) * math.Pow(float64(b)/float64(a), rng.Float64()))
 }
 
 // echoes are copies that come late enough for what they say to be no longer true.

@@ -28,11 +28,11 @@ type PlanConfig struct {
 	// Interval is the mean time between the starts of two faults; 0: 5 s.
 	Interval time.Duration
 	// MinFor and MaxFor bound how long an ordinary fault lasts; 0: 2 s and 5 s, or two
-	// fifths and the whole of a shorter interval.
+	// fifths and twice a shorter interval.
 	// About one in five lasts from 8 to 12 s instead when there is time.
 	MinFor, MaxFor time.Duration
-	// Overlap is the share of faults that begin while another is in force;
-	// 0: 0.25, negative: none.
+	// Overlap is the share of faults that begin while another is in force; negative: none.
+	// 0: 0.25, and up to twice as much if the interval is shorter than 5 s.
 	Overlap float64
 	// Grace is the time without faults at the start and at the end; 0: 2 s, or a
 	// tenth of a duration under 20 s.
@@ -147,10 +147,11 @@ func Plan(c PlanConfig) ([]Step, error) {
 // are possible.
 func (c *PlanConfig) fill() ([]family, error) {
 	c.Interval = cmp.Or(c.Interval, 5*time.Second)
-	// Faults that are to come more often have to be shorter.
+	// Faults that are to come more often have to be shorter, but not all of them: what outlasts
+	// a time limit of the system must still be there. So more of them overlap.
 	c.MinFor = cmp.Or(c.MinFor, min(2*time.Second, c.Interval*2/5))
-	c.MaxFor = max(c.MinFor, cmp.Or(c.MaxFor, min(5*time.Second, c.Interval)))
-	c.Overlap = cmp.Or(c.Overlap, 0.25)
+	c.MaxFor = max(c.MinFor, cmp.Or(c.MaxFor, min(5*time.Second, 2*c.Interval)))
+	c.Overlap = cmp.Or(c.Overlap, 0.25*max(1, min(2, 5/c.Interval.Seconds())))
 	c.Grace = cmp.Or(c.Grace, min(2*time.Second, c.Duration/10))
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -530,7 +531,7 @@ func (p *planner) share(at time.Duration, v flavor) (time.Duration, bool) {
 // gap. Crowd reports the former.
 func (p *planner) place(v flavor) (at time.Duration, crowd bool) {
 	// Some crowds are full, and some faults do not mix: aim higher.
-	chance := 1.4 * p.Overlap
+	chance := 1.7 * p.Overlap
 	if p.crowded > 0 {
 		last := p.steps[len(p.steps)-1]
 		if sortOf(last.Fault) == "messages" || last.For >= longMin {
@@ -538,6 +539,11 @@ func (p *planner) place(v flavor) (at time.Duration, crowd bool) {
 			// fault keeps from the others, when something else happens.
 			chance *= 2
 		}
+	}
+	if p.crowded > 0 && (alone(v.kind, v.shape, v.long) ||
+		alone(p.steps[len(p.steps)-1].Fault, p.steps[len(p.steps)-1].Shape,
+			p.steps[len(p.steps)-1].For >= longMin)) {
+		chance = 0
 	}
 	overlap := p.rng.Float64() < chance
 	if overlap && p.crowded > 0 && p.crowded < crowdSize && p.mixes(v) {
@@ -556,11 +562,25 @@ func (p *planner) place(v flavor) (at time.Duration, crowd bool) {
 	return p.crowdEnd + gap, false
 }
 
+// alone says of a fault that it shows what it has to show only if nothing else happens: it is
+// a sequence of its own, or lasts until a lack of progress is certain, of which nobody could
+// tell the cause if there were two.
+func alone(kind string, shape Shape, long bool) bool {
+	switch kind {
+	case "isolate-restart", "isolate-kill", "kill-seq":
+		return true
+	}
+	return shape == ShapeDeaf && long
+}
+
 // mixes says whether the flavor can overlap all steps of the present crowd so
 // that each still leaves evidence of its own.
 func (p *planner) mixes(v flavor) bool {
 	for _, s := range p.steps[len(p.steps)-p.crowded:] {
 		before, now := sortOf(s.Fault), sortOf(v.kind)
+		if s.Fault == "disk-slow" && now == "kill" {
+			continue // a disk is slow for whoever writes to it, also after a restart
+		}
 		down := func(sort string, t Target) bool {
 			return sort != "net" && sort != "clock" && (t == TargetAll || t == TargetMajority)
 		}
@@ -627,8 +647,8 @@ func (p *planner) length(v flavor, at time.Duration) time.Duration {
 	// With those that are long by nature about one in five, and as much less as faults come
 	// more often. What is long in healing is long enough.
 	long := p.rng.Float64() < 0.125*min(1, p.Interval.Seconds()/5) && !v.apart
-	if v.long && left >= longMin {
-		return between(longMin, min(longMax, left))
+	if least := p.longLeast(v); v.long && left >= least {
+		return between(least, max(least, min(least*3/2, left)))
 	}
 	if long && left >= longMax {
 		return between(longMin, longMax)
@@ -641,6 +661,15 @@ func (p *planner) length(v flavor, at time.Duration) time.Duration {
 		d = max(d, min(left, 2*time.Second)) // a node writes some time, an order takes some
 	}
 	return d
+}
+
+// longLeast is how short a long fault may be: shorter if faults come more often, unless a
+// lack of progress is what it shows.
+func (p *planner) longLeast(v flavor) time.Duration {
+	if alone(v.kind, v.shape, v.long) {
+		return longMin
+	}
+	return time.Duration(float64(longMin) * min(1, p.Interval.Seconds()/5))
 }
 
 // resolve decides all of a step but its time.

@@ -170,7 +170,7 @@ func TestPlanProportions(t *testing.T) {
 			t.Errorf("%s: %.2f, want %.2f to %.2f", name, got, low, high)
 		}
 	}
-	share("overlapping", p.overlapping, p.steps, 0.2, 0.35)
+	share("overlapping", p.overlapping, p.steps, 0.25, 0.4)
 	share("long", p.long, p.steps, 0.15, 0.3)
 	share("partitions aimed at leaders", p.aimed, p.partitions, 0.45, 0.7)
 	share("kills of a majority", p.majority, p.kills, 0.35, 0.6)
@@ -467,11 +467,11 @@ func TestSeries(t *testing.T) {
 	}
 }
 
-// TestSequels wants many leaders to be cut off while their clock is wrong, and no partition
-// where none was chosen.
+// TestSequels wants many leaders to be cut off while their clock is wrong, and until the cut
+// is over, and no partition where none was chosen.
 func TestSequels(t *testing.T) {
 	for _, partition := range []bool{true, false} {
-		wrong, off := 0, 0
+		wrong, off, longer := 0, 0, 0
 		for seed := range uint64(50) {
 			faults := []string{"drift"}
 			if partition {
@@ -487,11 +487,15 @@ func TestSequels(t *testing.T) {
 				if i > 0 && s.Shape == ShapeIsolate && sortOf(steps[i-1].Fault) == "clock" &&
 					s.At < steps[i-1].At+steps[i-1].For {
 					off++
+					if s.At+s.For < steps[i-1].At+steps[i-1].For {
+						longer++
+					}
 				}
 			}
 		}
-		t.Logf("partitions %v: %d leaders with a wrong clock, %d cut off", partition, wrong, off)
-		if partition && off*3 < wrong || !partition && off > 0 || wrong == 0 {
+		t.Logf("partitions %v: %d leaders with a wrong clock, %d cut off, %d for as long as it was",
+			partition, wrong, off, off-longer)
+		if partition && off*3 < wrong || !partition && off > 0 || wrong == 0 || longer*4 < off*3 {
 			t.Errorf("partitions %v: %d of %d were cut off", partition, off, wrong)
 		}
 	}
@@ -529,7 +533,7 @@ func TestNoise(t *testing.T) {
 // TestAftermaths wants troubled disks to be followed, once they are sound, by a power cut or
 // by a cut of other nodes, and lost disks by a cut of others while they are lost.
 func TestAftermaths(t *testing.T) {
-	cuts, others, lost := 0, 0, 0
+	cuts, others, lost, late := 0, 0, 0, 0
 	for seed := range uint64(80) {
 		steps := plan(t, PlanConfig{
 			Seed: seed, Nodes: someNodes(5), Duration: time.Minute,
@@ -549,12 +553,78 @@ func TestAftermaths(t *testing.T) {
 				others++
 			case last.Fault == "disk-wipe" && !after && apart:
 				lost++
+			case troubled && !after && apart && i+2 < len(steps):
+				next, end := steps[i+2], last.At+last.For
+				if next.Params["stagger"] != "" && next.At >= end && next.At < s.At+s.For {
+					late++ // all restart while others are still cut off
+				}
 			}
 		}
 	}
-	t.Logf("after troubled disks %d power cuts and %d cuts of others; %d beside lost disks",
-		cuts, others, lost)
-	if cuts < 25 || others < 12 || lost < 35 {
+	t.Logf("after troubled disks %d power cuts and %d cuts of others; %d beside lost disks; "+
+		"%d power cuts while others had been away", cuts, others, lost, late)
+	if cuts < 10 || others < 8 || lost < 35 || late < 4 {
+		t.Error("these are too few")
+	}
+}
+
+// TestShift wants many cuts to be followed by one of others that begins just before the first
+// ends, and a node that both have left alone to be hit at that moment.
+func TestShift(t *testing.T) {
+	shifts, blows := 0, map[string]int{}
+	for seed := range uint64(60) {
+		steps := plan(t, PlanConfig{
+			Seed: seed, Nodes: someNodes(5), Duration: time.Minute,
+			Faults: []string{"partition", "kill", "wipe"},
+		})
+		for i, s := range steps[1:] {
+			last := steps[i]
+			if s.Shape != ShapeGroup || len(last.Nodes) == 0 || last.Fault != "partition" ||
+				last.At+last.For-s.At != changeTime {
+				continue
+			}
+			shifts++
+			if left := len(others(last.Nodes, s.Nodes)); left != len(last.Nodes) {
+				t.Errorf("seed %d: %v is cut after %v", seed, s.Nodes, last.Nodes)
+			}
+			if i+2 == len(steps) {
+				continue
+			}
+			next := steps[i+2]
+			if next.At > s.At && next.At < last.At+last.For {
+				blows[next.Fault]++
+				if hit := slices.Concat(last.Nodes, s.Nodes); len(others(next.Nodes, hit)) == 0 {
+					t.Errorf("seed %d: %v is hit between %v and %v", seed, next.Nodes, last.Nodes, s.Nodes)
+				}
+			}
+		}
+	}
+	t.Logf("%d shifts, at which there was %v", shifts, blows)
+	if shifts < 15 || blows["kill"] < 5 || blows["disk-wipe"] < 5 {
+		t.Error("these are too few")
+	}
+}
+
+// TestSlowAndKilled wants nodes to be killed while their disks are slow.
+func TestSlowAndKilled(t *testing.T) {
+	slow, killed := 0, 0
+	for seed := range uint64(60) {
+		steps := plan(t, PlanConfig{
+			Seed: seed, Nodes: someNodes(5), Duration: time.Minute, Faults: []string{"disk", "kill"},
+		})
+		for i, s := range steps {
+			if s.Fault != "disk-slow" {
+				continue
+			}
+			slow++
+			if i+1 < len(steps) && steps[i+1].Fault == "kill" && steps[i+1].At < s.At+s.For &&
+				fmt.Sprint(steps[i+1].Nodes) == fmt.Sprint(s.Nodes) {
+				killed++
+			}
+		}
+	}
+	t.Logf("%d slow disks, %d of them of nodes that were killed", slow, killed)
+	if killed*3 < slow {
 		t.Error("these are too few")
 	}
 }

@@ -168,6 +168,27 @@ func TestQuietDisk(t *testing.T) {
 	}
 }
 
+// TestDefiantNode: a node that goes on although its disk has failed it was hurt, and is not
+// waited for.
+func TestDefiantNode(t *testing.T) {
+	for _, fault := range []string{"disk-error", "disk-full"} {
+		bubble(t, func(t *testing.T) {
+			b := newBench(t, 3)
+			b.disks["n1"].defies = true
+			s := b.run(t, t.Context(), Step{
+				Fault: fault, Nodes: []Node{"n1"}, At: time.Second, For: time.Second,
+			})
+			f := s.Faults[0]
+			if why := "goes on although its disk failed it: n1"; !f.Bit || f.Evidence.Why != why {
+				t.Errorf("%s: record %+v", fault, f)
+			}
+			if took := time.Duration(f.End - f.Start); !f.Healed || took > 3*time.Second {
+				t.Errorf("%s: healed %t, over after %v", fault, f.Healed, took)
+			}
+		})
+	}
+}
+
 // TestOneQuietDisk: where something else was hurt, a fault that met nothing is no doubt.
 func TestOneQuietDisk(t *testing.T) {
 	bubble(t, func(t *testing.T) {
