@@ -272,10 +272,8 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 		return Spread(SpreadOptions{}), nil
 	case "log":
 		return Log(LogOptions{Unordered: d.HasArg("unordered"), Stale: d.HasArg("stale")}), nil
-	case "liveness":
-		return Liveness(LivenessOptions{
-			Claimed: d.HasArg("claimed"), Foreign: d.HasArg("foreign"),
-		}), nil
+	case "liveness", "recovery":
+		return scriptedProgress(d.Cmd, d.HasArg("claimed"), d.HasArg("foreign")), nil
 	case "list-append":
 		l, err := levelArg(arg("level"))
 		return ListAppend(TxnOptions{Level: l}), err
@@ -316,6 +314,17 @@ func scriptedWorkload(d *datadriven.TestData) (Checker, error) {
 		return LinearizableSpec(m.Spec(), Options{}), nil
 	}
 	return nil, fmt.Errorf("no checker %q", d.Cmd)
+}
+
+// scriptedProgress makes a judge of what works again.
+func scriptedProgress(name string, claimed, foreign bool) Checker {
+	if name == "liveness" {
+		return Liveness(LivenessOptions{Claimed: claimed, Foreign: foreign})
+	}
+	return Recovery(RecoveryOptions{
+		Kinds:   []Floor{{F: "read"}, {F: "write", Name: "writing"}},
+		Claimed: claimed, Foreign: foreign,
+	})
 }
 
 func showResult(r Result, details bool) string {

@@ -122,6 +122,9 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 		checkers = append(checkers, check.CheckerFunc(
 			func(context.Context, *history.History) check.Result { return injected(summary, test) }))
 	}
+	if test.Config.Cluster == "sim" && (sys.Available() || opts.Promise.Recovers) {
+		checkers = append(checkers, comesBack(summary.Faults))
+	}
 	if notes := doubts(test, h, noLedger); len(notes) > 0 {
 		checkers = append(checkers, remarks(notes))
 	}

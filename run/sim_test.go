@@ -49,7 +49,7 @@ func simulate(t *testing.T, cfg Config) (Outcome, []byte) {
 // golden is the hash of the history of one run. On another machine, with another operating
 // system, and under the race detector it has to be the same. It changes when
 // the protocol, the workload, these faults or the simulation do; then the test prints it.
-const golden = "075ac7bdb04a9165adc26b6ae90e9ec1f68025110dfaeba933c8530cfa816cc3"
+const golden = "7ca01993c2260805fa14846a51d04d3e2a68780b37edd49a70ab514be9fd4254"
 
 func TestSimulationIsTheSameEverywhere(t *testing.T) {
 	cfg := simulation(t, "quorum", 20261126)

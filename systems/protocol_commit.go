@@ -32,6 +32,7 @@ func commitProtocols() []Protocol {
 			Interactive: true,
 			Missing: "the shards of three-phase commit have registers, lists, counters and sets, " +
 				"alone or in transactions",
+			Promise: workload.Promise{Recovers: true},
 		},
 		{
 			Name: "3pc-plain",

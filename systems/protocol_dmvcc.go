@@ -9,7 +9,8 @@ import (
 // dmvccProtocols are the modes of the distributed multi-version store.
 func dmvccProtocols() []Protocol {
 	row := Protocol{
-		Claim:     "strong snapshot isolation; reads available with a connected majority",
+		Claim: "strong snapshot isolation; reads available with a connected majority, writes " +
+			"with all nodes",
 		Workloads: []string{"list-append", "long-fork", "twin", "bank", "set-full"},
 		Faults:    everything(),
 		Objects: map[string][]history.F{
@@ -23,7 +24,7 @@ func dmvccProtocols() []Protocol {
 		Missing: "the distributed multi-version store has registers, sets, counters, lists " +
 			"and transactions",
 		Primaries: true,
-		Promise:   workload.Promise{Isolation: graph.StrongSnapshotIsolation},
+		Promise:   workload.Promise{Isolation: graph.StrongSnapshotIsolation, Recovers: true},
 	}
 	all, quorum := row, row
 	all.Name = "dmvcc-all"

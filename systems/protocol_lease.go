@@ -27,13 +27,15 @@ func leaseProtocols() []Protocol {
 			Primaries: true,
 		},
 		{
-			Name:      "cache",
-			Doc:       "registers of which every node keeps copies, by leases on the copies",
-			Claim:     "linearizable read/write registers, per key, while clocks are at most 5 % wrong",
+			Name: "cache",
+			Doc:  "registers of which every node keeps copies, by leases on the copies",
+			Claim: "linearizable read/write registers, per key, while clocks are at most 5 % wrong; " +
+				"works again when all nodes are healthy",
 			Workloads: []string{"register", "cached-register"},
 			Faults:    append(bounded(), "transfer"),
 			Admin:     []string{"transfer"},
 			Objects:   map[string][]history.F{"register": {"read", "write"}},
+			Promise:   workload.Promise{Recovers: true},
 			Missing:   "cached registers can only be read and written",
 			Primaries: true,
 		},

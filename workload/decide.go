@@ -14,11 +14,11 @@ func decideWorkload() Workload {
 			"decision. Sees two decisions, one that nobody proposed, one that is taken back, and " +
 			"instances of which nobody hears any more.",
 		object: "decide", fs: []history.F{Propose, Ask},
-		read: Ask, mutates: []history.F{Propose}, prefix: "i", keys: 12, opsPerKey: 24,
+		read: Ask, mutates: []history.F{Propose}, prefix: "i", keys: 12, opsPerKey: 12,
 		newKey:  func() Generator { return &decideKey{} },
 		lasting: 1,
 		judge: func(o Options) []check.Checker {
-			o = o.withDefaults(12, 24)
+			o = o.withDefaults(12, 12)
 			return []check.Checker{check.Decide(), check.Liveness(check.LivenessOptions{
 				Claimed: o.Available, Grace: o.Settle * 5 / 6, Foreign: o.Foreign,
 			})}

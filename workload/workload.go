@@ -139,6 +139,10 @@ func (s spec) workload() Workload {
 			check.Availability(check.AvailabilityOptions{
 				Claimed: o.Available, Grace: o.availabilityGrace(), Foreign: o.Foreign,
 			}),
+			check.Recovery(check.RecoveryOptions{
+				Kinds: s.atLeast(o), Claimed: o.Available || o.Promise.Recovers,
+				Grace: o.recoveryGrace(), Foreign: o.Foreign,
+			}),
 			check.Floors(s.atLeast(o)...))
 		if s.main == nil && s.readAll == nil {
 			// Others have final reads of their own, and judges that know them.
@@ -189,17 +193,25 @@ func (s spec) pace(o Options, g Generator) Generator {
 	return Stagger(time.Duration(float64(time.Second)/o.Rate), g)
 }
 
-// recovery is how many operations the final phase does on fresh keys, and for how
-// long at most: it shows that the healed system still works.
+// The final phase begins with so many operations on fresh keys, or with what there is in this
+// time: it shows that the healed system still works. While it does not, or not all of it, it
+// is tried for longer, until that is a proof.
 const (
-	recoveryOps  = 400
-	recoveryTime = 5 * time.Second
+	recoveryOps   = 400
+	recoveryTime  = 5 * time.Second
+	recoveryGrace = 20 * time.Second
 )
+
+// recoveryLimit is for how long it is tried. Transactions rest, and others wait for them.
+func (o Options) recoveryLimit() time.Duration { return o.recoveryGrace() + recoveryTime }
+
+func (o Options) recoveryGrace() time.Duration { return recoveryGrace + 3*o.Rest }
 
 func (s spec) final(o Options) Generator {
 	o = o.withDefaults(s.keys, s.opsPerKey)
 	after := s.independent(o, s.prefix+finalMark)
-	after = TimeLimit(recoveryTime, Limit(recoveryOps, s.pace(o, after)))
+	after = persistent(s.atLeast(o), recoveryOps, recoveryTime, s.pace(o, after))
+	after = TimeLimit(o.recoveryLimit(), after)
 	var reads Generator
 	if s.readAll != nil {
 		reads = s.readAll(o)
