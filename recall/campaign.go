@@ -87,6 +87,7 @@ func (c Config) config(j job, i int, target string) run.Config {
 	cfg.Faults = strings.Split(j.faults, ",")
 	cfg.TimeLimit, cfg.Rate = c.lengths()[i], c.Rate
 	if !c.Matrix {
+		cfg.Seed = j.runSeed(0)
 		cfg = cfg.Vary(i)
 	}
 	if c.Nodes > 0 {

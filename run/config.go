@@ -440,7 +440,18 @@ func (c Config) workloadOptions() workload.Options {
 		FinalLimit: 2 * max(0, c.finalTime()),
 		Rest:       c.TxnPause,
 		Foreign:    !c.starts(),
+		// What somebody waits for may be in the way of others.
+		AvailabilityGrace: usualGrace + c.patience(),
+		Settle:            usualGrace + c.patience(),
 	}
+}
+
+// usualGrace is how long a system may take to work again under time limits of usual length.
+const usualGrace = 5 * time.Second
+
+// patience is how much longer nodes work on a request than is usual.
+func (c Config) patience() time.Duration {
+	return max(0, c.RequestTimeout-time.Second)
 }
 
 // watchesAvailability reports whether a lack of progress can be held against the

@@ -32,3 +32,41 @@ func TestVary(t *testing.T) {
 		t.Errorf("one variation differs: %v, %v", a, b)
 	}
 }
+
+// Some variations have few families of faults, cuts and kills always among them; each other
+// family is in some of a campaign's.
+func TestVaryFaults(t *testing.T) {
+	c := Default()
+	c.Faults = []string{
+		"partition", "messages", "kill", "pause", "restart", "clients", "disk", "drift",
+	}
+	for seed := range uint64(20) {
+		c.Seed = seed * 1000
+		few, dealt := 0, map[string]int{}
+		for i := range 12 {
+			v := c.Vary(i)
+			if err := v.Validate(); err != nil {
+				t.Errorf("variation %d: %v", i, err)
+			}
+			if len(v.Faults) == len(c.Faults) {
+				continue
+			}
+			few++
+			for _, f := range v.Faults {
+				dealt[f]++
+			}
+		}
+		if few < 7 || dealt["partition"] != few || dealt["kill"] != few {
+			t.Errorf("seed %d: %d variations with few faults: %v", seed, few, dealt)
+		}
+		for _, f := range c.Faults {
+			if dealt[f] < 2 {
+				t.Errorf("seed %d: %s is in %d variations: %v", seed, f, dealt[f], dealt)
+			}
+		}
+	}
+	c.Faults = []string{"all"}
+	if v := c.Vary(1); fmt.Sprint(v.Faults) != "[all]" {
+		t.Errorf("all became %v", v.Faults)
+	}
+}
