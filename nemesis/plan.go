@@ -56,6 +56,8 @@ const (
 	longMax = 12 * time.Second
 	// shortPlan is the length below which only the core families are sure to come.
 	shortPlan = 45 * time.Second
+	// coreFamilies is how many there are.
+	coreFamilies = 4
 	// leastFor is the shortest fault that a crowded plan may have.
 	leastFor = 500 * time.Millisecond
 	// cardMin is the time that is kept for each card of the first deck when a
@@ -442,9 +444,16 @@ func (p *planner) shuffle() {
 	p.rng.Shuffle(len(rest), swap(rest))
 	p.rng.Shuffle(len(core), swap(core))
 	if p.decks == 0 {
-		p.first = len(rest) + len(core)
-		if p.Duration < shortPlan && len(core) > 0 {
+		switch p.first = len(rest) + len(core); {
+		case p.Duration >= shortPlan || len(core) == 0:
+		case len(core) == coreFamilies:
 			p.first = len(core)
+		default:
+			// Somebody has chosen: each family counts as much as the others, and what
+			// there is no time for may be left out.
+			p.first = 0
+			rest, core = append(rest, core...), nil
+			p.rng.Shuffle(len(rest), swap(rest))
 		}
 	}
 	p.decks++

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
 // Vary makes the configuration the i-th of several tests of one thing. What many short tests
@@ -62,16 +64,20 @@ const (
 const crowdedKeys = 3
 
 // fewFaults are those of the i-th variation that has few: cuts, kills, and some of the other
-// families, dealt so that each comes in time. Among a few families the pairs that hurt meet
+// families, dealt so that each comes in time, and more often those that few systems claim to
+// survive. Among a few families the pairs that hurt meet
 // much more often than among all (Groce, Zhang, Eide, Chen and Regehr, "Swarm testing",
 // ISSTA 2012).
 func (c Config) fewFaults(i int) []string {
 	const dealt = 3
 	var few, rest []string
 	for _, f := range c.Faults {
-		if f == "partition" || f == "kill" {
+		switch {
+		case f == "partition" || f == "kill":
 			few = append(few, f)
-		} else {
+		case byName(f): // what a claim names beside what all have to survive
+			rest = append(rest, f, f)
+		default:
 			rest = append(rest, f)
 		}
 	}
@@ -95,4 +101,11 @@ func (c Config) fewFaults(i int) []string {
 		}
 	}
 	return few
+}
+
+// byName reports whether a family of faults has to be chosen by its name.
+func byName(family string) bool {
+	return slices.ContainsFunc(nemesis.Families(), func(f nemesis.Family) bool {
+		return f.Name == family && !f.InAll
+	})
 }
