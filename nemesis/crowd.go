@@ -123,7 +123,7 @@ func lateness() []sequel {
 // follow adds a sequel of the last step, which is of the flavor v, if the families that
 // were chosen have one and there is time.
 func (p *planner) follow(v flavor) {
-	if len(v.sequels) > 0 && p.rng.IntN(4) > 0 {
+	if len(v.sequels) > 0 && p.rng.IntN(8) > 0 {
 		p.lead(len(p.steps)-1, v.sequels[p.rng.IntN(len(v.sequels))], v.quick)
 	}
 }

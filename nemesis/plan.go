@@ -673,9 +673,9 @@ func (p *planner) length(v flavor, at time.Duration) time.Duration {
 }
 
 // longLeast is how short a long fault may be: shorter if faults come more often, unless a
-// lack of progress is what it shows.
+// lack of progress is what it shows, or what comes late.
 func (p *planner) longLeast(v flavor) time.Duration {
-	if alone(v.kind, v.shape, v.long) {
+	if alone(v.kind, v.shape, v.long) || v.kind == "echo" {
 		return longMin
 	}
 	return time.Duration(float64(longMin) * min(1, p.Interval.Seconds()/5))
