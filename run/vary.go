@@ -21,7 +21,8 @@ func (c Config) Vary(i int) Config {
 	c.Nodes = []int{3, 5, 3, 4}[i%4]
 	c.Interval = []time.Duration{c.Interval, c.Interval / 2, c.Interval * 3 / 4}[i%3]
 	turn := i % 7
-	c.Noise = turn == 1 || turn == 4 || turn == 6
+	lossy := slices.Contains(c.Faults, "all") || slices.Contains(c.Faults, "messages")
+	c.Noise = lossy && (turn == 1 || turn == 4 || turn == 6)
 	if i%5 == 3 {
 		c.Keys = crowdedKeys
 	}
@@ -92,7 +93,7 @@ func (c Config) fewFaults(i int) []string {
 		deck = append(deck, next...)
 	}
 	deck = deck[i*dealt : (i+1)*dealt]
-	if c.Noise && slices.Contains(rest, "messages") {
+	if c.Noise {
 		deck = append(deck, "messages") // or there is none
 	}
 	for _, f := range deck {

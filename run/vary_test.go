@@ -65,6 +65,12 @@ func TestVaryFaults(t *testing.T) {
 			}
 		}
 	}
+	c.Faults = []string{"kill", "restart"}
+	for i := range 12 {
+		if v := c.Vary(i); v.Noise || len(v.Faults) != 2 {
+			t.Errorf("variation %d: noise %t, faults %v", i, v.Noise, v.Faults)
+		}
+	}
 	c.Faults = []string{"all"}
 	if v := c.Vary(1); fmt.Sprint(v.Faults) != "[all]" {
 		t.Errorf("all became %v", v.Faults)
