@@ -163,6 +163,7 @@ func (t *txn) collectAdds(adds map[history.Key][]amount) (int64, error) {
 func (b *bank) read(key history.Key, t txn, opening *txn, total int64) (bool, error) {
 	var sum int64
 	missing := 0
+	var lacking []string
 	for _, s := range t.steps {
 		n, isInt := s.Value.AsInt()
 		if !isInt && !s.Value.IsNil() {
@@ -170,6 +171,7 @@ func (b *bank) read(key history.Key, t txn, opening *txn, total int64) (bool, er
 		}
 		if !isInt {
 			missing++
+			lacking = append(lacking, string(s.Key))
 		}
 		if sum += n; n < 0 && b.o.NoOverdraft {
 			b.d.Negative++
@@ -201,11 +203,19 @@ func (b *bank) read(key history.Key, t txn, opening *txn, total int64) (bool, er
 	case sum != total || missing > 0:
 		b.d.WrongTotal++
 		b.bad.add(key, "another total",
-			fmt.Sprintf("Process %d read a total of %d at %s; it has to be %d always.",
-				t.op.Process, sum, seconds(t.op.Return), total), opening.op, t.op)
+			fmt.Sprintf("Process %d read a total of %d at %s; it has to be %d always.%s",
+				t.op.Process, sum, seconds(t.op.Return), total, unseenBalances(lacking)), opening.op, t.op)
 		return false, nil
 	}
 	return true, nil
+}
+
+// unseenBalances says which accounts a read did not find.
+func unseenBalances(keys []string) string {
+	if len(keys) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" It found nothing in %s.", andList(keys))
 }
 
 // explain compares each balance with the transfers.

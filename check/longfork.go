@@ -149,16 +149,24 @@ func fork(
 	key history.Key, one, other *history.Operation, a, b history.Key,
 	writes map[history.Key]*history.Operation,
 ) Counterexample {
-	cx := counterexample(key, "",
-		fmt.Sprintf("Process %d saw the write of %s but not that of %s, by %s; "+
-			"process %d saw the write of %s but not that of %s, by %s. No order of the two writes "+
-			"explains both.", one.Process, a, b, seconds(one.Return), other.Process, b, a,
-			seconds(other.Return)), writes[a], writes[b], one, other)
+	if other.Return < one.Return {
+		one, other, a, b = other, one, b, a
+	}
+	cx := counterexample(key, "", fmt.Sprintf("Process %s; process %s. No order of the two writes "+
+		"explains both.", forked(one, a, b, writes), forked(other, b, a, writes)),
+		writes[a], writes[b], one, other)
 	at := func(op *history.Operation) int {
 		return slices.IndexFunc(cx.Ops, func(o Op) bool { return o.Index == op.Index })
 	}
 	for i := range cx.Ops {
 		cx.Ops[i].Culprit = false // none more than another
+	}
+	// But one that misses what had been acknowledged is wrong by itself.
+	switch oneLate, otherLate := known(writes[b], one), known(writes[a], other); {
+	case oneLate && !otherLate:
+		cx.Ops[at(one)].Culprit, cx.Mark = true, "misses "+string(b)
+	case otherLate && !oneLate:
+		cx.Ops[at(other)].Culprit, cx.Mark = true, "misses "+string(a)
 	}
 	for _, r := range []struct {
 		read         *history.Operation
@@ -171,4 +179,22 @@ func fork(
 				"%s", r.read.Process, r.unseen)})
 	}
 	return cx
+}
+
+// known reports whether a write had been acknowledged before a read was called.
+func known(write, read *history.Operation) bool {
+	return write.Type == history.OK && write.Return < read.Call
+}
+
+// forked says the read of which process saw what of two writes.
+func forked(
+	read *history.Operation, seen, unseen history.Key, writes map[history.Key]*history.Operation,
+) string {
+	text := fmt.Sprintf("%d saw the write of %s but not that of %s, by %s", read.Process, seen,
+		unseen, seconds(read.Return))
+	if known(writes[unseen], read) {
+		text += fmt.Sprintf(", although that had been acknowledged at %s",
+			seconds(writes[unseen].Return))
+	}
+	return text
 }

@@ -91,7 +91,7 @@ func (b bands) leaders(op check.Op) string {
 	var names []string
 	last, first := history.Time(0), history.Never // of the starts and of the ends
 	for _, l := range b.leads {
-		if int64(l.start) <= max(op.Call, op.Return) && int64(l.end) > op.Call {
+		if int64(l.start) <= max(op.Call, op.Return)+leadsLate && int64(l.end) > op.Call {
 			last, first = max(last, l.start), min(first, l.end)
 			names = append(names, l.named())
 		}
@@ -103,16 +103,20 @@ func (b bands) leaders(op check.Op) string {
 		return "Nobody said that it leads then."
 	case len(names) == 1:
 		return names[0] + " led."
-	case last >= first:
+	case last+rivalsLeast > first:
 		return strings.Join(names, ", then ") + " led."
 	}
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] +
 		" believed to lead at the same time."
 }
 
-// rivalsLeast is how long two have to believe to lead: where one hands over to the other they
-// do for as long as a message needs.
-const rivalsLeast = history.Time(100 * time.Millisecond)
+const (
+	// rivalsLeast is how long two have to believe to lead: where one hands over to the other
+	// they do for as long as a message needs.
+	rivalsLeast = history.Time(100 * time.Millisecond)
+	// leadsLate is how much later than its answers a node may write that it leads.
+	leadsLate = int64(20 * time.Millisecond)
+)
 
 // rivals says which two leaders believed to lead at the same time between two moments, and
 // from when to when, "" if none did. Of several times the last counts.

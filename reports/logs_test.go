@@ -112,6 +112,7 @@ func TestLeads(t *testing.T) {
 	}{
 		{1e9, 2e9, "Nobody said that it leads then."},
 		{7e9, 7.5e9, "n1 (ballot 1) led."},
+		{7e9, 7.99e9, "n1 (ballot 1) and n3 (ballot 3) believed to lead at the same time."},
 		{9e9, 9.5e9, "n1 (ballot 1) and n3 (ballot 3) believed to lead at the same time."},
 		{9e9, -1, "n1 (ballot 1) and n3 (ballot 3) believed to lead at the same time."},
 		{9e9, 13e9, "n1 (ballot 1), then n3 (ballot 3), then n2 (ballot 2) led."},

@@ -132,4 +132,7 @@ func TestRivals(t *testing.T) {
 	if got := short.rivals(0, 9e9); got != "" {
 		t.Errorf("one handed over to the other: %q", got)
 	}
+	if got := short.leaders(check.Op{Call: 2e9 - 2, Return: 2e9}); got != "n1, then n2 led." {
+		t.Errorf("one handed over to the other: %q", got)
+	}
 }
