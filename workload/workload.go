@@ -141,7 +141,7 @@ func (s spec) workload() Workload {
 			}),
 			check.Recovery(check.RecoveryOptions{
 				Kinds: s.atLeast(o), Claimed: o.Available || o.Promise.Recovers,
-				Grace: o.recoveryGrace(), Foreign: o.Foreign,
+				Grace: recoveryGrace, Foreign: o.Foreign,
 			}),
 			check.Floors(s.atLeast(o)...))
 		if s.main == nil && s.readAll == nil {
@@ -200,18 +200,14 @@ const (
 	recoveryOps   = 400
 	recoveryTime  = 5 * time.Second
 	recoveryGrace = 20 * time.Second
+	recoveryLimit = recoveryGrace + recoveryTime
 )
-
-// recoveryLimit is for how long it is tried. Transactions rest, and others wait for them.
-func (o Options) recoveryLimit() time.Duration { return o.recoveryGrace() + recoveryTime }
-
-func (o Options) recoveryGrace() time.Duration { return recoveryGrace + 3*o.Rest }
 
 func (s spec) final(o Options) Generator {
 	o = o.withDefaults(s.keys, s.opsPerKey)
 	after := s.independent(o, s.prefix+finalMark)
 	after = persistent(s.atLeast(o), recoveryOps, recoveryTime, s.pace(o, after))
-	after = TimeLimit(o.recoveryLimit(), after)
+	after = TimeLimit(recoveryLimit, after)
 	var reads Generator
 	if s.readAll != nil {
 		reads = s.readAll(o)
