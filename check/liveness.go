@@ -166,28 +166,27 @@ func stuck(
 			open = op
 		}
 	}
-	when, ever := "there was no fault", "None ever did"
+	when := "there was no fault"
 	if quiet > 0 {
 		when = "the last fault was over at " + seconds(quiet)
 	}
-	if good != nil {
-		ever = "The last that did was answered at " + seconds(good.Ended)
-	}
-	why = fmt.Sprintf("None of %s%s from %s to %s succeeded, although %s. %s.",
+	why = fmt.Sprintf("None of %s%s from %s to %s succeeded, although %s.",
 		count(len(vain), "operation", "operations"), onKey(key), seconds(vain[0].Call),
-		seconds(last.Ended), when, ever)
-	switch {
-	case open == nil:
-	case open.Type == history.Info:
-		why += fmt.Sprintf(" What became of one before them, of process %d, called at %s, is "+
-			"unknown.",
-			open.Process, seconds(open.Call))
-	default:
-		why += fmt.Sprintf(" One before them, of process %d, called at %s, had failed.",
-			open.Process, seconds(open.Call))
-	}
+		seconds(last.Ended), when)
 	if last.Error != "" {
-		why += fmt.Sprintf(" The last was told %s.", quoted(last.Error))
+		why += fmt.Sprintf(" The last of them was told %s.", quoted(last.Error))
+	}
+	if good != nil {
+		why += fmt.Sprintf(" The last success was answered at %s.", seconds(good.Ended))
+	} else {
+		why += " There never was a success."
+	}
+	if open != nil {
+		tell := " The last failure before them was that of process %d, called at %s."
+		if open.Type == history.Info {
+			tell = " What became of an operation of process %d, called at %s, is unknown."
+		}
+		why += fmt.Sprintf(tell, open.Process, seconds(open.Call))
 	}
 	return why, append([]*history.Operation{open, good}, vain[:3]...)
 }

@@ -177,9 +177,10 @@ func (p *page) showCounterexamples(bands bands) {
 	p.Setting = newSetting(p.Run, &all[0], bands)
 	for i := range p.Grounds {
 		g := &p.Grounds[i]
-		for _, f := range all { // it is told where it is drawn
+		for i, f := range all { // it is told where it is drawn
 			g.Reason = strings.TrimRight(strings.TrimSuffix(g.Reason, f.Why), ": ")
-			if strings.EqualFold(strings.TrimRight(g.Reason, "."), strings.TrimRight(f.Why, ".")) {
+			same := strings.EqualFold(strings.TrimRight(g.Reason, "."), strings.TrimRight(f.Why, "."))
+			if same && i == 0 {
 				g.Reason = ""
 			}
 		}
