@@ -28,11 +28,11 @@ type PlanConfig struct {
 	// Interval is the mean time between the starts of two faults; 0: 5 s.
 	Interval time.Duration
 	// MinFor and MaxFor bound how long an ordinary fault lasts; 0: 2 s and 5 s, or two
-	// fifths and twice a shorter interval.
+	// fifths and the whole of a shorter interval.
 	// About one in five lasts from 8 to 12 s instead when there is time.
 	MinFor, MaxFor time.Duration
-	// Overlap is the share of faults that begin while another is in force; negative: none.
-	// 0: 0.25, and up to twice as much if the interval is shorter than 5 s.
+	// Overlap is the share of faults that begin while another is in force;
+	// 0: 0.25, negative: none.
 	Overlap float64
 	// Grace is the time without faults at the start and at the end; 0: 2 s, or a
 	// tenth of a duration under 20 s.
@@ -149,11 +149,10 @@ func Plan(c PlanConfig) ([]Step, error) {
 // are possible.
 func (c *PlanConfig) fill() ([]family, error) {
 	c.Interval = cmp.Or(c.Interval, 5*time.Second)
-	// Faults that are to come more often have to be shorter, but not all of them: what outlasts
-	// a time limit of the system must still be there. So more of them overlap.
+	// Faults that are to come more often have to be shorter.
 	c.MinFor = cmp.Or(c.MinFor, min(2*time.Second, c.Interval*2/5))
-	c.MaxFor = max(c.MinFor, cmp.Or(c.MaxFor, min(5*time.Second, 2*c.Interval)))
-	c.Overlap = cmp.Or(c.Overlap, 0.25*max(1, min(2, 5/c.Interval.Seconds())))
+	c.MaxFor = max(c.MinFor, cmp.Or(c.MaxFor, min(5*time.Second, c.Interval)))
+	c.Overlap = cmp.Or(c.Overlap, 0.25)
 	c.Grace = cmp.Or(c.Grace, min(2*time.Second, c.Duration/10))
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
