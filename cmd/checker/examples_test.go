@@ -63,7 +63,7 @@ func TestExampleDrivers(t *testing.T) {
 				t.Errorf("%s has %d lines, at most 60: %v", c.path, n, err)
 			}
 			out, err := exec.CommandContext(t.Context(), "checker", "driver-test", "--object",
-				"cas-register", "--timeout", "4s", "--endpoint", startStore(t), path).CombinedOutput()
+				"cas-register", "--timeout", "8s", "--endpoint", startStore(t), path).CombinedOutput()
 			if err != nil || !strings.Contains(string(out), "each as it should be") {
 				t.Errorf("%v:\n%s", err, out)
 			}
