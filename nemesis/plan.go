@@ -445,11 +445,11 @@ func (p *planner) shuffle() {
 	if p.decks == 0 {
 		switch p.first = len(rest) + len(core); {
 		case p.Duration >= shortPlan || len(core) == 0:
-		case len(core) == coreFamilies:
+		case len(core) == coreFamilies || len(rest) == 0:
 			p.first = len(core)
 		default:
-			// Somebody has chosen: each family counts as much as the others, and what
-			// there is no time for may be left out.
+			// Somebody has chosen some of both: each family counts as much as the others,
+			// and what there is no time for may be left out.
 			p.first = 0
 			rest, core = append(rest, core...), nil
 			p.rng.Shuffle(len(rest), swap(rest))
