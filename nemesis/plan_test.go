@@ -402,14 +402,14 @@ func TestRegularFaults(t *testing.T) {
 	for _, c := range []struct {
 		length     time.Duration
 		cuts, deaf int // at least so many in a plan
-		mostly     int // of 300 plans have a power cut
+		mostly     int // of a hundred plans have a power cut
 	}{
-		{length: 30 * time.Second, mostly: 150},
+		{length: 30 * time.Second, mostly: 50},
 		{length: time.Minute, cuts: 1, deaf: 1},
 		{length: 3 * time.Minute, cuts: 3, deaf: 2},
 	} {
-		with := 0
-		for seed := range uint64(300) {
+		with, seeds := 0, longtest.Of(100, 300)
+		for seed := range uint64(seeds) {
 			steps, err := Plan(PlanConfig{
 				Seed: seed, Duration: c.length, Faults: []string{"all"},
 				Nodes: []Node{"n1", "n2", "n3", "n4", "n5"},
@@ -434,9 +434,9 @@ func TestRegularFaults(t *testing.T) {
 					seed, c.length, cuts, deaf, c.cuts, c.deaf)
 			}
 		}
-		t.Logf("%v: %d of 300 plans have a power cut", c.length, with)
-		if with < c.mostly {
-			t.Errorf("%v: want %d", c.length, c.mostly)
+		t.Logf("%v: %d of %d plans have a power cut", c.length, with, seeds)
+		if with*100 < c.mostly*seeds {
+			t.Errorf("%v: want %d %%", c.length, c.mostly)
 		}
 	}
 }
