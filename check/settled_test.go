@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -80,6 +81,31 @@ func endsOf(spec models.Spec, items []item) (ends []any) {
 	}
 	walk(pm.Init(), items)
 	return ends
+}
+
+// TestNotSettled: of two writes at the same time nobody knows which was the last: what is
+// told is the state before them.
+func TestNotSettled(t *testing.T) {
+	var b strings.Builder
+	for i := range 9 {
+		fmt.Fprintf(&b, "p0 write %d %d..%d\n", i+1, 20*i, 20*i+10)
+	}
+	h := mustTimeline(t, b.String()+`
+		p0 write 10 200..210
+		p1 write 11 200..210
+		p1 read = 3 220..230`)
+	l := Linearizable("register", Options{}).(*linearizable)
+	objects, err := l.objects(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &minimizer{planner: idlePlanner(l, engineAuto), spec: l.spec}
+	all := slices.Clone(objects[0].all)
+	byCall(all)
+	s, ok := m.settle(t.Context(), all, len(all)-1)
+	if !ok || s.from != 9 || s.state != "9" {
+		t.Errorf("%t, %+v, want the state 9 after 9 operations", ok, s)
+	}
 }
 
 // TestSettled: what only made the state is told, not shown.

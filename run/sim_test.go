@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/internal/longtest"
 	"github.com/ordeal-dev/ordeal/nemesis"
 	"github.com/ordeal-dev/ordeal/reports/live"
@@ -241,6 +242,42 @@ func TestSimulationIsFollowed(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(out.Dir, live.FileName)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the status is still there: %v", err)
+	}
+}
+
+// TestNobodyRestsInTheEnd: transactions that --txn-pause has rest do so until all is healed.
+func TestNobodyRestsInTheEnd(t *testing.T) {
+	cfg := simulation(t, "mvcc-si", 3)
+	cfg.TimeLimit, cfg.TxnPause, cfg.OpTimeout = 15*time.Second, 2*time.Second, 4*time.Second
+	out, _ := simulate(t, cfg)
+	test, err := LoadTest(out.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := history.Load(filepath.Join(out.Dir, historyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	healed := history.Never
+	for _, p := range test.Phases {
+		if p.Name == phaseRecovery {
+			healed = p.End
+		}
+	}
+	rests, final := 0, 0
+	for _, op := range h.Ops {
+		long := op.Type == history.OK && op.Return-op.Call >= history.Time(cfg.TxnPause)
+		switch {
+		case op.Call < healed && long:
+			rests++
+		case op.Call >= healed && long:
+			t.Errorf("the transaction %d rested in the end", op.Index)
+		case op.Call >= healed:
+			final++
+		}
+	}
+	if rests == 0 || final < 50 {
+		t.Errorf("%d rested before, %d operations in the end", rests, final)
 	}
 }
 
