@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/history"
@@ -252,6 +253,33 @@ func TestMonitorsForget(t *testing.T) {
 			t.Errorf("%s: %d bytes more after %d events", name, grown, n)
 		}
 		runtime.KeepAlive(m)
+	}
+}
+
+// TestFirstOfSeveralKeys: the event that is told is the first of all keys, also if the key that
+// it is about was not due.
+func TestFirstOfSeveralKeys(t *testing.T) {
+	bad := CheckerFunc(func(_ context.Context, h *history.History) Result {
+		if slices.ContainsFunc(h.Ops, func(op history.Operation) bool { return op.F == "bad" }) {
+			return Result{Verdict: Invalid}
+		}
+		return Result{Verdict: Valid}
+	})
+	m := Recheck(bad)
+	tell := func(i int64, key history.Key, f history.F) {
+		m.Observe(history.Event{Index: i, Time: history.Time(i), Type: history.Invoke, Key: key, F: f,
+			Process: history.Process(i)})
+	}
+	tell(0, "rare", "bad")
+	for i := int64(1); i < leastGrowth; i++ {
+		tell(i, "often", "good")
+	}
+	if found, ok := m.Look(t.Context(), leastGrowth); ok {
+		t.Fatalf("%+v, but no key was due", found)
+	}
+	tell(leastGrowth, "often", "bad")
+	if found, ok := m.Look(t.Context(), leastGrowth); !ok || found.Event != 0 || found.Key != "rare" {
+		t.Errorf("%t %+v, want the event 0", ok, found)
 	}
 }
 
