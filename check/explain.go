@@ -89,7 +89,7 @@ func (l *linearizable) explain(
 		it := &shown[i]
 		op := l.show(it, culprit >= 0 && it.op == part[culprit].op)
 		if told.by != nil && it.op == told.by.op {
-			op.Note = told.note
+			op.Note, op.Missed = told.note, told.missed
 		}
 		cx.Ops = append(cx.Ops, op)
 	}
@@ -244,6 +244,8 @@ type telling struct {
 	// says how.
 	by   *item
 	note string
+	// missed is true when the culprit had to see what by did, or had seen.
+	missed bool
 	// settled is true when it is only about what came after a certain state.
 	settled bool
 }
@@ -395,7 +397,7 @@ func (w *witness) overwritten(c *item, t models.Token) (telling, bool) {
 		why: fmt.Sprintf("%s although %s had replaced it, and nothing put %s there after that.",
 			w.got(c), w.done(by), t.Value),
 		mark: fmt.Sprintf("%s had replaced it by %s", w.call(by), seconds(by.ret)),
-		by:   by, note: early(by, c),
+		by:   by, note: early(by, c), missed: true,
 	}, true
 }
 
@@ -472,7 +474,7 @@ func (w *witness) newer(it, c *item, t models.Token, last history.Time) (telling
 					"was put there later than %s.", w.got(c), it.op.Process, w.describe(it),
 					seconds(it.ret), u.Value, t.Value),
 				mark: fmt.Sprintf("%s, which is newer, was seen by %s", u.Value, seconds(it.ret)),
-				by:   it, note: early(it, c),
+				by:   it, note: early(it, c), missed: true,
 			}, true
 		}
 	}
@@ -549,7 +551,7 @@ func (w *witness) missing(c *item) (telling, bool) {
 					why: fmt.Sprintf("%s without %s, although %s had put it there.",
 						w.got(c), t.Value, w.done(it)),
 					mark: fmt.Sprintf("lacks %s, there since %s", t.Value, seconds(it.ret)),
-					by:   it, note: early(it, c),
+					by:   it, note: early(it, c), missed: true,
 				}, true
 			}
 		}
@@ -559,7 +561,7 @@ func (w *witness) missing(c *item) (telling, bool) {
 					why: fmt.Sprintf("%s without %s, although process %d had already got %s by %s.",
 						w.got(c), t.Value, it.op.Process, w.describe(it), seconds(it.ret)),
 					mark: fmt.Sprintf("lacks %s, seen by %s", t.Value, seconds(it.ret)),
-					by:   it, note: early(it, c),
+					by:   it, note: early(it, c), missed: true,
 				}, true
 			}
 		}

@@ -134,6 +134,8 @@ type Op struct {
 	// Culprit marks the operation that gives the violation away: in a linearization, the
 	// one that cannot be placed. Of operations that contradict each other, none is.
 	Culprit bool `json:"culprit,omitempty"`
+	// Missed marks an operation whose effect the culprit had to see, and does not.
+	Missed bool `json:"missed,omitempty"`
 	// Note says in a few words what it has to do with the culprit, which is called ✕.
 	Note string `json:"note,omitempty"`
 }

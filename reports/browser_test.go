@@ -141,8 +141,9 @@ func lookAtInvalid(t *testing.T, browser context.Context) {
 	p := open(t, browser, r)
 	p.wantText("#verdict", "invalid")
 	p.wantText("#lead", r.Result.Parts[0].Counterexamples[0].Why)
-	p.wantText("#setting", "Process 0 is a client of n1. At that time "+
-		"there was fault 1, partition: n1 | n2 n3.")
+	p.wantText("#setting", "Process 1 is a client of n2 and process 0 of n1. There was "+
+		"fault 1, partition: n1 | n2 n3, in force all along (0.003 s to 1.201 s); n1 was asked for "+
+		"process 0's read.")
 	p.wantText("#reason", "ot linearizable as register")
 	p.wantText(".claim", r.Claim)
 	p.wantText("#power", "operations: ")

@@ -86,15 +86,23 @@ func died(line string) bool {
 	return said == "killed" || strings.HasPrefix(said, "starts, epoch ")
 }
 
+// leadersAt are those who believed to lead while an operation was open.
+func (b bands) leadersAt(op check.Op) (all []lead) {
+	for _, l := range b.leads {
+		if int64(l.start) <= max(op.Call, op.Return)+leadsLate && int64(l.end) > op.Call {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
 // leaders says who believed to lead while an operation was open, "" if that is not known.
 func (b bands) leaders(op check.Op) string {
 	var names []string
 	last, first := history.Time(0), history.Never // of the starts and of the ends
-	for _, l := range b.leads {
-		if int64(l.start) <= max(op.Call, op.Return)+leadsLate && int64(l.end) > op.Call {
-			last, first = max(last, l.start), min(first, l.end)
-			names = append(names, l.named())
-		}
+	for _, l := range b.leadersAt(op) {
+		last, first = max(last, l.start), min(first, l.end)
+		names = append(names, l.named())
 	}
 	switch {
 	case len(b.leads) == 0:

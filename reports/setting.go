@@ -22,13 +22,9 @@ func newSetting(r Run, f *found, b bands) setting {
 	if len(f.Ops) == 0 {
 		return setting{}
 	}
-	text, faults := meanwhile(f, b.windows)
-	last := f.decisive()
-	leads := b.leaders(last)
-	if !strings.Contains(leads, " and ") {
-		leads = paragraph(b.rivals(f.first().Call, last.Call), leads)
-	}
-	s := setting{Before: paragraph(where(r, f), text), Faults: faults, After: leads}
+	sc := newScene(r, f, b)
+	text, faults := sc.meanwhile(b.windows)
+	s := setting{Before: paragraph(sc.where(), text), Faults: faults, After: sc.lead(b)}
 	if f.stuck() || f.checker == "availability" {
 		if before := beforeFaults(r.History, b.windows); before != "" {
 			return setting{Before: before}
@@ -79,71 +75,88 @@ func (s setting) String() string {
 	return paragraph(s.Before, list, s.After)
 }
 
-// where says which node gave the answer that gives the violation away, if there is one
-// such answer.
-func where(r Run, f *found) string {
-	var culprits []check.Op
-	for _, op := range f.Ops {
-		if f.culprit(&op) {
-			culprits = append(culprits, op)
+// where says which nodes the clients of the acts talk to.
+func (s *scene) where() string {
+	var all []string
+	for _, a := range s.acts {
+		text := fmt.Sprintf("%s of %s", a.client, a.node)
+		if a.node != "" && a.client != "" && !slices.Contains(all, text) {
+			all = append(all, text)
 		}
 	}
-	if len(culprits) != 1 || nodeOf(r, culprits[0].Process) == "" {
+	if len(all) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Process %d is a client of %s.", culprits[0].Process,
-		nodeOf(r, culprits[0].Process))
-}
-
-// decisive is the operation that gives the violation away, or else the last one.
-func (f *found) decisive() check.Op {
-	last := f.Ops[0]
-	for _, op := range f.Ops {
-		was, is := f.culprit(&last), f.culprit(&op)
-		if is && !was || is == was && op.Call > last.Call {
-			last = op
-		}
-	}
-	return last
+	one, rest, _ := strings.Cut(all[0], " of ")
+	all[0] = strings.ToUpper(one[:1]) + one[1:] + " is a client of " + rest
+	return andAlso(all) + "."
 }
 
 // meanwhile says which faults there were at the time of a counter-example, or else that there
 // was none and which it came after. What is damaged is often seen long after it was damaged:
 // so these are the faults from its first operation to the one that gives it away. Several
 // are a list.
-func meanwhile(f *found, windows []history.Window) (text string, list []string) {
-	first, last := f.first(), f.decisive()
-	end := max(last.Call, last.Return)
-	during := during(windows, first.Call, end)
-	if len(during) == 0 {
-		text := "There was no fault at that time"
-		if i := lastBefore(windows, first.Call); i >= 0 {
-			text += fmt.Sprintf("; the last one before was %s, until %s", told(windows[i]),
-				at(windows[i].End))
-		}
-		return text + ".", nil
+func (s *scene) meanwhile(windows []history.Window) (text string, list []string) {
+	all := s.weigh(windows)
+	if len(all) == 0 {
+		return s.without(windows), nil
 	}
-	most, more := f.foremost(during)
-	over := func(w history.Window) bool { return int64(w.End) < last.Call }
-	if !slices.ContainsFunc(during, over) {
-		return there("At that time", each(most, told), more)
+	most := all[:min(len(all), faultsTold)]
+	for len(most) < len(all) && len(most) < faultsMost && len(all[len(most)].under) > 0 {
+		most = all[:len(most)+1]
 	}
-	begun := f.ended(first)
-	dated := func(w history.Window) string {
-		text := told(w)
-		if int64(w.Start) > begun {
-			text += ", from " + at(w.Start)
-			if over(w) {
-				return text + " to " + at(w.End)
-			}
-			return text
-		}
-		if over(w) {
-			text += ", until " + at(w.End)
-		}
-		return text
+	var words []string
+	for _, f := range most {
+		words = append(words, s.tell(f))
 	}
-	return there("Between the first and the last of these operations", each(most, dated), more)
+	begin := "Faults, the nearest to it first:"
+	one := "There was "
+	if !slices.ContainsFunc(all, func(f weighed) bool { return len(f.under) > 0 }) {
+		begin = "No fault was in force at " + s.all() + ", but there were some from the first of " +
+			"these operations on, the nearest first:"
+		one = "No fault was in force at " + s.all() + ", but there was "
+	}
+	if len(all) == 1 {
+		return one + words[0] + ".", nil
+	}
+	if more := len(all) - len(most); more > 0 {
+		words = append(words, fmt.Sprintf("and %d more", more))
+	}
+	return begin, words
+}
+
+const (
+	// faultsTold is how many faults are told at least, if there are as many, faultsMost up to
+	// how many of those that were in force.
+	faultsTold, faultsMost = 3, 5
+)
+
+// all names the acts, or says that it is them.
+func (s *scene) all() string {
+	const few = 2
+	if len(s.acts) > few {
+		return "these operations"
+	}
+	var names []string
+	for _, a := range s.acts {
+		names = append(names, a.name)
+	}
+	return andAlso(names)
+}
+
+// without says that there was no fault, and which ones were before or after.
+func (s *scene) without(windows []history.Window) string {
+	if len(windows) == 0 {
+		return "There was no fault in the whole run."
+	}
+	if i := lastBefore(windows, s.from); i >= 0 {
+		return fmt.Sprintf("There was no fault at that time; the last one before was %s, until %s.",
+			told(windows[i]), at(windows[i].End))
+	}
+	first := slices.MinFunc(windows, func(a, b history.Window) int {
+		return cmp.Compare(a.Start, b.Start)
+	})
+	return fmt.Sprintf("No fault was needed: the first one began only at %s.", at(first.Start))
 }
 
 // first is the operation with which it begins: that which was called first, or, where for some
@@ -174,51 +187,6 @@ func during(windows []history.Window, from, to int64) (list []history.Window) {
 	return list
 }
 
-// foremost chooses the few faults that are told, and says how many others there are: rather
-// those that an operation came under, then those that ended last. They are told in the order
-// of time, but one under which others came and went is told after them.
-func (f *found) foremost(all []history.Window) (most []history.Window, more int) {
-	const told = 3
-	met := func(w history.Window) bool {
-		return slices.ContainsFunc(f.Ops, func(op check.Op) bool {
-			return int64(w.Start) <= f.ended(op) && int64(w.End) >= op.Call
-		})
-	}
-	most = slices.Clone(all)
-	slices.SortStableFunc(most, func(a, b history.Window) int {
-		if met(a) != met(b) {
-			return map[bool]int{true: -1, false: 1}[met(a)]
-		}
-		return cmp.Compare(b.End, a.End)
-	})
-	most = most[:min(len(most), told)]
-	inside := func(w history.Window) (n int) {
-		for _, o := range most {
-			if o.ID != w.ID && o.Start >= w.Start && o.End <= w.End {
-				n++
-			}
-		}
-		return n
-	}
-	rank := make(map[int64]int)
-	for _, w := range most {
-		rank[w.ID] = inside(w)
-	}
-	slices.SortStableFunc(most, func(a, b history.Window) int {
-		return cmp.Or(cmp.Compare(rank[a.ID], rank[b.ID]), cmp.Compare(a.Start, b.Start))
-	})
-	return most, len(all) - len(most)
-}
-
-// each tells the windows of a list.
-func each(list []history.Window, tell func(history.Window) string) []string {
-	words := make([]string, len(list))
-	for i, w := range list {
-		words[i] = tell(w)
-	}
-	return words
-}
-
 // lastBefore is the position of the fault that ended last before a time, -1 if none did.
 func lastBefore(windows []history.Window, t int64) int {
 	last := -1
@@ -232,15 +200,4 @@ func lastBefore(windows []history.Window, t int64) int {
 
 func told(w history.Window) string {
 	return strings.TrimRight(fmt.Sprintf("fault %d, %s: %s", w.ID, w.Fault, w.What), ": ")
-}
-
-// there says that there were a few faults, and more.
-func there(when string, faults []string, more int) (text string, list []string) {
-	if len(faults) == 1 {
-		return fmt.Sprintf("%s there was %s.", when, faults[0]), nil
-	}
-	if more > 0 {
-		faults = append(faults, fmt.Sprintf("and %d more", more))
-	}
-	return when + " there were:", faults
 }

@@ -1,47 +1,60 @@
 package reports
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
+	"github.com/ordeal-dev/ordeal/nemesis"
 )
 
 // settingOf is what is said of the faults, in one paragraph.
 func settingOf(f *found, windows []history.Window) string {
-	text, faults := meanwhile(f, windows)
+	sc := newScene(Run{}, f, bands{windows: windows})
+	text, faults := sc.meanwhile(windows)
 	return setting{Before: text, Faults: faults}.String()
 }
 
-// TestSetting names the faults that were there, and only those.
-func TestSetting(t *testing.T) {
-	f := found{Counterexample: check.Counterexample{Ops: []check.Op{
-		{Index: 1, Call: 10e9, Return: 20e9}, {Index: 2, Call: 110e9, Return: 120e9, Culprit: true},
+// twoOps are a write and the read that misses it.
+func twoOps() found {
+	return found{Counterexample: check.Counterexample{Ops: []check.Op{
+		{Index: 1, Process: 1, F: "write", Call: 10e9, Return: 20e9, Missed: true},
+		{Index: 2, Process: 2, F: "read", Call: 110e9, Return: 120e9, Culprit: true},
 	}}}
+}
+
+// TestSetting names the faults that were there, and only those, with what came under them.
+func TestSetting(t *testing.T) {
+	f := twoOps()
 	window := func(id int64, from, to history.Time) history.Window {
-		return history.Window{ID: id, Fault: "kill", What: "n1", Start: from * 1e9, End: to * 1e9}
+		return history.Window{ID: id, Fault: "pause", What: "n1", Start: from * 1e9, End: to * 1e9,
+			Nodes: []string{"n1"}}
 	}
-	forever := history.Window{ID: 4, Fault: "kill", What: "n1", Start: 5e9, End: history.Never}
-	const between = "Between the first and the last of these operations there "
+	forever := history.Window{ID: 4, Fault: "pause", What: "n1", Start: 5e9, End: history.Never}
+	const faults = "Faults, the nearest to it first: "
 	for _, test := range []struct {
 		windows []history.Window
 		want    string
 	}{
-		{nil, "There was no fault at that time."},
-		{[]history.Window{window(4, 130, 140)}, "There was no fault at that time."},
+		{nil, "There was no fault in the whole run."},
+		{[]history.Window{window(4, 130, 140)},
+			"No fault was needed: the first one began only at 130.000 s."},
 		{[]history.Window{window(3, 0, 3), window(4, 0, 5), window(5, 130, 140)},
-			"There was no fault at that time; the last one before was fault 4, kill: n1, until 5.000 s."},
-		{[]history.Window{window(4, 100, 115)}, "At that time there was fault 4, kill: n1."},
-		{[]history.Window{forever}, "At that time there was fault 4, kill: n1."},
-		{[]history.Window{window(4, 5, 15)},
-			between + "was fault 4, kill: n1, until 15.000 s."},
-		{[]history.Window{window(1, 5, 112), window(2, 30, 111)},
-			"At that time there were: fault 2, kill: n1; fault 1, kill: n1."},
+			"There was no fault at that time; the last one before was fault 4, pause: n1, until 5.000 s."},
+		{[]history.Window{window(4, 100, 115)},
+			"There was fault 4, pause: n1, in force at process 2's read (100.000 s to 115.000 s)."},
+		{[]history.Window{forever},
+			"There was fault 4, pause: n1, in force all along (5.000 s to the end)."},
+		{[]history.Window{window(4, 5, 15)}, "There was fault 4, pause: n1, in force at process 1's " +
+			"write, over before process 2's read (5.000 s to 15.000 s)."},
+		{[]history.Window{window(1, 5, 112), window(2, 30, 111)}, faults +
+			"fault 1, pause: n1, in force all along (5.000 s to 112.000 s); fault 2, pause: n1, in " +
+			"force at process 2's read (30.000 s to 111.000 s)."},
 		// What was over when the damage was seen may have done it.
-		{[]history.Window{window(1, 15, 30), window(2, 25, 100), window(3, 105, 130)}, between +
-			"were: fault 1, kill: n1, until 30.000 s; fault 2, kill: n1, from 25.000 s to 100.000 s; " +
-			"fault 3, kill: n1, from 105.000 s."},
+		{[]history.Window{window(1, 25, 100)}, "No fault was in force at process 1's write and " +
+			"process 2's read, but there was fault 1, pause: n1, in between (25.000 s to 100.000 s)."},
 	} {
 		if got := settingOf(&f, test.windows); got != test.want {
 			t.Errorf("%v:\n got %q\nwant %q", test.windows, got, test.want)
@@ -49,27 +62,87 @@ func TestSetting(t *testing.T) {
 	}
 }
 
-// TestForemost: of many faults those are told that an operation came under, then those that
-// ended last; in the order of time, but what went on while others came and went after them.
-func TestForemost(t *testing.T) {
-	f := found{Counterexample: check.Counterexample{Ops: []check.Op{
-		{Index: 1, Call: 1e9, Return: -1}, {Index: 2, Call: 60e9, Return: 61e9, Culprit: true},
-	}}, answered: map[int64]history.Time{1: 3e9}}
-	var windows []history.Window
-	for i, w := range [][2]history.Time{{2, 5}, {4, 20}, {6, 40}, {7, 30}, {8, 50}} {
-		windows = append(windows, history.Window{ID: int64(i), Fault: "pause", Start: w[0] * 1e9,
-			End: w[1] * 1e9})
+// TestWeigh: the faults that may have the most to do with it come first, and those that were in
+// force are not among the rest.
+func TestWeigh(t *testing.T) {
+	const s = history.Time(1e9)
+	window := func(id int64, fault string, from, to history.Time, nodes ...string) history.Window {
+		return history.Window{ID: id, Fault: fault, Start: from * s, End: to * s, Nodes: nodes}
 	}
-	const want = "Between the first and the last of these operations there were: " +
-		"fault 0, pause, until 5.000 s; fault 2, pause, from 6.000 s to 40.000 s; " +
-		"fault 4, pause, from 8.000 s to 50.000 s; and 2 more."
-	if got := settingOf(&f, windows); got != want {
+	link := func(from, to nemesis.Node) nemesis.Link { return nemesis.Link{From: from, To: to} }
+	cut := func(id int64, links ...nemesis.Link) nemesis.FaultRecord {
+		return nemesis.FaultRecord{Step: nemesis.Step{ID: id}, Cut: true, Links: links}
+	}
+	f := twoOps()
+	b := bands{leads: []lead{{node: "n1", what: "term 1", start: 0, end: 50 * s},
+		{node: "n3", what: "term 2", start: 50 * s, end: history.Never}}}
+	// Process 1 talks to n2, and process 2 to n3.
+	r := Run{Nodes: []string{"n1", "n2", "n3", "n4"}, Concurrency: 4, Faults: []nemesis.FaultRecord{
+		cut(1, link("n2", "n3"), link("n3", "n2")), cut(2, link("n4", "n3"), link("n3", "n4")),
+	}}
+	all := window(9, "messages", 5, 130)
+	for _, test := range []struct {
+		windows []history.Window
+		want    []int64
+		says    string
+	}{
+		{[]history.Window{all, window(1, "partition", 100, 130, "n2")}, []int64{1, 9},
+			"it cut n3 (process 2's read) off from n2 (process 1's write)"},
+		{[]history.Window{all, window(1, "flapping", 100, 130, "n3")}, []int64{1, 9},
+			"n3 was asked for process 2's read and led at process 2's read"},
+		{[]history.Window{all, window(3, "pause", 100, 130, "n4")}, []int64{9, 3},
+			"n4 answered none of these operations and did not lead then"},
+		{[]history.Window{all, window(3, "pause", 5, 25, "n1")}, []int64{3, 9},
+			"n1 led at process 1's write"},
+		{[]history.Window{all, window(3, "pause", 30, 40, "n2")}, []int64{9, 3}, ", in between"},
+		{[]history.Window{all, window(3, "kill", 30, 40, "n2")}, []int64{3, 9}, ", in between"},
+		{[]history.Window{all, window(3, "kill-seq", 30, 40, "n4")}, []int64{3, 9}, ", in between"},
+		{[]history.Window{all, window(3, "kill", 30, 40, "n4")}, []int64{9, 3}, ", in between"},
+		// What heals before the read has its part in it.
+		{[]history.Window{all, window(2, "partition", 5, 100, "n4")}, []int64{2, 9},
+			"over before process 2's read"},
+		{[]history.Window{window(3, "clock-jump", 5, 130), all, window(4, "kill-all", 5, 130)},
+			[]int64{4, 9, 3}, ""},
+	} {
+		sc := newScene(r, &f, b)
+		var got []int64
+		text := ""
+		for _, w := range sc.weigh(test.windows) {
+			got = append(got, w.ID)
+			text += sc.tell(w) + "\n"
+		}
+		if !slices.Equal(got, test.want) || !strings.Contains(text, test.says) {
+			t.Errorf("%v: got %v, want %v with %q in\n%s", test.windows, got, test.want, test.says, text)
+		}
+	}
+	var many []history.Window
+	for i := range history.Time(7) {
+		many = append(many, window(int64(i), "messages", 30+i, 40+i),
+			window(int64(10+i), "pause", 112, 130, "n4"))
+	}
+	got := settingOf(&f, many)
+	if n := strings.Count(got, "in force at process 2's read"); n != 5 ||
+		!strings.Contains(got, "; and 9 more.") {
+		t.Errorf("not the five that were in force: %s", got)
+	}
+}
+
+// TestScene tells who talked to whom, and how leaders changed.
+func TestScene(t *testing.T) {
+	f := twoOps()
+	b := bands{leads: []lead{{node: "n1", what: "term 1", end: 50e9},
+		{node: "n3", what: "term 2", start: 50e9, end: history.Never}}}
+	got := newSetting(Run{Nodes: []string{"n1", "n2", "n3"}, Concurrency: 3}, &f, b).String()
+	const want = "Process 1 is a client of n2 and process 2 of n3. There was no fault in the whole " +
+		"run. At process 1's write n1 (term 1) led; the leader changed before process 2's read. " +
+		"n3 (term 2) led."
+	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	windows[4].Start = 5e9
-	if got := settingOf(&f, windows); !strings.Contains(got,
-		"fault 0, pause, until 5.000 s; fault 2, pause, from 6.000 s to 40.000 s; fault 4") {
-		t.Errorf("what went on meanwhile is not the last: %s", got)
+	b.leads[0].end, b.leads = history.Never, b.leads[:1]
+	if got := newSetting(Run{}, &f, b).String(); strings.Contains(got, "changed") ||
+		!strings.HasSuffix(got, "n1 (term 1) led.") {
+		t.Errorf("one leader: %s", got)
 	}
 }
 
@@ -81,6 +154,11 @@ func TestFirst(t *testing.T) {
 	}}}
 	early := history.Window{Fault: "pause", Start: 1e9, End: 5e9}
 	if got := settingOf(&f, []history.Window{early}); !strings.HasPrefix(got, "There was no fault") {
+		t.Errorf("got %q", got)
+	}
+	early.End = 15e9
+	if got := settingOf(&f, []history.Window{early}); got !=
+		"There was fault 0, pause (1.000 s to 15.000 s)." {
 		t.Errorf("got %q", got)
 	}
 }
