@@ -36,10 +36,14 @@ type StatsDetails struct {
 
 // Stats counts operations by kind and outcome and measures latencies. It is
 // unknown when some kind of operation never succeeded: whatever was to be tested
-// with it was not.
-func Stats() Checker { return CheckerFunc(stats) }
+// with it was not. Those of kinds that come only when there is a chance for them need not.
+func Stats(chance ...history.F) Checker {
+	return CheckerFunc(func(ctx context.Context, h *history.History) Result {
+		return stats(ctx, h, chance)
+	})
+}
 
-func stats(ctx context.Context, h *history.History) Result {
+func stats(ctx context.Context, h *history.History, chance []history.F) Result {
 	const name = "stats"
 	if r, stop := interrupted(ctx, name); stop {
 		return r
@@ -62,7 +66,7 @@ func stats(ctx context.Context, h *history.History) Result {
 	for _, f := range fs {
 		s := fStats(f, byF[f], length)
 		d.ByF = append(d.ByF, s)
-		if s.OK == 0 {
+		if s.OK == 0 && !slices.Contains(chance, f) {
 			never = append(never, f)
 		}
 	}

@@ -90,7 +90,7 @@ func judges() []judgeByName {
 		{name: "staleness", doc: "write, read of unique values: by how much reads are stale",
 			makeStale: check.Staleness},
 		{name: "stats", doc: "counts and latencies by operation; every kind has to succeed at times",
-			timeless: true, make: check.Stats},
+			timeless: true, make: func() check.Checker { return check.Stats() }},
 	}
 }
 
