@@ -47,7 +47,7 @@ func leaseProtocols() []Protocol {
 			Workloads: []string{"lock", "fenced-register", "unique-ids"},
 			Faults:    append(bounded(), "admin"),
 			Admin:     []string{"transfer", "add-member", "remove-member"},
-			Promise:   workload.Promise{Drift: 0.05},
+			Promise:   workload.Promise{Drift: 0.05, Renews: true},
 			Objects: map[string][]history.F{
 				"lock":     {"acquire", "renew", "release", "read"},
 				"fenced":   {"read", "write"},

@@ -67,6 +67,8 @@ func (s *store) others(op history.Event) (history.Value, error) {
 		return history.Int(s.token), nil
 	case Acquire:
 		return s.acquire(op)
+	case Renew:
+		return s.renew(op)
 	case Release:
 		if token, _ := op.Value.AsInt(); s.locks[op.Key] == token {
 			delete(s.locks, op.Key)
@@ -87,15 +89,34 @@ func (s *store) acquire(op history.Event) (history.Value, error) {
 	token := s.token
 	s.locks[op.Key] = token
 	ttl, _ := op.Value.AsInt()
-	s.after(time.Duration(ttl)*time.Millisecond, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.locks[op.Key] == token {
-			delete(s.locks, op.Key)
-		}
-	})
+	s.ttls[token] = time.Duration(ttl) * time.Millisecond
+	s.lapse(op.Key, token)
 	return history.Map(history.Field{Name: "token", Value: history.Int(token)},
 		history.Field{Name: "ttl_ms", Value: op.Value}), nil
+}
+
+// lapse takes a lock back after its time, unless it is renewed until then.
+func (s *store) lapse(key history.Key, token int64) {
+	ttl := s.ttls[token]
+	s.ends[token] = s.now + history.Time(ttl)
+	s.after(ttl, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.locks[key] == token && s.ends[token] <= s.now {
+			delete(s.locks, key)
+		}
+	})
+}
+
+// renew lets the time of a lock begin anew.
+func (s *store) renew(op history.Event) (history.Value, error) {
+	token, _ := op.Value.AsInt()
+	if s.locks[op.Key] != token {
+		return history.Nil(), history.Definite(errors.New("not-held"))
+	}
+	s.lapse(op.Key, token)
+	return history.Map(history.Field{Name: "token", Value: op.Value},
+		history.Field{Name: "ttl_ms", Value: history.Int(s.ttls[token].Milliseconds())}), nil
 }
 
 // guarded writes a register with a token; the caller holds the lock.

@@ -96,6 +96,8 @@ type Promise struct {
 	// Drift is the greatest relative error of a clock's rate within which leases
 	// and locks are promised, 0.05 for five percent.
 	Drift float64
+	// Renews says that whoever has a lock can renew it (operation renew, value: the token).
+	Renews bool
 }
 
 // isolation is the level by which transactions are judged.

@@ -20,6 +20,31 @@ func shares(s *store, n int64, op history.Event) (history.Value, error) {
 	return s.apply(op)
 }
 
+// hasty says that a lock is renewed, and takes it back at the time that it had before.
+func hasty(s *store, _ int64, op history.Event) (history.Value, error) {
+	if op.F != Renew {
+		return s.apply(op)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	token, _ := op.Value.AsInt()
+	was := s.ends[token]
+	v, err := s.renew(op)
+	s.ends[token] = was
+	return v, err
+}
+
+// careless ends a tenure with whatever token.
+func careless(s *store, _ int64, op history.Event) (history.Value, error) {
+	if op.F != Release {
+		return s.apply(op)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.locks, op.Key)
+	return history.Nil(), nil
+}
+
 // lenient accepts old tokens.
 func lenient(s *store, n int64, op history.Event) (history.Value, error) {
 	if n%5 == 0 && op.F == Write {
@@ -152,6 +177,11 @@ func TestOthersJudge(t *testing.T) {
 		{"lock", "unsure", strong, unsure, check.Valid},
 		{"lock", "refuses", strong, refuses, check.Valid},
 		{"lock", "shares", strong, shares, check.Invalid},
+		{"lock", "careless", strong, careless, check.Invalid},
+		{"lock", "renews", Promise{Renews: true}, honest, check.Valid},
+		{"lock", "renews, unsure", Promise{Renews: true}, unsure, check.Valid},
+		{"lock", "renews, refuses", Promise{Renews: true}, refuses, check.Valid},
+		{"lock", "renews, hasty", Promise{Renews: true}, hasty, check.Invalid},
 		{"fenced-register", "honest", strong, honest, check.Valid},
 		{"fenced-register", "unsure", strong, unsure, check.Valid},
 		{"fenced-register", "refuses", strong, refuses, check.Valid},

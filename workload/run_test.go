@@ -28,9 +28,12 @@ type store struct {
 	// events are still to happen, now is the virtual time.
 	events []event
 	now    history.Time
-	// locks are the tokens of those that are held, token the last one given out.
+	// locks are the tokens of those that are held, token the last one given out; ttls and
+	// ends are for how long each is granted, and until when.
 	locks map[history.Key]int64
 	token int64
+	ttls  map[int64]time.Duration
+	ends  map[int64]history.Time
 	// old are registers as they were a while ago.
 	old map[history.Key]history.Value
 }
@@ -39,6 +42,7 @@ func newStore() *store {
 	return &store{
 		regs: map[history.Key]history.Value{}, sets: map[history.Key][]history.Value{},
 		sums: map[history.Key]int64{}, locks: map[history.Key]int64{},
+		ttls: map[int64]time.Duration{}, ends: map[int64]history.Time{},
 	}
 }
 

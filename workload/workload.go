@@ -23,10 +23,11 @@ const (
 	Enqueue history.F = "enqueue"
 	Dequeue history.F = "dequeue"
 	Append  history.F = "append"
-	// Propose and Ask are of decisions, Acquire and Release of locks.
+	// Propose and Ask are of decisions, Acquire, Renew and Release of locks.
 	Propose history.F = "propose"
 	Ask     history.F = "ask"
 	Acquire history.F = "acquire"
+	Renew   history.F = "renew"
 	Release history.F = "release"
 	// Generate asks for an id, Echo for what it holds.
 	Generate history.F = "generate"
@@ -91,6 +92,8 @@ type spec struct {
 	fs      []history.F
 	read    history.F
 	mutates []history.F
+	// optional are operations that come too, where the system promises them.
+	optional []history.F
 	// registers make a workload of transactions: these are the keys of a group,
 	// behind the group's own key and a dot. Its key generators say Read for a
 	// transaction that reads all of them.
@@ -101,6 +104,8 @@ type spec struct {
 	// outcome nor old keys.
 	unbounded bool
 	newKey    func() Generator
+	// keyOf takes the place of newKey where it matters what is promised.
+	keyOf func(Options) Generator
 	// main replaces the keys with a generator of the workload's own, if it is not
 	// nil; it uses keys with the prefix.
 	main func(o Options, prefix string) Generator
@@ -135,7 +140,7 @@ func (s spec) workload() Workload {
 		return check.Recheck(check.Compose(s.name, s.judge(o)[:s.lasting]...))
 	}
 	w.Checker = func(o Options) check.Checker {
-		parts := append(s.judge(o), check.Stats(),
+		parts := append(s.judge(o), check.Stats(s.optional...),
 			check.Availability(check.AvailabilityOptions{
 				Claimed: o.Available, Grace: o.availabilityGrace(), Foreign: o.Foreign,
 			}),
@@ -164,6 +169,9 @@ func (s spec) independent(o Options, prefix string) Generator {
 		Epochs: !s.unbounded, Survive: 0.3,
 		Read: s.read, Mutates: s.mutates, New: s.newKey,
 	}
+	if s.keyOf != nil {
+		cfg.New = func() Generator { return s.keyOf(o) }
+	}
 	if s.unbounded {
 		cfg.Unknown = 0
 	}
@@ -175,8 +183,11 @@ func (s spec) independent(o Options, prefix string) Generator {
 func (s spec) generator(o Options) Generator {
 	o = o.withDefaults(s.keys, s.opsPerKey)
 	g := s.pace(o, s.translated(s.independent(o, s.prefix)))
-	return Validate(s.name, Seeded(o.Seed, TimeLimit(o.TimeLimit, g)), s.fs...)
+	return Validate(s.name, Seeded(o.Seed, TimeLimit(o.TimeLimit, g)), s.all()...)
 }
+
+// all are the operations that may come.
+func (s spec) all() []history.F { return slices.Concat(s.fs, s.optional) }
 
 // translated makes transactions of what key generators of groups say.
 func (s spec) translated(g Generator) Generator {
@@ -223,7 +234,7 @@ func (s spec) final(o Options) Generator {
 		reads = Settled(o.Settle, reads)
 	}
 	g := TimeLimit(o.FinalLimit, s.translated(Followed(after, reads)))
-	return Validate(s.name+", final", Seeded(o.Seed+1, g), s.fs...)
+	return Validate(s.name+", final", Seeded(o.Seed+1, g), s.all()...)
 }
 
 // atLeast scales the floors down for runs shorter than a minute.
