@@ -121,7 +121,7 @@ func (c *CounterRead) counterexample(
 		mark = fmt.Sprintf("%s make it at most %d", who, bound)
 	}
 	if !whole || len(ops) == 0 {
-		ops, mark = nil, "has to be "+c.bounds()
+		ops, mark = nil, c.need()
 	}
 	cx := counterexample(key, mark, why, append(ops, c.source)...)
 	cx.Minimal = whole
@@ -166,7 +166,7 @@ func (c *CounterRead) afterwards(
 	if len(ops) > shownMost {
 		return cx, false
 	}
-	cx = counterexample(key, "has to be "+c.bounds(), why, append(ops, c.source)...)
+	cx = counterexample(key, c.need(), why, append(ops, c.source)...)
 	cx.Minimal = false
 	cx.Before = fmt.Sprintf("%s, the last of them acknowledged at %s, add up to %d.",
 		count(len(told), "operation", "operations"), seconds(by), sum)

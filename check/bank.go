@@ -122,7 +122,7 @@ func (b *bank) group(key history.Key, txns []txn) error {
 			continue
 		}
 		b.d.Reads++
-		fine, err := b.read(key, t, opening, total)
+		fine, err := b.read(key, t, opening, total, txns)
 		if err != nil {
 			return misfit(t.op, "a bank", err)
 		}
@@ -160,7 +160,9 @@ func (t *txn) collectAdds(adds map[history.Key][]amount) (int64, error) {
 
 // read judges one read of all accounts. It reports whether its balances are worth
 // explaining.
-func (b *bank) read(key history.Key, t txn, opening *txn, total int64) (bool, error) {
+func (b *bank) read(
+	key history.Key, t txn, opening *txn, total int64, txns []txn,
+) (bool, error) {
 	var sum int64
 	missing := 0
 	var lacking []string
@@ -202,12 +204,70 @@ func (b *bank) read(key history.Key, t txn, opening *txn, total int64) (bool, er
 		return false, nil
 	case sum != total || missing > 0:
 		b.d.WrongTotal++
-		b.bad.add(key, "another total",
-			fmt.Sprintf("Process %d read a total of %d at %s; it has to be %d always.%s",
-				t.op.Process, sum, seconds(t.op.Return), total, unseenBalances(lacking)), opening.op, t.op)
+		why := fmt.Sprintf("Process %d read a total of %d at %s; it has to be %d always.%s",
+			t.op.Process, sum, seconds(t.op.Return), total, unseenBalances(lacking))
+		part := partly(txns, t, sum-total)
+		if missing > 0 || part == nil {
+			b.bad.add(key, "another total", why, opening.op, t.op)
+			return false, nil
+		}
+		b.bad.show(func() Counterexample {
+			return partCounterexample(key, why, opening.op, part, t.op, sum-total)
+		})
 		return false, nil
 	}
 	return true, nil
+}
+
+// partly is a transfer of which a part alone, or a part once more, makes a difference in the
+// total: rather one whose outcome is unknown, then one that was open beside the read, then the
+// last before it; nil if there is none.
+func partly(txns []txn, read txn, difference int64) *history.Operation {
+	var best *history.Operation
+	rank := func(op *history.Operation) int {
+		switch {
+		case op.Type == history.Info:
+			return 0
+		case op.Return >= read.op.Call:
+			return 1
+		}
+		return 2
+	}
+	for i := range txns {
+		t := &txns[i]
+		moves := slices.ContainsFunc(t.steps, func(s history.Step) bool {
+			n, isInt := s.Value.AsInt()
+			return s.F == history.StepAdd && isInt && (n == difference || n == -difference)
+		})
+		if !moves || len(t.steps) != 2 || t.op.Type == history.Fail || t.op.Call > read.op.Return {
+			continue
+		}
+		if best == nil || rank(t.op) < rank(best) || rank(t.op) == rank(best) && t.op.Call > best.Call {
+			best = t.op
+		}
+	}
+	return best
+}
+
+// partCounterexample shows a wrong total with a transfer that may be why.
+func partCounterexample(
+	key history.Key, why string, opening, part, read *history.Operation, difference int64,
+) Counterexample {
+	became := "acknowledged at " + seconds(part.Return)
+	if part.Type == history.Info {
+		became = "outcome unknown"
+	}
+	why += fmt.Sprintf(" One half of a transfer makes the difference of %d: such as that of "+
+		"process %d, called at %s (%s).", max(difference, -difference), part.Process,
+		seconds(part.Call), became)
+	cx := counterexample(key, "another total", why, opening, part, read)
+	cx.Minimal = false
+	for i := range cx.Ops {
+		if op := &cx.Ops[i]; op.Index == part.Index {
+			op.Missed, op.Note = true, "one half of it makes the difference"
+		}
+	}
+	return cx
 }
 
 // unseenBalances says which accounts a read did not find.
@@ -230,9 +290,8 @@ func (b *bank) explain(
 				continue
 			}
 			b.d.Unexplained++
-			why := fmt.Sprintf("Process %d read %d on %s at %s, but the transfers before and beside "+
-				"it only allow %s.", read.source.Process, read.Value, account,
-				seconds(read.source.Return), read.bounds())
+			why := fmt.Sprintf("Process %d read %d on %s at %s, %s.", read.source.Process, read.Value,
+				account, seconds(read.source.Return), read.wants("transfers"))
 			b.bad.show(func() Counterexample { return read.counterexample(key, why, adds[account]) })
 		}
 	}

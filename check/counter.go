@@ -98,8 +98,30 @@ func counter(ctx context.Context, h *history.History) Result {
 }
 
 func (c CounterRead) why() string {
-	return fmt.Sprintf("Process %d read %d at %s%s, but the adds before and beside it only "+
-		"allow %s.", c.source.Process, c.Value, seconds(c.source.Return), onKey(c.Key), c.bounds())
+	return fmt.Sprintf("Process %d read %d at %s%s, %s.", c.source.Process, c.Value,
+		seconds(c.source.Return), onKey(c.Key), c.wants("adds"))
+}
+
+// wants says which bound a read breaks, that of what was added before and beside it.
+func (c CounterRead) wants(adds string) string {
+	switch {
+	case c.Low == c.High:
+		return fmt.Sprintf("but the %s before it make %d", adds, c.Low)
+	case c.Value < c.Low:
+		return fmt.Sprintf("but the %s before and beside it make at least %d", adds, c.Low)
+	}
+	return fmt.Sprintf("but the %s before and beside it make at most %d", adds, c.High)
+}
+
+// need is what a wrong read had to be, as far as it is wrong.
+func (c CounterRead) need() string {
+	switch {
+	case c.Low == c.High:
+		return fmt.Sprintf("has to be %d", c.Low)
+	case c.Value < c.Low:
+		return fmt.Sprintf("has to be at least %d", c.Low)
+	}
+	return fmt.Sprintf("has to be at most %d", c.High)
 }
 
 // bounds are what a read may have found, in words.

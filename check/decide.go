@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ordeal-dev/ordeal/history"
 )
@@ -125,10 +126,15 @@ func (d *DecideDetails) judge(key history.Key, in instance, bad *violations) {
 	for _, op := range in.answers {
 		if !op.Out.Equal(first.Out) {
 			d.Disagreed++
+			one, other := in.proposer(first), in.proposer(op)
+			from := proposed(first, one) + proposed(op, other)
+			if one == first && other == op {
+				from = " Each had proposed that itself."
+			}
 			bad.add(key, "another decision",
 				fmt.Sprintf("Process %d was told by %s that %s is decided, and process %d by %s "+
-					"that %s is.", first.Process, seconds(first.Return), first.Out, op.Process,
-					seconds(op.Return), op.Out), first, op)
+					"that %s is.%s", first.Process, seconds(first.Return), first.Out, op.Process,
+					seconds(op.Return), op.Out, from), others(first, op, one, other)...)
 			return
 		}
 	}
@@ -147,6 +153,48 @@ func (d *DecideDetails) judge(key history.Key, in instance, bad *violations) {
 			return
 		}
 	}
+}
+
+// proposer is the first proposal of the value of an answer, nil if there is none.
+func (in instance) proposer(answer *history.Operation) (first *history.Operation) {
+	for _, op := range in.proposals {
+		if op.In.Equal(answer.Out) && op.Type != history.Fail && op.Call <= answer.Return &&
+			(first == nil || op.Call < first.Call) {
+			first = op
+		}
+	}
+	return first
+}
+
+// proposed says who proposed the value of an answer, and what became of that.
+func proposed(answer, by *history.Operation) string {
+	switch {
+	case by == nil:
+		return ""
+	case by == answer:
+		return fmt.Sprintf(" Process %d had proposed %s itself.", by.Process, answer.Out)
+	case by.Type == history.Info:
+		return fmt.Sprintf(" %s was proposed by process %d at %s, with unknown outcome.",
+			answer.Out, by.Process, seconds(by.Call))
+	case !by.Out.Equal(answer.Out):
+		return fmt.Sprintf(" %s was proposed by process %d at %s, which was told that %s is decided.",
+			answer.Out, by.Process, seconds(by.Call), by.Out)
+	}
+	return fmt.Sprintf(" %s was proposed by process %d at %s.", answer.Out, by.Process,
+		seconds(by.Call))
+}
+
+// others are two answers with the proposals of their values, the second answer at the end.
+func others(
+	first, second *history.Operation, proposals ...*history.Operation,
+) []*history.Operation {
+	ops := []*history.Operation{first}
+	for _, op := range proposals {
+		if op != nil && op != second && !slices.Contains(ops, op) {
+			ops = append(ops, op)
+		}
+	}
+	return append(ops, second)
 }
 
 // contended reports whether two proposals were in progress at the same time.

@@ -598,22 +598,22 @@ func (w *witness) noPlace(c *item) telling {
 	if s := w.settled; s != nil {
 		why := fmt.Sprintf("%s (called at %s), but by %s the state was %s", w.got(c), seconds(c.call),
 			seconds(s.by), s.state)
+		mark := "fits nowhere"
 		if n := len(w.part) - s.from; n > 1 {
 			why += fmt.Sprintf(", and no order of the %d operations since then allows it", n)
+			if longest := w.longest(); longest != nil && len(longest.Order) > s.from {
+				state := w.spec.Porcupine.DescribeState(longest.State)
+				why += fmt.Sprintf(": with %d of the others done the state is %s",
+					len(longest.Order)-s.from, state)
+				mark = "fits nowhere: then the state is " + state
+			}
 		}
-		return telling{why: why + ".", mark: "fits nowhere", settled: true}
+		return telling{why: why + ".", mark: mark, settled: true}
 	}
 	told := telling{mark: "fits nowhere"}
 	told.why = fmt.Sprintf("%s (called at %s), but no order of the %s allows it", w.got(c),
 		seconds(c.call), count(len(w.part), "operation", "operations"))
-	var longest *search.Stand
-	for i := range w.last {
-		t := &w.last[i]
-		has := slices.ContainsFunc(t.Order, func(at int) bool { return at == w.culprit })
-		if !has && (longest == nil || len(t.Order) > len(longest.Order)) {
-			longest = t
-		}
-	}
+	longest := w.longest()
 	if longest == nil {
 		told.why += "."
 		return told
@@ -623,4 +623,16 @@ func (w *witness) noPlace(c *item) telling {
 		"state is %s.", told.why, len(longest.Order), state)
 	told.mark = fmt.Sprintf("fits nowhere: then the state is %s", state)
 	return told
+}
+
+// longest is how far an order without the culprit goes at most, nil if that is not known.
+func (w *witness) longest() (longest *search.Stand) {
+	for i := range w.last {
+		t := &w.last[i]
+		has := slices.ContainsFunc(t.Order, func(at int) bool { return at == w.culprit })
+		if !has && (longest == nil || len(t.Order) > len(longest.Order)) {
+			longest = t
+		}
+	}
+	return longest
 }

@@ -188,7 +188,8 @@ func anomalyMark(t engine.Type) string {
 
 // anomaly makes a counterexample of one.
 func anomaly(h *history.History, a engine.Anomaly) Counterexample {
-	cx := Counterexample{Key: a.Group, Why: a.Why, Minimal: a.Minimal}
+	cx := Counterexample{Key: a.Group, Why: a.Why, Called: a.Called, Minimal: a.Minimal}
+	cx.Lost = a.Type == engine.Lost
 	ops := slices.Compact(slices.Sorted(slices.Values(a.Ops)))
 	for _, i := range ops {
 		op := showOp(&h.Ops[i])

@@ -150,9 +150,9 @@ func (d *LivenessDetails) key(
 	bad.add(key, "did not succeed", why, shown...)
 }
 
-// stuck tells of a key on which nothing works any more. It shows the last operation before that
-// of which nobody knows what became, or else the last that failed, because it may be in the
-// way; the last that worked; and some of those that did not.
+// stuck tells of a key on which nothing works any more. It shows the last that worked; the last
+// operation after that of which nobody knows what became, because it may be in the way, or else
+// the first that failed; and some of those that did not work in the end.
 func stuck(
 	key history.Key, ops, vain []*history.Operation, last *history.Operation, quiet history.Time,
 ) (why string, shown []*history.Operation) {
@@ -162,7 +162,11 @@ func stuck(
 		case op.Call >= vain[0].Call:
 		case worked(op) && (good == nil || op.Ended > good.Ended):
 			good = op
-		case !worked(op) && (open == nil || hinders(op, open)):
+		}
+	}
+	for _, op := range ops {
+		before := good != nil && op.Type == history.Fail && op.Call <= good.Ended
+		if op.Call < vain[0].Call && !worked(op) && !before && (open == nil || hinders(op, open)) {
 			open = op
 		}
 	}
@@ -170,33 +174,39 @@ func stuck(
 	if quiet > 0 {
 		when = "the last fault was over at " + seconds(quiet)
 	}
-	why = fmt.Sprintf("None of %s%s from %s to %s succeeded, although %s.",
+	why = fmt.Sprintf("None of %s%s from %s to %s succeeded, although %s",
 		count(len(vain), "operation", "operations"), onKey(key), seconds(vain[0].Call),
 		seconds(last.Ended), when)
 	if last.Error != "" {
-		why += fmt.Sprintf(" The last of them was told %s.", quoted(last.Error))
+		why += fmt.Sprintf(": the last of them was told %s", quoted(last.Error))
 	}
 	if good != nil {
-		why += fmt.Sprintf(" The last success was answered at %s.", seconds(good.Ended))
+		why += fmt.Sprintf(". The last success was that of process %d, answered at %s.", good.Process,
+			seconds(good.Ended))
 	} else {
-		why += " There never was a success."
+		why += ". There never was a success."
 	}
 	if open != nil {
-		tell := " The last failure before them was that of process %d, called at %s."
-		if open.Type == history.Info {
-			tell = " What became of an operation of process %d, called at %s, is unknown."
+		tell := " The first failure after it was that of process %d, called at %s."
+		switch {
+		case open.Type == history.Info:
+			tell = " What became of an operation of process %d, called at %s, is unknown: it may be in " +
+				"the way."
+		case good == nil:
+			tell = " The first failure was that of process %d, called at %s."
 		}
 		why += fmt.Sprintf(tell, open.Process, seconds(open.Call))
 	}
 	return why, append([]*history.Operation{open, good}, vain[:3]...)
 }
 
-// hinders reports whether an operation may rather be in the way than another one.
+// hinders reports whether an operation may rather be in the way than another one, or tells
+// sooner that something is.
 func hinders(op, other *history.Operation) bool {
 	if open := op.Type == history.Info; open != (other.Type == history.Info) {
 		return open
 	}
-	return op.Call > other.Call
+	return op.Call > other.Call == (op.Type == history.Info)
 }
 
 // quoted puts a text in quotes, without escapes where it has quotes itself.

@@ -93,6 +93,11 @@ type Counterexample struct {
 	Key history.Key `json:"key"`
 	// Why is one or two sentences in words.
 	Why string `json:"why"`
+	// Called is how the literature calls such a violation, and what that means in a clause.
+	Called string `json:"called,omitempty"`
+	// Lost says that something acknowledged is seen by nobody any more, as far as anybody
+	// looked: few things are worse.
+	Lost bool `json:"lost,omitempty"`
 	// Mark says in a few words what is wrong with the culprit, for its place in a picture.
 	Mark string `json:"mark,omitempty"`
 	// Before says in a sentence what operations that are not shown had come to when the first

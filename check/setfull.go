@@ -303,10 +303,9 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 		d.LostElements = sample(d.LostElements, e.value)
 		s.lost = append(s.lost, e.lostLatency(reads))
 		gone := e.gone(reads)
-		s.show(key, misses(e.value),
-			fmt.Sprintf("The read of process %d at %s misses %s, and no later one has it, although %s.",
-				gone.Process, seconds(gone.Return), e.value, e.whyKnown(reads)),
-			e.add, e.presentRead(reads), gone)
+		cx := s.show(key, misses(e.value), e.whyLost(reads, gone), e.add, e.presentRead(reads),
+			reads[gone])
+		cx.Lost = e.acknowledged && gone < len(reads)-1
 	case e.present < 0 || absent > e.present:
 		// All reads were called before it had to be there, if it ever had to.
 		d.NeverRead++
@@ -323,10 +322,12 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 		d.StaleElements = sample(d.StaleElements, e.value)
 		s.stable = append(s.stable, int64(reads[absent].Call-e.known))
 		if s.o.Linearizable {
+			again := reads[e.tail]
 			s.show(key, misses(e.value),
-				fmt.Sprintf("Process %d called a read at %s that misses %s, although %s.",
-					reads[absent].Process, seconds(reads[absent].Call), e.value, e.whyKnown(reads)),
-				e.add, reads[absent])
+				fmt.Sprintf("Process %d called a read at %s that misses %s, although %s. It was stale: "+
+					"process %d read %s at %s.", reads[absent].Process, seconds(reads[absent].Call), e.value,
+					e.whyKnown(reads), again.Process, e.value, seconds(again.Return)),
+				e.add, e.seenBy(reads), reads[absent])
 		}
 	}
 }
@@ -369,19 +370,53 @@ func (e *element) presentRead(reads []*history.Operation) *history.Operation {
 	return reads[e.present]
 }
 
+// seenBy is the read by which it was known, nil if that was an acknowledgement.
+func (e *element) seenBy(reads []*history.Operation) *history.Operation {
+	if e.firstSeen >= 0 && reads[e.firstSeen].Return == e.known &&
+		(e.add.Type != history.OK || e.add.Return != e.known) {
+		return reads[e.firstSeen]
+	}
+	return nil
+}
+
+// whyLost says which reads miss it, and who had it: where there is only one such read, nobody
+// knows whether it is lost or that read stale.
+func (e *element) whyLost(reads []*history.Operation, gone int) string {
+	read := reads[gone]
+	why := fmt.Sprintf("The read of process %d at %s misses %s", read.Process, seconds(read.Return),
+		e.value)
+	later := len(reads) - 1 - gone
+	if later > 0 {
+		so := fmt.Sprintf(", and so do all %d later ones", later)
+		if later == 1 {
+			so = ", and so does the only later one"
+		}
+		why += so
+	}
+	why += ", although " + e.whyKnown(reads)
+	if e.present >= 0 && reads[e.present].Return > e.known {
+		why += fmt.Sprintf(" and process %d still read it at %s", reads[e.present].Process,
+			seconds(reads[e.present].Return))
+	}
+	if later == 0 {
+		return why + ". No later read shows whether it is lost, or whether that read was stale."
+	}
+	return why + "."
+}
+
 // gone is the first read that misses what was known, after the last that has it: nearer to
 // what went wrong than the last read of all.
-func (e *element) gone(reads []*history.Operation) *history.Operation {
+func (e *element) gone(reads []*history.Operation) int {
 	later := e.known
 	if e.present >= 0 {
 		later = max(later, reads[e.present].Return)
 	}
-	for _, read := range reads[e.present+1:] {
-		if read.Call > later {
-			return read
+	for i, read := range reads {
+		if i > e.present && read.Call > later {
+			return i
 		}
 	}
-	return reads[len(reads)-1]
+	return len(reads) - 1
 }
 
 // lostLatency is the time from when it was known until it was last read.
@@ -395,12 +430,16 @@ func (e *element) lostLatency(reads []*history.Operation) int64 {
 // misses is the mark of a read without an element.
 func misses(v models.Scalar) string { return "misses " + v.String() }
 
-func (s *setCheck) show(key history.Key, mark, why string, ops ...*history.Operation) {
+// show keeps the first few counterexamples, and returns the one that it made.
+func (s *setCheck) show(
+	key history.Key, mark, why string, ops ...*history.Operation,
+) *Counterexample {
 	const most = 5
 	if len(s.cxs) >= most {
-		return
+		return &Counterexample{}
 	}
 	s.cxs = append(s.cxs, counterexample(key, mark, why, ops...))
+	return &s.cxs[len(s.cxs)-1]
 }
 
 // counterexample shows operations, of which the last one is the culprit, and mark says what

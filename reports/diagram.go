@@ -16,7 +16,9 @@ type diagram struct {
 	Before string
 	// Reading tells how to read the pictures, Minimality how small it is.
 	Reading, Minimality string
-	Views               []view
+	// Called is how the literature calls it.
+	Called string
+	Views  []view
 	// Pictures are the same for several widths of the reader's window.
 	Pictures []picture
 	// Meanwhile are the faults behind the bars, in words.
@@ -72,6 +74,7 @@ func newDiagram(r Run, i int, f found, bands bands) diagram {
 	d := diagram{
 		ID: fmt.Sprintf("ce%d", i+1), Key: brief(string(f.Key), whyMost), Why: brief(f.Why, whyMost),
 		Before: brief(f.Before, whyMost), Reading: f.reading(), Minimality: f.minimality(),
+		Called: f.calling(),
 	}
 	f.Counterexample = tidy(f.Counterexample)
 	clock := clockOf(f.Ops)

@@ -109,7 +109,7 @@ func newPage(r Run) page {
 		r.History = &history.History{}
 	}
 	p := page{
-		Run: r, Verdict: r.Result.Verdict.String(), Meaning: meaning(r.Result.Verdict),
+		Run: r, Verdict: r.Result.Verdict.String(), Meaning: meaning(r.Result.Verdict, nil),
 		Grounds: grounds(r.Result, r.Result.Verdict),
 		Started: r.Started.UTC().Format("2006-01-02 15:04:05 UTC"),
 		Parts:   parts(r.Result, 0),
@@ -155,7 +155,7 @@ func newCharts(r Run, b bands, l *lanes) *charts {
 
 // showCounterexamples opens the page with the most telling one in words.
 func (p *page) showCounterexamples(bands bands) {
-	all := counterexamples(p.Result)
+	all := byGravity(p.Run, counterexamples(p.Result))
 	if p.Result.Verdict == check.Invalid {
 		all = append(all, silences(p.Run)...)
 	}
@@ -173,7 +173,7 @@ func (p *page) showCounterexamples(bands bands) {
 	if p.Result.Verdict != check.Invalid {
 		return
 	}
-	p.Lead = brief(all[0].Why, whyMost)
+	p.Lead, p.Meaning = brief(all[0].Why, whyMost), meaning(p.Result.Verdict, &all[0])
 	p.Setting = newSetting(p.Run, &all[0], bands)
 	for i := range p.Grounds {
 		g := &p.Grounds[i]
@@ -188,15 +188,18 @@ func (p *page) showCounterexamples(bands bands) {
 	}
 }
 
-func meaning(v check.Verdict) string {
+func meaning(v check.Verdict, lead *found) string {
 	switch v {
+	case check.Invalid:
+		if lead != nil && (lead.stuck() || lead.checker == "availability") {
+			return "Clients waited in vain for what the claim promises to work."
+		}
+		return "Clients saw what the claim forbids, whatever became of unanswered operations."
 	case check.Valid:
 		return "No contradiction was found. That proves nothing beyond what was exercised: " +
 			"see below."
-	case check.Unknown:
-		return "The record does not decide it. This is no success."
 	default:
-		return "Clients saw what the claim forbids, whatever became of unanswered operations."
+		return "The record does not decide it. This is no success."
 	}
 }
 
@@ -310,6 +313,33 @@ func counterexamples(r check.Result) []found {
 			all = slices.Insert(slices.Delete(all, whole, whole+1), 0, f)
 		}
 	}
+	return all
+}
+
+// byGravity puts first what was over before there was any fault, because no fault was needed
+// for it, and then what was lost.
+func byGravity(r Run, all []found) []found {
+	if r.History == nil {
+		return all
+	}
+	first := history.Never
+	for _, w := range r.History.Windows() {
+		first = min(first, w.Start)
+	}
+	rank := func(f found) int {
+		needed := first == history.Never
+		for _, op := range f.Ops {
+			needed = needed || max(op.Call, op.Return) >= int64(first) || op.Return < 0
+		}
+		switch {
+		case !needed:
+			return 0
+		case f.Lost:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(all, func(a, b found) int { return rank(a) - rank(b) })
 	return all
 }
 

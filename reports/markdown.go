@@ -35,7 +35,7 @@ func Markdown(w io.Writer, r Run) error {
 	for _, n := range r.Notes {
 		fmt.Fprintf(b, "- the run did not go as planned: %s\n", Inline(n))
 	}
-	markdownCounterexample(b, r.Result)
+	markdownCounterexample(b, r)
 	fmt.Fprint(b, "\n| checker | verdict | why |\n| --- | --- | --- |\n")
 	for _, part := range p.Parts {
 		fmt.Fprintf(b, "| %s%s | %s | %s |\n", strings.Repeat("&nbsp;&nbsp;", part.Depth),
@@ -60,8 +60,8 @@ func Markdown(w io.Writer, r Run) error {
 }
 
 // markdownCounterexample lists the operations of the most telling one.
-func markdownCounterexample(b io.Writer, r check.Result) {
-	all := counterexamples(r)
+func markdownCounterexample(b io.Writer, r Run) {
+	all := byGravity(r, counterexamples(r.Result))
 	if len(all) == 0 {
 		return
 	}

@@ -214,3 +214,35 @@ func TestRivals(t *testing.T) {
 		t.Errorf("one handed over to the other: %q", got)
 	}
 }
+
+// TestByGravity: what came before any fault is told first, then what was lost.
+func TestByGravity(t *testing.T) {
+	at := func(back int64, why string, lost bool) found {
+		return found{Counterexample: check.Counterexample{Why: why, Lost: lost,
+			Ops: []check.Op{{Call: 1, Return: back}}}}
+	}
+	all := func() []found {
+		return []found{at(9e6, "late", false), at(9e6, "lost", true), at(-1, "open", false),
+			at(2e6, "early", false)}
+	}
+	for _, test := range []struct {
+		faults bool
+		want   string
+	}{{true, "early lost late open "}, {false, "lost late open early "}} {
+		h := newHistory(t, event(1*ms1, 0, history.Invoke, "write", history.Int(1)))
+		if test.faults {
+			h = staleRead(t) // its fault begins after 3 ms
+		}
+		var got string
+		for _, f := range byGravity(Run{History: h}, all()) {
+			got += f.Why + " "
+		}
+		if got != test.want {
+			t.Errorf("faults %v: got %q, want %q", test.faults, got, test.want)
+		}
+	}
+	stuck := found{checker: "liveness"}
+	if m := meaning(check.Invalid, &stuck); strings.Contains(m, "saw what") {
+		t.Errorf("what nobody could see is called seen: %q", m)
+	}
+}

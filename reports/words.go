@@ -197,6 +197,14 @@ func (f *found) reading() string {
 	return bars + time
 }
 
+// calling tells how the literature calls it.
+func (f *found) calling() string {
+	if f.Called == "" {
+		return ""
+	}
+	return "It is called " + f.Called + "."
+}
+
 // minimality tells what is known about the size of the counter-example.
 func (f *found) minimality() string {
 	switch {

@@ -227,7 +227,7 @@ func (p phrases) cycle(c graph.Cycle) Anomaly {
 	if i, ok := missing(a.Cycle); ok {
 		a.Culprit, a.Mark = a.Cycle[i].From, "misses what "+name(c.Edges[i].To)+" wrote"
 	}
-	a.Why = circle(c.Class, a.Cycle, told)
+	a.Why, a.Called = circle(a.Cycle, told), called(c.Class)
 	return a
 }
 
@@ -239,9 +239,9 @@ func introduce(name string, op *history.Operation) string {
 	return fmt.Sprintf("%s (of process %d, by %s)", name, op.Process, clock(op.Ended))
 }
 
-// circle tells of a cycle: why each of its transactions comes before the next, and what such
-// a cycle is called. Of a read that misses what its transaction had to see, that is told first.
-func circle(class graph.Class, cycle []Edge, told []string) string {
+// circle tells of a cycle: why each of its transactions comes before the next. Of a read that
+// misses what its transaction had to see, that is told first.
+func circle(cycle []Edge, told []string) string {
 	text := strings.Join(told, " ")
 	if i, ok := missing(cycle); ok {
 		others := append(slices.Clone(told[i+1:]), told[:i]...)
@@ -251,6 +251,18 @@ func circle(class graph.Class, cycle []Edge, told []string) string {
 		}
 		text += others[len(others)-1]
 	}
+	if len(cycle) == 2 && cycle[0].Kind == graph.RW && cycle[1].Kind == graph.RW {
+		return fmt.Sprintf("Two transactions, and each misses what the other wrote: %s, and %s",
+			clause(told[0]), told[1])
+	}
+	if _, ok := missing(cycle); !ok {
+		text = "No order of these transactions explains what they saw: " + text
+	}
+	return text
+}
+
+// called is how the literature calls such cycles, and what that means.
+func called(class graph.Class) string {
 	by := ""
 	switch class.By {
 	case graph.Process:
@@ -258,7 +270,7 @@ func circle(class graph.Class, cycle []Edge, told []string) string {
 	case graph.Realtime:
 		by = ", by the order of time"
 	}
-	return fmt.Sprintf("%s That is %s: %s%s.", text, class, meanings[class.Base], by)
+	return fmt.Sprintf("%s: %s%s", class, meanings[class.Base], by)
 }
 
 // clause is a sentence as a part of another one.

@@ -189,7 +189,7 @@ func (g *registers) cycle(c rw.Cycle) Anomaly {
 	if i, ok := missing(a.Cycle); ok {
 		a.Culprit, a.Mark = a.Cycle[i].From, "misses what "+n.of(c.Edges[i].To)+" wrote"
 	}
-	a.Why = circle(c.Class, a.Cycle, told)
+	a.Why, a.Called = circle(a.Cycle, told), called(c.Class)
 	return a
 }
 

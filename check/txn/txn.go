@@ -78,6 +78,8 @@ type Anomaly struct {
 	// Why is a sentence or two in words, Mark what is wrong with the culprit of a cycle, ""
 	// if it is no more to blame than the others.
 	Why, Mark string
+	// Called is how the literature calls such a cycle, and what that means; "" for others.
+	Called string
 	// Cycle are the dependencies that lead in a circle, nil for the other anomalies.
 	Cycle []Edge
 
