@@ -138,16 +138,17 @@ func buildIsolate(j job, restart bool) (prepared, error) {
 		processFault: newProcessFault(j), cut: newNetFault(j, rules),
 		after: min(j.set.duration("after"), j.step.For/2), again: restart,
 	}
-	verb := ", then kill "
+	verb := "kill "
 	if restart {
-		f.hit, verb = others(j.nodes, j.hit), ", then restart "
+		f.hit, verb = others(j.nodes, j.hit), "restart "
 	}
 	if len(f.hit) == 0 {
 		return prepared{}, errors.New("there are no others")
 	}
 	return prepared{
 		fault: f, nodes: j.hit, undo: append(f.cut.undo(), f.undo("start")...),
-		what: grudge.describe(ShapeIsolate, j.nodes, j.hit) + verb + nodeNames(f.hit),
+		what: fmt.Sprintf("cut %s off (%s), and after %v %s%s", nodeNames(j.hit),
+			grudge.describe(ShapeIsolate, j.nodes, j.hit), f.after, verb, nodeNames(f.hit)),
 	}, nil
 }
 

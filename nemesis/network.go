@@ -158,8 +158,8 @@ func buildEcho(j job) (prepared, error) {
 	f.first, f.firstFor, f.slow = first, min(j.set.duration("after"), j.step.For/2), true
 	return prepared{
 		fault: f, nodes: j.hit, undo: f.undo(),
-		what: fmt.Sprintf("%s, after %v, while copies of what was said before arrive",
-			grudge.describe(ShapeIsolate, j.nodes, j.hit), f.firstFor),
+		what: fmt.Sprintf("cut %s off after %v (%s), while copies of older messages still arrive",
+			nodeNames(j.hit), f.firstFor, grudge.describe(ShapeIsolate, j.nodes, j.hit)),
 	}, nil
 }
 

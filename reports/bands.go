@@ -13,6 +13,7 @@ type bands struct {
 	windows []history.Window
 	kinds   []bandKind
 	leads   []lead
+	kills   []kill
 }
 
 // bandKind is one kind of fault with its color.
@@ -102,24 +103,34 @@ func (b bands) across(a axis, left, right int) (drawn []band, notes []bandNote, 
 		}
 		notes = append(notes, bandNote{Class: b.class(w.Fault), Text: "fault " + bandTip(w)})
 	}
+	for _, k := range b.kills {
+		if int64(k.at) >= first && int64(k.at) <= last && len(drawn) < bandsMax {
+			d := rows.place(a, k.at, k.at, fmt.Sprintf("%d %s", k.id, k.what))
+			d.Class = b.class(k.fault)
+			d.Tip = fmt.Sprintf("%d %s: %s at %s", k.id, k.fault, k.what, at(k.at))
+			drawn = append(drawn, d)
+		}
+	}
 	if more > 0 {
 		notes = append(notes, bandNote{Text: fmt.Sprintf("and %d more", more)})
 	}
 	return drawn, notes, rows.height
 }
 
-// leading returns the strips of those who believed to lead, below the faults.
+// leading returns the strips of those who believed to lead, below the faults; who said so only
+// just after the last moment stands at its end.
 func (b bands) leading(a axis, left, right, top int) (drawn []band, height int) {
 	if len(a.times) == 0 {
 		return nil, 0
 	}
 	rows := rows{left: left, right: right, top: top}
 	for _, l := range b.leads {
-		if int64(l.end) < a.times[0] || int64(l.start) > a.times[len(a.times)-1] ||
+		last := a.times[len(a.times)-1]
+		if int64(l.end) < a.times[0] || int64(l.start) > last+leadsLate ||
 			len(drawn) == leadsDrawn {
 			continue
 		}
-		d := rows.place(a, l.start, l.end, l.told())
+		d := rows.place(a, min(l.start, history.Time(last)), l.end, l.told())
 		d.Class = fmt.Sprintf("band-%d", l.color)
 		d.Tip = fmt.Sprintf("%s, %s to %s", l.told(), at(l.start), at(l.end))
 		drawn = append(drawn, d)

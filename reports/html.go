@@ -115,7 +115,7 @@ func newPage(r Run) page {
 		Parts:   parts(r.Result, 0),
 	}
 	p.bands = newBands(r.History.Windows())
-	p.bands.leads = leads(r)
+	p.bands.leads, p.bands.kills = leads(r), killsOf(r.Faults)
 	p.lanes = newLanes(r)
 	p.Charts = newCharts(r, p.bands, p.lanes)
 	p.Keys, p.KeysMore = keyRows(r)

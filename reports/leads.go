@@ -177,14 +177,38 @@ func killed(faults []nemesis.FaultRecord, node string, from, to history.Time) hi
 	return to
 }
 
-// killedAfter is how long a fault waits before it kills: it may cut its victim off first.
+// killedAfter is how long a fault waits before it kills: it may cut nodes off first.
 func killedAfter(s nemesis.Step) history.Time {
-	if s.Fault != "isolate-kill" {
+	after := time.Second
+	switch s.Fault {
+	case "isolate-kill":
+	case "isolate-restart":
+		after = 100 * time.Millisecond
+	default:
 		return 0
 	}
-	after, err := time.ParseDuration(s.Params["after"])
-	if err != nil {
-		after = time.Second
+	if d, err := time.ParseDuration(s.Params["after"]); err == nil {
+		after = d
 	}
 	return history.Time(min(after, s.For/2))
+}
+
+// kill is a moment at which a fault that went on for longer killed nodes.
+type kill struct {
+	fault string
+	id    int64
+	what  string
+	at    history.Time
+}
+
+// killsOf are the kills of faults that cut nodes off first.
+func killsOf(faults []nemesis.FaultRecord) (all []kill) {
+	for _, f := range faults {
+		what, isolates := strings.CutPrefix(f.Step.Fault, "isolate-")
+		at := f.Start + killedAfter(f.Step)
+		if isolates && f.Injected && at < f.End {
+			all = append(all, kill{f.Step.Fault, f.Step.ID, what, at})
+		}
+	}
+	return all
 }

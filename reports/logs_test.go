@@ -231,3 +231,36 @@ func TestClocks(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestLateLead: who says only just after the last answer that it leads is drawn at the end, and
+// the moment at which a fault killed, within its band.
+func TestLateLead(t *testing.T) {
+	step := func(id int64, fault, after string) nemesis.Step {
+		return nemesis.Step{ID: id, Fault: fault, For: 10 * time.Second,
+			Params: nemesis.Params{"after": after}}
+	}
+	kills := killsOf([]nemesis.FaultRecord{
+		{Step: step(1, "isolate-restart", "2s"), Start: 1e9, End: 9e9, Injected: true},
+		{Step: step(2, "isolate-kill", "2s"), Start: 1e9, End: 2e9, Injected: true}, // it ended before
+		{Step: step(3, "isolate-kill", "2s"), Start: 1e9, End: 9e9},
+		{Step: step(4, "kill", ""), Start: 1e9, End: 9e9, Injected: true},
+	})
+	if len(kills) != 1 || kills[0].at != 3e9 || kills[0].what != "restart" {
+		t.Fatalf("kills: %+v", kills)
+	}
+	ops := []check.Op{{Call: 1e9, Return: 2e9}, {Call: 4e9, Return: 5e9}}
+	a := newAxis(ops, []float64{50, 50}, 100, 900)
+	b := newBands([]history.Window{{ID: 1, Fault: "isolate-restart", Start: 1e9, End: 9e9}})
+	b.kills = kills
+	b.leads = []lead{{node: "n1", end: 5e9 + 1}, {node: "n2", start: 5e9 + 10e6, end: history.Never},
+		{node: "n3", start: 5e9 + 30e6, end: history.Never}}
+	drawn, _, _ := b.across(a, 100, 900)
+	if len(drawn) != 2 || drawn[1].Number != "1 restart" || drawn[1].X <= a.x(2e9) ||
+		drawn[1].X >= a.x(4e9) {
+		t.Errorf("bands: %+v", drawn)
+	}
+	leads, _ := b.leading(a, 100, 900, 0)
+	if len(leads) != 2 || leads[1].Number != "n2 leads" || leads[1].X < a.x(4e9) {
+		t.Errorf("leads: %+v", leads)
+	}
+}
