@@ -394,11 +394,45 @@ func (w *witness) overwritten(c *item, t models.Token) (telling, bool) {
 		return telling{}, false
 	}
 	return telling{
-		why: fmt.Sprintf("%s although %s had replaced it, and nothing put %s there after that.",
-			w.got(c), w.done(by), t.Value),
+		why: fmt.Sprintf("%s although %s had replaced it, and nothing put %s there after that.%s",
+			w.got(c), w.done(by), t.Value, w.afterwards(c, t, by)),
 		mark: fmt.Sprintf("%s had replaced it by %s", w.call(by), seconds(by.ret)),
 		by:   by, note: early(by, c), missed: true,
 	}, true
+}
+
+// afterwards says whether what the culprit missed was seen after it, so that it was stale, or
+// how often what it saw was seen again.
+func (w *witness) afterwards(c *item, t models.Token, by *item) string {
+	var again *item
+	more, seen := 0, false
+	for i := range w.all {
+		it := &w.all[i]
+		if it.crashed() || it.call <= c.ret {
+			continue
+		}
+		for _, u := range by.p.Facts.Makes {
+			if u.Place == t.Place && u != t && sees(it, u) && len(w.makers(u)) == 1 &&
+				(again == nil || it.ret < again.ret) {
+				again = it
+			}
+		}
+		if sees(it, t) {
+			more++
+		}
+		seen = seen || slices.ContainsFunc(by.p.Facts.Makes, func(u models.Token) bool {
+			return u.Place == t.Place && sees(it, u)
+		})
+	}
+	switch {
+	case again != nil:
+		return fmt.Sprintf(" It was stale: process %d's %s succeeded at %s.", again.op.Process,
+			w.describe(again), seconds(again.ret))
+	case more > 0 && !seen:
+		return fmt.Sprintf(" After that %s was seen %s more, and what %s put there never.", t.Value,
+			howOften(more), w.call(by))
+	}
+	return ""
 }
 
 // latestBetween returns the acknowledged change of t that ended last among those

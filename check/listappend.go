@@ -99,8 +99,14 @@ func counterexamplesOf(
 	slices.SortStableFunc(mine, func(a, b engine.Anomaly) int {
 		return cmp.Or(cmp.Compare(len(a.Ops), len(b.Ops)), cmp.Compare(len(a.Cycle), len(b.Cycle)))
 	})
+	fractured := slices.ContainsFunc(mine, func(a engine.Anomaly) bool {
+		return a.Type == engine.FracturedView || a.Type == engine.FracturedRead
+	})
 	for _, a := range mine[:min(len(mine), o.Counterexamples)] {
-		cxs = append(cxs, anomaly(h, a))
+		cx := anomaly(h, a)
+		// What is lost may be the part of a transaction that others miss, which tells more.
+		cx.Lost = a.Type == engine.Lost && !fractured
+		cxs = append(cxs, cx)
 	}
 	return cxs, beyond
 }
@@ -189,7 +195,6 @@ func anomalyMark(t engine.Type) string {
 // anomaly makes a counterexample of one.
 func anomaly(h *history.History, a engine.Anomaly) Counterexample {
 	cx := Counterexample{Key: a.Group, Why: a.Why, Called: a.Called, Minimal: a.Minimal}
-	cx.Lost = a.Type == engine.Lost
 	ops := slices.Compact(slices.Sorted(slices.Values(a.Ops)))
 	for _, i := range ops {
 		op := showOp(&h.Ops[i])

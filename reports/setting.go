@@ -109,8 +109,11 @@ func (s *scene) meanwhile(windows []history.Window) (text string, list []string)
 	for _, f := range most {
 		words = append(words, s.tell(f))
 	}
-	begin := "Faults, the nearest to it first:"
-	one := "There was "
+	begin, one := "Faults, the nearest to it first:", "There was "
+	if len(s.acts) == 1 {
+		begin = "Faults at " + s.all() + " or before, the nearest to it first:"
+		one = "At " + s.all() + " there was "
+	}
 	if !slices.ContainsFunc(all, func(f weighed) bool { return len(f.under) > 0 }) {
 		begin = "No fault was in force at " + s.all() + ", but there were some from the first of " +
 			"these operations on, the nearest first:"

@@ -158,7 +158,7 @@ func TestFirst(t *testing.T) {
 	}
 	early.End = 15e9
 	if got := settingOf(&f, []history.Window{early}); got !=
-		"There was fault 0, pause (1.000 s to 15.000 s)." {
+		"At that time there was fault 0, pause (1.000 s to 15.000 s)." {
 		t.Errorf("got %q", got)
 	}
 }
@@ -244,5 +244,19 @@ func TestByGravity(t *testing.T) {
 	stuck := found{checker: "liveness"}
 	if m := meaning(check.Invalid, &stuck); strings.Contains(m, "saw what") {
 		t.Errorf("what nobody could see is called seen: %q", m)
+	}
+}
+
+// TestFolded: of a long list the middle is left out.
+func TestFolded(t *testing.T) {
+	long := "[0" + strings.Repeat(",10", 28) + ",29]"
+	for out, want := range map[string]string{
+		"[1,2,3]": "read() = [1,2,3]",
+		long: "read() = [0,10,10,10,10,10,… 6 more …,10,10,10,10,10,10,10,10,10,10,10,10,10,10,10," +
+			"10,10,29]",
+	} {
+		if got := folded(&check.Op{Out: out, Describe: "read() = " + out}); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }

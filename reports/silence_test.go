@@ -63,7 +63,7 @@ func TestSilence(t *testing.T) {
 		if p.Lead != lead {
 			t.Errorf("it begins with %q", p.Lead)
 		}
-		if !strings.Contains(p.Setting.String(), "There was fault 1, partition: n1 | n2 n3") {
+		if !strings.Contains(p.Setting.String(), "At that time there was fault 1, partition: n1 | n2") {
 			t.Errorf("and says of the faults: %q", p.Setting.String())
 		}
 		if len(p.Grounds) != 1 || p.Grounds[0].Reason != "" {

@@ -19,6 +19,8 @@ type scene struct {
 	from, to int64
 	// led says that it is known who led at every act.
 	led bool
+	// nodes is how many there are.
+	nodes int
 	// faults are the records of the windows, by id, as far as there are any.
 	faults map[int64]nemesis.FaultRecord
 }
@@ -38,7 +40,10 @@ type act struct {
 const actsMost = 4
 
 func newScene(r Run, f *found, b bands) scene {
-	s := scene{from: f.first().Call, led: len(b.leads) > 0, faults: map[int64]nemesis.FaultRecord{}}
+	s := scene{
+		from: f.first().Call, led: len(b.leads) > 0, nodes: len(r.Nodes),
+		faults: map[int64]nemesis.FaultRecord{},
+	}
 	for _, rec := range r.Faults {
 		s.faults[rec.Step.ID] = rec
 	}
@@ -145,7 +150,7 @@ func (s *scene) weigh(windows []history.Window) []weighed {
 		switch {
 		case len(f.under) > 0 && parts:
 			f.rank = rankParts
-		case hit || s.healed(w) || s.forgot(w) && (near || s.everywhere(w)):
+		case hit || len(f.under) > 0 && s.healed(w) || s.forgot(w) && (near || s.everywhere(w)):
 			f.rank = rankHit
 		case len(f.under) > 0 && s.everywhere(w):
 			f.rank = rankAll
@@ -169,7 +174,7 @@ func (s *scene) weigh(windows []history.Window) []weighed {
 // them before what disturbs their messages, and that before what bends their clocks.
 func (s *scene) mildness(w history.Window) int {
 	switch {
-	case s.faults[w.ID].Cut:
+	case s.faults[w.ID].Cut && w.Fault != "clients":
 		return 0
 	case strings.HasPrefix(w.Fault, "clock"):
 		return 3
@@ -183,20 +188,20 @@ func (s *scene) mildness(w history.Window) int {
 // sides of it met then.
 func (s *scene) healed(w history.Window) bool {
 	n := len(s.acts)
-	return n > 1 && s.faults[w.ID].Cut && int64(w.End) >= s.acts[n-2].from &&
-		int64(w.End) <= s.acts[n-1].to
+	return n > 1 && s.faults[w.ID].Cut && w.Fault != "clients" &&
+		int64(w.End) >= s.acts[n-2].from && int64(w.End) <= s.acts[n-1].to
 }
 
 // touches reports whether a fault was at the node of an act, or at a leader of then.
 func (s *scene) touches(w history.Window, a act) bool {
-	return slices.ContainsFunc(w.Nodes, func(n string) bool {
+	return len(w.Nodes) < max(1, s.nodes) && slices.ContainsFunc(w.Nodes, func(n string) bool {
 		return n == a.node || slices.Contains(a.leaders, n)
 	})
 }
 
 // everywhere reports whether a fault was at no node more than at others.
 func (s *scene) everywhere(w history.Window) bool {
-	return len(w.Nodes) == 0 || spreads(w.Fault)
+	return len(w.Nodes) == 0 || len(w.Nodes) == s.nodes || spreads(w.Fault)
 }
 
 // spreads reports whether a fault hits other nodes than those that it names, too.

@@ -272,6 +272,32 @@ func (f *found) reason(e check.Edge) string {
 		plainly(&f.Ops[e.To]))
 }
 
+// listMost is how many elements of a list are shown, listEnds how many of them at its start.
+const listMost, listEnds = 24, 6
+
+// folded is the description of an operation, without the middle of a long list in its answer.
+func folded(op *check.Op) string {
+	text := plainly(op)
+	head, found := strings.CutSuffix(text, op.Out)
+	if !found || !strings.HasPrefix(op.Out, "[") {
+		return text
+	}
+	v, err := history.ParseValue([]byte(op.Out))
+	if err != nil || v.Kind() != history.KindList || v.Len() <= listMost {
+		return text
+	}
+	var parts []string
+	for i := range v.Len() {
+		switch last := v.Len() - (listMost - listEnds); {
+		case i < listEnds, i >= last:
+			parts = append(parts, v.At(i).String())
+		case i == listEnds:
+			parts = append(parts, fmt.Sprintf("… %d more …", last-listEnds))
+		}
+	}
+	return head + "[" + strings.Join(parts, ",") + "]"
+}
+
 // lines describes an operation for its label: one line, or one for each step of a
 // transaction.
 func lines(op *check.Op) []string {
@@ -280,7 +306,7 @@ func lines(op *check.Op) []string {
 			return l
 		}
 	}
-	return []string{plainly(op)}
+	return []string{folded(op)}
 }
 
 // placed are the lines of an operation with its key, if they are on several.

@@ -255,8 +255,11 @@ func circle(cycle []Edge, told []string) string {
 		return fmt.Sprintf("Two transactions, and each misses what the other wrote: %s, and %s",
 			clause(told[0]), told[1])
 	}
-	if _, ok := missing(cycle); !ok {
+	switch i, ok := missing(cycle); {
+	case !ok:
 		text = "No order of these transactions explains what they saw: " + text
+	case len(cycle) == 2 && cycle[1-i].Kind == graph.WR:
+		text = "Only a part of a transaction is there: " + text
 	}
 	return text
 }
