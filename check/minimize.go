@@ -26,7 +26,8 @@ import (
 //     before each observation the last change that the observation saw.
 //   - Not so beside an answer that says what the state was not (a refused
 //     compare-and-set): that has to go first.
-//   - Operations in one unit (enqueue and dequeue of an element) go together.
+//   - Operations in one unit (enqueue and dequeue of an element, snapshot and commit of a
+//     transaction) go together.
 //   - Pinned operations stay.
 //
 // Also, everything called after the first return that makes the history illegal
@@ -294,16 +295,29 @@ func settle(items []item, goes []bool) bool {
 	changed := false
 	for i := range items {
 		f := &items[i].p.Facts
-		if !goes[i] || f.InUnit {
+		// What is put into a queue is seen by its own unit only.
+		if !goes[i] || f.InUnit && !f.Replaces {
 			continue
 		}
 		if denies && !f.Pure ||
 			slices.ContainsFunc(f.Makes, func(t models.Token) bool { return seen[t] }) {
 			goes[i] = false
 			changed = true
+			if f.InUnit {
+				keepUnit(items, goes, f.Unit)
+			}
 		}
 	}
 	return changed
+}
+
+// keepUnit takes a whole unit back from goes.
+func keepUnit(items []item, goes []bool, unit models.Token) {
+	for i := range items {
+		if f := &items[i].p.Facts; f.InUnit && f.Unit == unit {
+			goes[i] = false
+		}
+	}
 }
 
 // firstViolation returns the earliest return by which the history is already
