@@ -11,8 +11,10 @@ import (
 // mvccProtocols are the modes of the multi-version store on one machine: the rule
 // of commit, and the form of the versions.
 func mvccProtocols() []Protocol {
-	si := []string{"list-append", "rw-register", "bank", "long-fork", "twin", "set-full"}
-	serializable := slices.Concat([]string{"g2"}, si, []string{"multi-register"})
+	si := []string{
+		"list-append", "rw-register", "bank", "long-fork", "twin", "set-full", "multi-register",
+	}
+	serializable := slices.Concat([]string{"g2"}, si)
 	const snapshot = "strong snapshot isolation; no service without the first node"
 	var all []Protocol
 	for _, m := range []struct {

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"github.com/ordeal-dev/ordeal/check"
+	"github.com/ordeal-dev/ordeal/check/graph"
 	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 )
@@ -23,12 +24,16 @@ func multiRegisterWorkload() Workload {
 	return groups(spec{
 		name: "multi-register",
 		doc: "Transactions that read and write a few registers with a handful of values that " +
-			"come again and again. Sees whatever is not strictly serializable, by linearizability " +
-			"of each group of registers as a whole.",
+			"come again and again. Sees whatever is not strictly serializable (or not strong " +
+			"snapshot isolation, where that is promised), by linearizability of each group of " +
+			"registers as a whole, or of snapshots and commits.",
 		registers: []history.Key{"x", "y", "z"}, prefix: "m", keys: 10, opsPerKey: 80,
 		newKey:  func() Generator { return Func(multiOp) },
 		lasting: 1,
 		judge: func(o Options) []check.Checker {
+			if o.Promise.Isolation == graph.StrongSnapshotIsolation {
+				return []check.Checker{check.SnapshotIsolated(o.Check)}
+			}
 			return []check.Checker{linearizableGroups(o)}
 		},
 		floors: map[history.F]int{Read: 20, Txn: 20},

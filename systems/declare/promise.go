@@ -42,7 +42,10 @@ func consistencies(name string) []consistency {
 	case "g2":
 		return []consistency{{name: "serializable"}}
 	case "multi-register":
-		return []consistency{{name: "strict-serializable"}}
+		strong := graph.StrongSnapshotIsolation
+		return []consistency{
+			{name: "strict-serializable"}, {strong.String(), workload.Promise{Isolation: strong}},
+		}
 	case "set-full":
 		return []consistency{linearizable, {"eventual", workload.Promise{Eventual: true}}}
 	case "log":
