@@ -243,7 +243,7 @@ func class(t string) string {
 
 func tell(r Run, op *check.Op, what []string, c clock) toldOp {
 	t := toldOp{
-		Process: processLabel(r, op.Process), What: brief(strings.Join(what, "; "), tellMost),
+		Process: askedLabel(r, op), What: brief(strings.Join(what, "; "), tellMost),
 		From: c.at(op.Call),
 		To:   c.returned(op.Return), Outcome: op.Type,
 	}
@@ -257,6 +257,23 @@ func processLabel(r Run, p int64) string {
 		label += " at " + node
 	}
 	return label
+}
+
+// askedLabel names the process of an operation and the node that it asked.
+func askedLabel(r Run, op *check.Op) string {
+	label := fmt.Sprintf("process %d", op.Process)
+	if node := askedOf(r, op); node != "" {
+		label += " at " + node
+	}
+	return label
+}
+
+// askedOf returns the node that an operation asked, "" if that is not known.
+func askedOf(r Run, op *check.Op) string {
+	if r.Roaming {
+		return r.Visited[op.Index]
+	}
+	return nodeOf(r, op.Process)
 }
 
 // nodeOf returns the node that a process talks to, "" if that is not known.

@@ -161,6 +161,7 @@ func (p *page) showCounterexamples(bands bands) {
 	}
 	for i := range all {
 		all[i].hear(p.History)
+		all[i].visited = p.Visited
 	}
 	for i, f := range all {
 		p.diagrams = append(p.diagrams, newDiagram(p.Run, i, f, bands))

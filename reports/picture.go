@@ -147,7 +147,7 @@ func (p *picture) label(f *found, i int) []textLine {
 		width /= boldFactor
 	}
 	var all []textLine
-	text := f.placed(op)
+	text := f.located(op)
 	if name := f.name(i); name != "" {
 		all = append(all, textLine{Text: name, Class: "call"})
 	}
@@ -232,7 +232,7 @@ func (p *picture) bar(f *found, op *check.Op, label []textLine, a *axis) bar {
 		X: max(p.Left, min(b.X, p.Right-width)), Width: width,
 		Height: labelGap + lineHeight*len(label),
 	}
-	b.Tip = fmt.Sprintf("%s, %s to %s, %s", brief(strings.Join(f.placed(op), "; "), tipMost),
+	b.Tip = fmt.Sprintf("%s, %s to %s, %s", brief(strings.Join(f.located(op), "; "), tipMost),
 		a.clock.at(op.Call),
 		a.clock.returned(op.Return), op.Type)
 	if f.culprit(op) {

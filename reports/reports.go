@@ -29,6 +29,9 @@ type Run struct {
 	Concurrency int
 	// Roaming says that clients go from node to node instead.
 	Roaming bool
+	// Visited are the nodes that roaming clients asked, by the index of the operation, as far as
+	// that is known.
+	Visited map[int64]string
 	// Facts describe the test: system, workload, nodes, faults, versions.
 	Facts   []Fact
 	Result  check.Result

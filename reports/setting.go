@@ -78,6 +78,9 @@ func (s setting) String() string {
 // where says which nodes the clients of the acts talk to.
 func (s *scene) where() string {
 	var all []string
+	if s.roaming {
+		return s.asked()
+	}
 	for _, a := range s.acts {
 		text := fmt.Sprintf("%s of %s", a.client, a.node)
 		if a.node != "" && a.client != "" && !slices.Contains(all, text) {
@@ -90,6 +93,29 @@ func (s *scene) where() string {
 	one, rest, _ := strings.Cut(all[0], " of ")
 	all[0] = strings.ToUpper(one[:1]) + one[1:] + " is a client of " + rest
 	return andAlso(all) + "."
+}
+
+// asked says which node was asked for which act, where clients go from one to another.
+func (s *scene) asked() string {
+	var nodes, all []string
+	for _, a := range s.acts {
+		if a.node != "" && !slices.Contains(nodes, a.node) {
+			nodes = append(nodes, a.node)
+		}
+	}
+	for _, n := range nodes {
+		var acts []string
+		for _, a := range s.acts {
+			if a.node == n {
+				acts = append(acts, a.name)
+			}
+		}
+		all = append(all, n+" was asked for "+andAlso(acts))
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return strings.Join(all, "; ") + "."
 }
 
 // meanwhile says which faults there were at the time of a counter-example, or else that there

@@ -215,6 +215,28 @@ func TestRivals(t *testing.T) {
 	}
 }
 
+// TestRoamingScene: the node of each operation is named where clients go from node to node.
+func TestRoamingScene(t *testing.T) {
+	f := twoOps()
+	r := Run{Nodes: []string{"n1", "n2", "n3"}, Concurrency: 3, Roaming: true}
+	if got := newSetting(r, &f, bands{}).String(); got != "There was no fault in the whole run." {
+		t.Errorf("nodes that nobody knows: %s", got)
+	}
+	r.Visited = map[int64]string{1: "n3", 2: "n1"}
+	f.visited = r.Visited
+	const want = "n3 was asked for process 1's write; n1 was asked for process 2's read. There " +
+		"was no fault in the whole run."
+	if got := newSetting(r, &f, bands{}).String(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got := tell(r, &f.Ops[1], f.placed(&f.Ops[1]), clock{}).Process; got != "process 2 at n1" {
+		t.Errorf("in the table: %s", got)
+	}
+	if got := f.located(&f.Ops[1]); !strings.HasSuffix(got[0], " at n1") {
+		t.Errorf("at its bar: %q", got)
+	}
+}
+
 // TestByGravity: what came before any fault is told first, then what was lost.
 func TestByGravity(t *testing.T) {
 	at := func(back int64, why string, lost bool) found {

@@ -19,8 +19,9 @@ type scene struct {
 	from, to int64
 	// led says that it is known who led at every act.
 	led bool
-	// nodes is how many there are.
-	nodes int
+	// nodes is how many there are; clients go from one to another if roaming.
+	nodes   int
+	roaming bool
 	// faults are the records of the windows, by id, as far as there are any.
 	faults map[int64]nemesis.FaultRecord
 }
@@ -41,7 +42,7 @@ const actsMost = 4
 
 func newScene(r Run, f *found, b bands) scene {
 	s := scene{
-		from: f.first().Call, led: len(b.leads) > 0, nodes: len(r.Nodes),
+		from: f.first().Call, led: len(b.leads) > 0, nodes: len(r.Nodes), roaming: r.Roaming,
 		faults: map[int64]nemesis.FaultRecord{},
 	}
 	for _, rec := range r.Faults {
@@ -51,7 +52,7 @@ func newScene(r Run, f *found, b bands) scene {
 		op := f.Ops[i]
 		a := act{
 			name: f.called(i), client: fmt.Sprintf("process %d", op.Process), op: op,
-			from: op.Call, to: f.ended(op), node: nodeOf(r, op.Process),
+			from: op.Call, to: f.ended(op), node: askedOf(r, &op),
 		}
 		for _, l := range b.leadersAt(op) {
 			a.leaders = append(a.leaders, l.node)

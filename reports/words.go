@@ -19,6 +19,8 @@ type found struct {
 	errors map[int64]string
 	// answered is when they had been told it.
 	answered map[int64]history.Time
+	// visited are the nodes that clients asked who go from node to node, by index.
+	visited map[int64]string
 }
 
 // hear notes what clients were told of the operations that did not succeed.
@@ -314,6 +316,15 @@ func (f *found) placed(op *check.Op) []string {
 	all := lines(op)
 	if f.Key == "" && op.Key != "" && op.F != "txn" {
 		all[0] += " on " + op.Key
+	}
+	return all
+}
+
+// located are the same with the node, of clients who go from node to node.
+func (f *found) located(op *check.Op) []string {
+	all := f.placed(op)
+	if node := f.visited[op.Index]; node != "" {
+		all[0] += " at " + node
 	}
 	return all
 }

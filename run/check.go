@@ -321,8 +321,8 @@ func writeReports(
 	page := reports.Run{
 		Name: test.Name, Claim: test.Claim, Started: test.Started, Seed: test.Config.Seed,
 		Repeat: test.Repeat, Nodes: test.Nodes, Concurrency: test.Config.Concurrency,
-		Roaming: roaming(test),
-		Facts:   facts(test), Result: result, History: h, Faults: ledger.Faults,
+		Roaming: roaming(test), Visited: visited(test, h),
+		Facts: facts(test), Result: result, History: h, Faults: ledger.Faults,
 		Links:  ledger.Matrices,
 		Phases: test.Phases, Notes: test.Notes,
 	}
@@ -353,6 +353,30 @@ func writeReports(
 func roaming(test Test) bool {
 	w, err := workload.Lookup(test.Config.Workload)
 	return err == nil && w.Object == "session"
+}
+
+// visited are the nodes that roaming clients asked, by the index of the operation, as far as
+// that is known: a process is one client, which counts what it asks.
+func visited(test Test, h *history.History) map[int64]string {
+	c := test.Config
+	if !roaming(test) || c.System != "reference" || test.KeyPrefix != "" ||
+		c.Concurrency <= 0 || len(test.Nodes) == 0 {
+		return nil
+	}
+	nodes := make(map[int64]string, len(h.Ops))
+	asked := make(map[history.Process]uint64)
+	for i := range h.Ops { // by their calls
+		op := &h.Ops[i]
+		if strings.HasPrefix(op.Error, "no client: ") {
+			continue
+		}
+		asked[op.Process]++
+		ev := history.Event{Process: op.Process, F: op.F, Key: op.Key, Value: op.In}
+		thread := int(int64(op.Process) % int64(c.Concurrency))
+		turn := systems.Turn(ev, asked[op.Process], len(test.Nodes))
+		nodes[op.Index] = test.Nodes[(thread+turn)%len(test.Nodes)]
+	}
+	return nodes
 }
 
 // rendered makes a panic of a renderer an error: a defect there must not take away a

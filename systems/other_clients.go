@@ -72,11 +72,17 @@ type movingClient struct {
 	moves uint64
 }
 
+// Turn is which of its nodes such a client asks with its n-th operation, counted from 1: nothing
+// but the operations decides that, so that a report can tell.
+func Turn(op history.Event, n uint64, nodes int) int {
+	return int((draw(op) + n) % uint64(nodes))
+}
+
 // Invoke writes or reads at some node, "write" being an append where the object is
 // a log.
 func (c *movingClient) Invoke(ctx context.Context, op history.Event) (history.Event, error) {
 	c.moves++
-	c.url = c.urls[(draw(op)+c.moves)%uint64(len(c.urls))]
+	c.url = c.urls[Turn(op, c.moves, len(c.urls))]
 	req := request{Object: c.object, F: op.F, Key: op.Key, Token: c.token}
 	send := c.call
 	if op.F != "read" {

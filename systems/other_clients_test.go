@@ -87,6 +87,30 @@ func TestMoving(t *testing.T) {
 	}
 }
 
+// TestTurn: which node a client has asked follows from what it asked.
+func TestTurn(t *testing.T) {
+	var nodes []*node
+	var addrs []string
+	for range 3 {
+		n := serve(t, answers(200, `{"type":"ok","value":4,"token":"a"}`))
+		nodes, addrs = append(nodes, n), append(addrs, n.addr)
+	}
+	c := client(t, false, 0, "session", addrs...)
+	for i := range 12 {
+		op := history.Event{Process: 7, F: "read", Key: history.Key(strings.Repeat("k", i+1))}
+		if _, err := c.Invoke(t.Context(), op); err != nil {
+			t.Fatal(err)
+		}
+		for at, n := range nodes {
+			asked := strings.Contains(lines(n.got(t)), "{register,read,"+string(op.Key)+",") ||
+				strings.Contains(lines(n.got(t)), "{register,read,"+string(op.Key)+"}")
+			if want := at == Turn(op, uint64(i+1), len(nodes)); asked != want {
+				t.Errorf("operation %d at node %d: %v, want %v", i+1, at, asked, want)
+			}
+		}
+	}
+}
+
 // TestLogSessions reads and writes a log where there is no register.
 func TestLogSessions(t *testing.T) {
 	node := serve(t, refusal("not-supported"), ok("17"), ok("[4]"))
