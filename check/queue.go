@@ -191,10 +191,8 @@ func (q *queueCheck) judge(key history.Key, d *QueueDetails, bad *violations) {
 		if blind == 0 {
 			mark = fmt.Sprintf("%s never came out", missing[0].value)
 		}
-		bad.show(func() Counterexample {
-			cx := counterexample(key, mark, lossWords(missing, blind, q.empty), missing[0].in, q.empty)
-			cx.Lost = true
-			return cx
+		bad.lose(func() Counterexample {
+			return counterexample(key, mark, lossWords(missing, blind, q.empty), missing[0].in, q.empty)
 		})
 	}
 }

@@ -206,6 +206,21 @@ func (v *violations) show(counterexample func() Counterexample) {
 	}
 }
 
+// lose counts a violation by which something was lost. One such is always kept.
+func (v *violations) lose(counterexample func() Counterexample) {
+	n := len(v.cxs)
+	v.show(func() Counterexample {
+		cx := counterexample()
+		cx.Lost = true
+		return cx
+	})
+	kept := slices.ContainsFunc(v.cxs, func(cx Counterexample) bool { return cx.Lost })
+	if len(v.cxs) == n && !kept {
+		v.cxs[n-1] = counterexample()
+		v.cxs[n-1].Lost = true
+	}
+}
+
 // settle fills in the verdict: invalid with what happened, or what otherwise says, which is
 // unknown only if the history could not have shown anything.
 func (v *violations) settle(r *Result, what string, otherwise func() (Verdict, string)) {

@@ -176,7 +176,7 @@ func (s *scene) all() string {
 // without says that there was no fault, and which ones were before or after.
 func (s *scene) without(windows []history.Window) string {
 	if len(windows) == 0 {
-		return "There was no fault in the whole run."
+		return "No fault was injected in the whole run."
 	}
 	if i := lastBefore(windows, s.from); i >= 0 {
 		return fmt.Sprintf("There was no fault at that time; the last one before was %s, until %s.",

@@ -38,7 +38,7 @@ func TestSetting(t *testing.T) {
 		windows []history.Window
 		want    string
 	}{
-		{nil, "There was no fault in the whole run."},
+		{nil, "No fault was injected in the whole run."},
 		{[]history.Window{window(4, 130, 140)},
 			"No fault was needed: the first one began only at 130.000 s."},
 		{[]history.Window{window(3, 0, 3), window(4, 0, 5), window(5, 130, 140)},
@@ -97,6 +97,10 @@ func TestWeigh(t *testing.T) {
 		{[]history.Window{all, window(3, "pause", 30, 40, "n2")}, []int64{9, 3}, ", in between"},
 		{[]history.Window{all, window(3, "kill", 30, 40, "n2")}, []int64{3, 9}, ", in between"},
 		{[]history.Window{all, window(3, "kill-seq", 30, 40, "n4")}, []int64{3, 9}, ", in between"},
+		{[]history.Window{window(3, "kill", 30, 40, "n2"), window(4, "kill-all", 5, 15)},
+			[]int64{4, 3}, "over before process 2's read"},
+		{[]history.Window{all, window(1, "partition", 30, 40, "n2")}, []int64{9, 1},
+			"n2 was asked for process 1's write"},
 		{[]history.Window{all, window(3, "kill", 30, 40, "n4")}, []int64{9, 3}, ", in between"},
 		// What heals before the read has its part in it.
 		{[]history.Window{all, window(2, "partition", 5, 100, "n4")}, []int64{2, 9},
@@ -133,8 +137,8 @@ func TestScene(t *testing.T) {
 	b := bands{leads: []lead{{node: "n1", what: "term 1", end: 50e9},
 		{node: "n3", what: "term 2", start: 50e9, end: history.Never}}}
 	got := newSetting(Run{Nodes: []string{"n1", "n2", "n3"}, Concurrency: 3}, &f, b).String()
-	const want = "Process 1 is a client of n2 and process 2 of n3. There was no fault in the whole " +
-		"run. At process 1's write n1 (term 1) led; the leader changed before process 2's read. " +
+	const want = "Process 1 is a client of n2 and process 2 of n3. No fault was injected in the " +
+		"whole run. At process 1's write n1 (term 1) led; the leader changed before process 2's read. " +
 		"n3 (term 2) led."
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -219,13 +223,13 @@ func TestRivals(t *testing.T) {
 func TestRoamingScene(t *testing.T) {
 	f := twoOps()
 	r := Run{Nodes: []string{"n1", "n2", "n3"}, Concurrency: 3, Roaming: true}
-	if got := newSetting(r, &f, bands{}).String(); got != "There was no fault in the whole run." {
+	if got := newSetting(r, &f, bands{}).String(); got != "No fault was injected in the whole run." {
 		t.Errorf("nodes that nobody knows: %s", got)
 	}
 	r.Visited = map[int64]string{1: "n3", 2: "n1"}
 	f.visited = r.Visited
-	const want = "n3 was asked for process 1's write; n1 was asked for process 2's read. There " +
-		"was no fault in the whole run."
+	const want = "n3 was asked for process 1's write; n1 was asked for process 2's read. No " +
+		"fault was injected in the whole run."
 	if got := newSetting(r, &f, bands{}).String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

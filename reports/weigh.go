@@ -126,7 +126,8 @@ type weighed struct {
 // The ranks of faults.
 const (
 	rankParts   = iota // it stood between the nodes of two acts, at one of them
-	rankHit            // an act came under it, at its node or leader; or it forgot or healed something
+	rankHit            // an act came under it, at its node or leader; or it healed before the next
+	rankForgot         // nodes may have forgotten by it what was known, between the acts
 	rankAll            // an act came under it, which was everywhere
 	rankNear           // an act came under it, which was elsewhere
 	rankBetween        // it was between the acts, at the node of one or its leader
@@ -146,16 +147,20 @@ func (s *scene) weigh(windows []history.Window) []weighed {
 				hit = hit || s.touches(w, a)
 			}
 		}
+		under := len(f.under) > 0
 		near := slices.ContainsFunc(s.acts, func(a act) bool { return s.touches(w, a) })
 		_, parts := s.parted(w)
+		forgot := s.forgot(w) && (near || s.everywhere(w))
 		switch {
-		case len(f.under) > 0 && parts:
+		case under && parts:
 			f.rank = rankParts
-		case hit || len(f.under) > 0 && s.healed(w) || s.forgot(w) && (near || s.everywhere(w)):
+		case hit || under && (forgot || s.healed(w)):
 			f.rank = rankHit
-		case len(f.under) > 0 && s.everywhere(w):
+		case forgot:
+			f.rank = rankForgot
+		case under && s.everywhere(w):
 			f.rank = rankAll
-		case len(f.under) > 0 || s.forgot(w):
+		case under || s.forgot(w):
 			f.rank = rankNear
 		case near:
 			f.rank = rankBetween
@@ -241,7 +246,7 @@ func cuts(rec nemesis.FaultRecord, from, to string) bool {
 // tell says what fault it was, when, and what it has to do with the acts.
 func (s *scene) tell(f weighed) string {
 	text := told(f.Window) + s.when(f)
-	if parts := s.between(f.Window); parts != "" {
+	if parts := s.between(f); parts != "" {
 		return text + "; " + parts
 	}
 	return text
@@ -277,8 +282,9 @@ func (s *scene) when(f weighed) string {
 
 // between says which acts a fault stood between, or what the nodes that it hit have to do with
 // them, "" where there is nothing to say.
-func (s *scene) between(w history.Window) string {
-	if pair, ok := s.parted(w); ok {
+func (s *scene) between(f weighed) string {
+	w := f.Window
+	if pair, ok := s.parted(w); ok && len(f.under) > 0 {
 		one, other := s.acts[pair[0]], s.acts[pair[1]]
 		return fmt.Sprintf("it cut %s (%s) off from %s (%s)", other.node, other.name, one.node, one.name)
 	}
