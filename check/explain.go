@@ -632,17 +632,18 @@ func (w *witness) noPlace(c *item) telling {
 	if s := w.settled; s != nil {
 		why := fmt.Sprintf("%s (called at %s), but by %s the state was %s", w.got(c), seconds(c.call),
 			seconds(s.by), s.state)
-		mark := "fits nowhere"
+		told := telling{mark: "fits nowhere", settled: true}
 		if n := len(w.part) - s.from; n > 1 {
 			why += fmt.Sprintf(", and no order of the %d operations since then allows it", n)
 			if longest := w.longest(); longest != nil && len(longest.Order) > s.from {
 				state := w.spec.Porcupine.DescribeState(longest.State)
-				why += fmt.Sprintf(": with %d of the others done the state is %s",
-					len(longest.Order)-s.from, state)
-				mark = "fits nowhere: then the state is " + state
+				why += fmt.Sprintf(": with %d of the others done the state is %s%s",
+					len(longest.Order)-s.from, state, w.otherwise(c, longest, &told))
+				told.mark = "fits nowhere: then the state is " + state
 			}
 		}
-		return telling{why: why + ".", mark: mark, settled: true}
+		told.why = why + "."
+		return told
 	}
 	told := telling{mark: "fits nowhere"}
 	told.why = fmt.Sprintf("%s (called at %s), but no order of the %s allows it", w.got(c),
@@ -654,9 +655,37 @@ func (w *witness) noPlace(c *item) telling {
 	}
 	state := w.spec.Porcupine.DescribeState(longest.State)
 	told.why = fmt.Sprintf("%s: the one that goes furthest has %d of the others done, and then the "+
-		"state is %s.", told.why, len(longest.Order), state)
+		"state is %s%s.", told.why, len(longest.Order), state, w.otherwise(c, longest, &told))
 	told.mark = fmt.Sprintf("fits nowhere: then the state is %s", state)
 	return told
+}
+
+// otherwise says what the culprit had seen of several places that is not there after others,
+// and who replaced it, "" if that is not known. The telling points to the last of these.
+func (w *witness) otherwise(c *item, after *search.Stand, told *telling) string {
+	last := make(map[models.Scalar]*item) // who put there what is in a place
+	what := make(map[models.Scalar]models.Token)
+	for _, at := range after.Order {
+		it := &w.part[at]
+		if len(it.p.Facts.Makes) > 0 && !it.p.Facts.Replaces {
+			return ""
+		}
+		for _, u := range it.p.Facts.Makes {
+			last[u.Place], what[u.Place] = it, u
+		}
+	}
+	var all []string
+	for _, t := range c.p.Facts.Sees {
+		if it := last[t.Place]; it != nil && what[t.Place] != t && !t.Place.IsNil() {
+			all = append(all, fmt.Sprintf("%s = %s, without the %s of process %d", t.Place, t.Value,
+				what[t.Place].Value, it.op.Process))
+			told.by, told.note, told.missed = it, "✕ had read without it", true
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "; it had read " + andList(all)
 }
 
 // longest is how far an order without the culprit goes at most, nil if that is not known.
