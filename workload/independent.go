@@ -106,9 +106,30 @@ func (s *independent) Next(ctx Context) (Step, Generator) {
 			wake = sooner(wake, at)
 			continue
 		}
-		return s.work(ctx, a, k)
+		step, next := s.work(ctx, a, k)
+		for j := 1; j < len(s.keys) && idle(s, step, next); j++ {
+			// That key has nothing to do now, and keeps nobody from another one.
+			wake = sooner(wake, step.Op.At)
+			if other := (k + j) % len(s.keys); s.free(ctx, s.keys[other]) {
+				step, next = s.work(ctx, a, other)
+			}
+		}
+		if !idle(s, step, next) {
+			return step, next
+		}
+		wake = sooner(wake, step.Op.At)
 	}
 	return hold(s, wake)
+}
+
+// idle reports whether g was asked, and has nothing to do now.
+func idle(g Generator, step Step, next Generator) bool {
+	return step.Kind == StepPending && same(g, next)
+}
+
+// free reports whether a key can get a turn.
+func (s *independent) free(ctx Context, k *liveKey) bool {
+	return k.inFlight < s.cfg.PerKey && !s.isActive(k.number) && k.notBefore <= ctx.Time
 }
 
 // refresh retires keys and replaces them with fresh ones.

@@ -130,6 +130,39 @@ func TestKeysAreHotAndLong(t *testing.T) {
 	}
 }
 
+// sleepy is a key that does one thing and then nothing for a second, again and again.
+type sleepy struct{ next history.Time }
+
+func (k *sleepy) Next(ctx Context) (Step, Generator) {
+	if ctx.Time < k.next {
+		return PendingUntil(k.next), k
+	}
+	return Do(Op{F: Read}), &sleepy{next: ctx.Time + 1000*ms}
+}
+
+func (k *sleepy) Update(Context, history.Event) Generator { return k }
+
+// TestKeysWaitAlone: a key that waits keeps nobody from the others, also when it has a turn.
+func TestKeysWaitAlone(t *testing.T) {
+	g := TimeLimit(10*time.Second, Independent(KeysConfig{
+		Prefix: "k", Live: 6, PerKey: 5, Ops: 1000, Burst: 16, Read: Read,
+		New: func() Generator { return &sleepy{} },
+	}))
+	out := simulate(t, Simulation{Generator: g, Concurrency: 10, Respond: slowly(1)})
+	n := map[history.Key]int{}
+	for _, s := range out.Steps {
+		n[s.Op.Key]++
+	}
+	for key, times := range n {
+		if times < 9 {
+			t.Errorf("%s was worked on %d times in 10 s, want 10", key, times)
+		}
+	}
+	if len(n) != 6 {
+		t.Errorf("%d keys were worked on, want 6", len(n))
+	}
+}
+
 // TestEpochs: most keys are fresh after a fault window, a minority survives one
 // more, and none two.
 func TestEpochs(t *testing.T) {
