@@ -174,17 +174,17 @@ func stuck(
 	if quiet > 0 {
 		when = "the last fault was over at " + seconds(quiet)
 	}
-	why = fmt.Sprintf("None of %s%s from %s to %s succeeded, although %s",
+	why = fmt.Sprintf("None of %s%s from %s to %s succeeded, although %s.",
 		count(len(vain), "operation", "operations"), onKey(key), seconds(vain[0].Call),
 		seconds(last.Ended), when)
 	if last.Error != "" {
-		why += fmt.Sprintf(": the last of them was told %s", quoted(last.Error))
+		why += fmt.Sprintf(" The last of them was told %s.", quoted(last.Error))
 	}
 	if good != nil {
-		why += fmt.Sprintf(". The last success was that of process %d, answered at %s.", good.Process,
+		why += fmt.Sprintf(" The last success was that of process %d, answered at %s.", good.Process,
 			seconds(good.Ended))
 	} else {
-		why += ". There never was a success."
+		why += " There never was a success."
 	}
 	if open != nil {
 		tell := " The first failure after it was that of process %d, called at %s."

@@ -383,25 +383,21 @@ func (e *element) seenBy(reads []*history.Operation) *history.Operation {
 // knows whether it is lost or that read stale.
 func (e *element) whyLost(reads []*history.Operation, gone int) string {
 	read := reads[gone]
-	why := fmt.Sprintf("The read of process %d at %s misses %s", read.Process, seconds(read.Return),
-		e.value)
-	later := len(reads) - 1 - gone
-	if later > 0 {
-		so := fmt.Sprintf(", and so do all %d later ones", later)
-		if later == 1 {
-			so = ", and so does the only later one"
-		}
-		why += so
-	}
-	why += ", although " + e.whyKnown(reads)
+	why := fmt.Sprintf("The read of process %d at %s misses %s, although %s.", read.Process,
+		seconds(read.Return), e.value, e.whyKnown(reads))
 	if e.present >= 0 && reads[e.present].Return > e.known {
-		why += fmt.Sprintf(" and process %d still read it at %s", reads[e.present].Process,
+		why += fmt.Sprintf(" Process %d still read it at %s.", reads[e.present].Process,
 			seconds(reads[e.present].Return))
 	}
-	if later == 0 {
-		return why + ". No later read shows whether it is lost, or whether that read was stale."
+	switch later := len(reads) - 1 - gone; later {
+	case 0:
+		why += " No later read shows whether it is lost, or whether that read was stale."
+	case 1:
+		why += " The only later read misses it, too."
+	default:
+		why += fmt.Sprintf(" All %d later reads miss it, too.", later)
 	}
-	return why + "."
+	return why
 }
 
 // gone is the first read that misses what was known, after the last that has it: nearer to

@@ -313,14 +313,17 @@ func (s *scene) between(f weighed) string {
 
 // roles are what a node has to do with the acts.
 func (s *scene) roles(node string) (all []string) {
-	var led []string
+	var asked, led []string
 	for _, a := range s.acts {
 		if a.node == node {
-			all = append(all, "was asked for "+a.name)
+			asked = append(asked, a.name)
 		}
 		if slices.Contains(a.leaders, node) {
 			led = append(led, a.name)
 		}
+	}
+	if len(asked) > 0 {
+		all = append(all, "was asked for "+andAlso(asked))
 	}
 	switch {
 	case len(led) == 0:

@@ -255,7 +255,8 @@ func (g *registers) core(c rw.Core) Anomaly {
 	n := g.witnesses(c.Txns)
 	a := g.anomaly("", n.list...)
 	a.Minimal = c.Minimal && len(n.list) == len(c.Txns)
-	a.Why = fmt.Sprintf("%s: no order of these transactions is %s. %s", coreType(c.Level), c.Level,
+	a.Called = string(coreType(c.Level))
+	a.Why = fmt.Sprintf("No order of these transactions is %s. %s", c.Level,
 		strings.Join(g.edges(&a, c.Cycle, n), " "))
 	return a
 }
