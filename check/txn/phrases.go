@@ -251,17 +251,31 @@ func circle(cycle []Edge, told []string) string {
 		}
 		text += others[len(others)-1]
 	}
-	if len(cycle) == 2 && cycle[0].Kind == graph.RW && cycle[1].Kind == graph.RW {
-		return fmt.Sprintf("Two transactions, and each misses what the other wrote: %s, and %s",
-			clause(told[0]), told[1])
+	if plain := inPlain(cycle); plain != "" {
+		return plain + ": " + text
 	}
-	switch i, ok := missing(cycle); {
-	case !ok:
+	if _, ok := missing(cycle); !ok {
 		text = "No order of these transactions explains what they saw: " + text
-	case len(cycle) == 2 && cycle[1-i].Kind == graph.WR:
-		text = "Only a part of a transaction is there: " + text
 	}
 	return text
+}
+
+// inPlain says what two transactions did to each other, "" of others.
+func inPlain(cycle []Edge) string {
+	if len(cycle) != 2 {
+		return ""
+	}
+	kinds := []graph.Kind{cycle[0].Kind, cycle[1].Kind}
+	slices.Sort(kinds)
+	switch {
+	case kinds[0] == graph.RW && kinds[1] == graph.RW:
+		return "Two transactions, and each misses what the other wrote"
+	case kinds[0] == graph.WW && kinds[1] == graph.RW:
+		return "A transaction wrote over another one that it had not seen"
+	case kinds[0] == graph.WR && kinds[1] == graph.RW:
+		return "Only a part of a transaction is there"
+	}
+	return ""
 }
 
 // called is how the literature calls such cycles, and what that means.

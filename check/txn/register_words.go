@@ -256,7 +256,10 @@ func (g *registers) core(c rw.Core) Anomaly {
 	a := g.anomaly("", n.list...)
 	a.Minimal = c.Minimal && len(n.list) == len(c.Txns)
 	a.Called = string(coreType(c.Level))
-	a.Why = fmt.Sprintf("No order of these transactions is %s. %s", c.Level,
-		strings.Join(g.edges(&a, c.Cycle, n), " "))
+	text := strings.Join(g.edges(&a, c.Cycle, n), " ")
+	a.Why = fmt.Sprintf("No order of these transactions is %s. %s", c.Level, text)
+	if plain := inPlain(a.Cycle); plain != "" {
+		a.Why = plain + ": " + text
+	}
 	return a
 }
