@@ -105,7 +105,7 @@ func counterexamplesOf(
 	for _, a := range mine[:min(len(mine), o.Counterexamples)] {
 		cx := anomaly(h, a)
 		// What is lost may be the part of a transaction that others miss, which tells more.
-		cx.Lost = a.Type == engine.Lost && !fractured
+		cx.Lost = a.Gone && !fractured
 		cxs = append(cxs, cx)
 	}
 	return cxs, beyond

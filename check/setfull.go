@@ -305,7 +305,7 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 		gone := e.gone(reads)
 		cx := s.show(key, misses(e.value), e.whyLost(reads, gone), e.add, e.presentRead(reads),
 			reads[gone])
-		cx.Lost = e.acknowledged && gone < len(reads)-1
+		cx.Lost = e.acknowledged && reads[len(reads)-1].Call >= e.known+soon
 	case e.present < 0 || absent > e.present:
 		// All reads were called before it had to be there, if it ever had to.
 		d.NeverRead++
@@ -378,6 +378,9 @@ func (e *element) seenBy(reads []*history.Operation) *history.Operation {
 	}
 	return nil
 }
+
+// soon is for how long a read may have been stale only.
+const soon = history.Time(1e9)
 
 // whyLost says which reads miss it, and who had it: where there is only one such read, nobody
 // knows whether it is lost or that read stale.

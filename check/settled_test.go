@@ -156,3 +156,29 @@ func TestAddedUp(t *testing.T) {
 		t.Errorf("%d operations, %q, %q", len(cx.Ops), cx.Before, cx.Mark)
 	}
 }
+
+// TestLost: lost is what was missing for longer than it could have been late.
+func TestLost(t *testing.T) {
+	list := func(last string) string {
+		return `p0 txn [["append","x",1]] 0..10
+			p3 txn [["r","x",null]] = [["r","x",[]]] ` + last
+	}
+	set := func(last string) string { return "p0 add 1 0..10\np0 add 2 0..10\np1 read = [2] " + last }
+	for _, test := range []struct {
+		checker Checker
+		history string
+		want    bool
+	}{
+		{ListAppend(TxnOptions{}), list("1009..1020"), false},
+		{ListAppend(TxnOptions{}), list("1010..1020"), true},
+		{SetFull(SetFullOptions{}), set("1009..1020"), false},
+		{SetFull(SetFullOptions{}), set("1010..1020"), true},
+		{SetFull(SetFullOptions{}), strings.Replace(set("1010..1020"), "0..10\n", "0..?\n", 1), false},
+	} {
+		r := test.checker.Check(t.Context(), mustTimeline(t, test.history))
+		got := slices.ContainsFunc(r.Counterexamples, func(c Counterexample) bool { return c.Lost })
+		if got != test.want {
+			t.Errorf("%s: lost %v, want %v in\n%s", r.Name, got, test.want, test.history)
+		}
+	}
+}

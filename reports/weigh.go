@@ -121,6 +121,7 @@ type weighed struct {
 	history.Window
 	rank  int
 	under []int // the acts that came under it
+	near  bool  // it was at the node of an act, or at a leader of then
 }
 
 // The ranks of faults.
@@ -148,9 +149,9 @@ func (s *scene) weigh(windows []history.Window) []weighed {
 			}
 		}
 		under := len(f.under) > 0
-		near := slices.ContainsFunc(s.acts, func(a act) bool { return s.touches(w, a) })
+		f.near = slices.ContainsFunc(s.acts, func(a act) bool { return s.touches(w, a) })
 		_, parts := s.parted(w)
-		forgot := s.forgot(w) && (near || s.everywhere(w))
+		forgot := s.forgot(w) && (f.near || s.everywhere(w))
 		switch {
 		case under && parts:
 			f.rank = rankParts
@@ -162,7 +163,7 @@ func (s *scene) weigh(windows []history.Window) []weighed {
 			f.rank = rankAll
 		case under || s.forgot(w):
 			f.rank = rankNear
-		case near:
+		case f.near:
 			f.rank = rankBetween
 		default:
 			f.rank = rankElse
@@ -170,8 +171,15 @@ func (s *scene) weigh(windows []history.Window) []weighed {
 		all = append(all, f)
 	}
 	slices.SortStableFunc(all, func(a, b weighed) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(s.mildness(a.Window),
-			s.mildness(b.Window)), cmp.Compare(len(b.under), len(a.under)), cmp.Compare(b.Start, a.Start))
+		far := func(f weighed) int {
+			if f.near || len(f.under) > 0 {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(far(a), far(b)),
+			cmp.Compare(s.mildness(a.Window), s.mildness(b.Window)),
+			cmp.Compare(len(b.under), len(a.under)), cmp.Compare(b.Start, a.Start))
 	})
 	return all
 }

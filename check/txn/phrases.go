@@ -175,11 +175,28 @@ func (p phrases) lostUpdate(key uint32, place int, a, b uint32) Anomaly {
 
 func (p phrases) lost(a *appended, reader uint32) Anomaly {
 	by, r := &p.c.ops[a.txn], &p.c.ops[reader]
-	return p.anomaly(a.key, fmt.Sprintf(
-		"Process %d was told at %s that it had appended %s to %s, but "+
-			"no read has it, not even that of process %d at %s.", by.Process, clock(by.Return),
-		p.c.text(a.elem), p.c.names[a.key].key, r.Process, clock(r.Call)), a.txn, reader)
+	later := 0
+	for _, read := range p.c.readsOf(a.key) {
+		if p.c.ops[read.txn].Call > by.Return {
+			later++
+		}
+	}
+	after := fmt.Sprintf("%d were called after that, the last by process %d at %s.", later, r.Process,
+		clock(r.Call))
+	if later < 2 {
+		after = fmt.Sprintf("One was called after that, by process %d at %s.", r.Process, clock(r.Call))
+	}
+	found := p.anomaly(a.key, fmt.Sprintf("Process %d was told at %s that it had appended %s to %s, "+
+		"but no read has it. %s", by.Process, clock(by.Return), p.c.text(a.elem),
+		p.c.names[a.key].key, after), a.txn, reader)
+	if found.Gone = r.Call-by.Return >= soon; !found.Gone {
+		found.Why += " Whether it is lost or only late, nobody knows so soon."
+	}
+	return found
 }
+
+// soon is for how long after an append a read without it may only have been stale.
+const soon = history.Time(1e9)
 
 // meanings of the bases of cycles.
 var meanings = [...]string{

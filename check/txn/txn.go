@@ -80,6 +80,8 @@ type Anomaly struct {
 	Why, Mark string
 	// Called is how the literature calls such a cycle, and what that means; "" for others.
 	Called string
+	// Gone says of what is lost that it was missing for so long that it is hardly late.
+	Gone bool
 	// Cycle are the dependencies that lead in a circle, nil for the other anomalies.
 	Cycle []Edge
 
