@@ -97,6 +97,8 @@ func TestWeigh(t *testing.T) {
 		{[]history.Window{all, window(3, "pause", 30, 40, "n2")}, []int64{9, 3}, ", in between"},
 		{[]history.Window{all, window(3, "kill", 30, 40, "n2")}, []int64{3, 9}, ", in between"},
 		{[]history.Window{all, window(3, "kill-seq", 30, 40, "n4")}, []int64{3, 9}, ", in between"},
+		{[]history.Window{all, window(3, "disk-torn", 30, 40, "n2")}, []int64{3, 9}, ", in between"},
+		{[]history.Window{all, window(3, "disk-full", 30, 40, "n2")}, []int64{9, 3}, ", in between"},
 		{[]history.Window{window(3, "kill", 30, 40, "n2"), window(4, "kill-all", 5, 15)},
 			[]int64{4, 3}, "over before process 2's read"},
 		{[]history.Window{window(3, "kill-all", 60, 70), window(4, "kill", 30, 40, "n2")},

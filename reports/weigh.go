@@ -224,7 +224,8 @@ func spreads(fault string) bool { return fault == "isolate-restart" || fault == 
 // forgot reports whether a fault by which nodes may forget began, or went on, between two acts
 // of which the later one had to know of the other.
 func (s *scene) forgot(w history.Window) bool {
-	forgets := slices.ContainsFunc([]string{"kill", "restart", "disk", "bit-flip"},
+	forgets := slices.ContainsFunc(
+		[]string{"kill", "restart", "torn", "flip", "wipe", "truncate", "power"},
 		func(f string) bool { return strings.Contains(w.Fault, f) })
 	return forgets && len(s.acts) > 1 && int64(w.End) >= s.acts[0].from && int64(w.Start) <= s.to
 }
