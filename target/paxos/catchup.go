@@ -59,13 +59,25 @@ func (m *Machine) have() have {
 	return h
 }
 
+// beyond reports whether a node that has h has got further since it had o.
+func (h have) beyond(o have) bool {
+	if h.Commit != o.Commit {
+		return h.Commit > o.Commit
+	}
+	return h.Snapshot > o.Snapshot || h.Snapshot == o.Snapshot && h.Part > o.Part
+}
+
 // catchUp sends a follower what it lacks next: chosen commands if they are
 // still in the log, else a piece of a snapshot. The follower's answer asks for
 // more; if it gets lost, the next heartbeat's does.
+//
+// Only an answer that has got further is served at once. Were each that differs, late copies
+// of answers would be: each makes an answer of its own, and a network that doubles and
+// reorders would turn two of them into millions within seconds.
 func (m *Machine) catchUp(to int) {
 	p := &m.lead.peers[to]
 	h := p.have
-	if h == p.sent && m.now-p.sentAt < resendAfter {
+	if !h.beyond(p.sent) && m.now-p.sentAt < resendAfter {
 		return
 	}
 	p.sent, p.sentAt = h, m.now
@@ -149,10 +161,10 @@ func (m *Machine) sendSnapshot(to int, h have) {
 // vote now may need its answer in phase 1, by the configuration that they know.
 func (m *Machine) teach(to int, h have) {
 	l := &m.known[to]
-	if m.now-l.taughtAt < resendAfter && h.Snapshot == 0 {
+	if !h.beyond(l.taught) && m.now-l.taughtAt < resendAfter {
 		return
 	}
-	l.taughtAt = m.now
+	l.taught, l.taughtAt = h, m.now
 	m.sendSnapshot(to, h)
 }
 

@@ -15,8 +15,10 @@ func (m *Machine) transferLag() uint64 { return m.keep / 2 }
 
 // known is what a node remembers of another one, whoever leads.
 type known struct {
-	epoch    protocol.Epoch
-	taughtAt protocol.Time // see teach
+	epoch protocol.Epoch
+	// taught is what it had when this node last taught it, and taughtAt when.
+	taught   have
+	taughtAt protocol.Time
 }
 
 func (m *Machine) tickLinks() {
