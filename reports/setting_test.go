@@ -62,13 +62,16 @@ func TestSetting(t *testing.T) {
 	}
 }
 
+// faultOf is a fault from one second to another.
+func faultOf(id int64, fault string, from, to history.Time, nodes ...string) history.Window {
+	return history.Window{ID: id, Fault: fault, Start: from * 1e9, End: to * 1e9, Nodes: nodes}
+}
+
 // TestWeigh: the faults that may have the most to do with it come first, and those that were in
 // force are not among the rest.
 func TestWeigh(t *testing.T) {
 	const s = history.Time(1e9)
-	window := func(id int64, fault string, from, to history.Time, nodes ...string) history.Window {
-		return history.Window{ID: id, Fault: fault, Start: from * s, End: to * s, Nodes: nodes}
-	}
+	window := faultOf
 	link := func(from, to nemesis.Node) nemesis.Link { return nemesis.Link{From: from, To: to} }
 	cut := func(id int64, links ...nemesis.Link) nemesis.FaultRecord {
 		return nemesis.FaultRecord{Step: nemesis.Step{ID: id}, Cut: true, Links: links}
@@ -103,6 +106,9 @@ func TestWeigh(t *testing.T) {
 			[]int64{4, 3}, "over before process 2's read"},
 		{[]history.Window{window(3, "kill-all", 60, 70), window(4, "kill", 30, 40, "n2")},
 			[]int64{4, 3}, ", in between"},
+		// n3 was asked and led, n2 was only asked.
+		{[]history.Window{window(1, "flapping", 5, 130, "n2"), window(4, "kill", 5, 130, "n3")},
+			[]int64{4, 1}, ""},
 		{[]history.Window{all, window(1, "partition", 30, 40, "n2")}, []int64{9, 1},
 			"n2 was asked for process 1's write"},
 		{[]history.Window{all, window(3, "kill", 30, 40, "n4")}, []int64{9, 3}, ", in between"},
@@ -123,10 +129,15 @@ func TestWeigh(t *testing.T) {
 			t.Errorf("%v: got %v, want %v with %q in\n%s", test.windows, got, test.want, test.says, text)
 		}
 	}
+}
+
+// TestManyFaults: all that were in force are told, as far as they are not too many.
+func TestManyFaults(t *testing.T) {
+	f := twoOps()
 	var many []history.Window
 	for i := range history.Time(7) {
-		many = append(many, window(int64(i), "messages", 30+i, 40+i),
-			window(int64(10+i), "pause", 112, 130, "n4"))
+		many = append(many, faultOf(int64(i), "messages", 30+i, 40+i),
+			faultOf(int64(10+i), "pause", 112, 130, "n4"))
 	}
 	got := settingOf(&f, many)
 	if n := strings.Count(got, "in force at process 2's read"); n != 5 ||

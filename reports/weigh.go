@@ -178,10 +178,29 @@ func (s *scene) weigh(windows []history.Window) []weighed {
 			return 1
 		}
 		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(far(a), far(b)),
+			cmp.Compare(s.parts(b.Window), s.parts(a.Window)),
 			cmp.Compare(s.mildness(a.Window), s.mildness(b.Window)),
 			cmp.Compare(len(b.under), len(a.under)), cmp.Compare(b.Start, a.Start))
 	})
 	return all
+}
+
+// parts counts what the nodes that a fault hit have to do with the acts.
+func (s *scene) parts(w history.Window) (n int) {
+	if s.everywhere(w) {
+		return 0
+	}
+	for _, node := range w.Nodes {
+		for _, a := range s.acts {
+			if a.node == node {
+				n++
+			}
+			if slices.Contains(a.leaders, node) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // mildness orders faults that otherwise have as much to do with it: what cuts nodes off or ends
