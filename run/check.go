@@ -21,6 +21,7 @@ import (
 	"github.com/ordeal-dev/ordeal/reports"
 	"github.com/ordeal-dev/ordeal/reports/store"
 	"github.com/ordeal-dev/ordeal/systems"
+	"github.com/ordeal-dev/ordeal/systems/operation"
 	"github.com/ordeal-dev/ordeal/workload"
 )
 
@@ -118,6 +119,10 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 	opts.Promise = sys.Promise(w.Name)
 	opts.Check = limits.options()
 	checkers := []check.Checker{w.Checker(opts)}
+	if test.Config.System == "reference" && slices.ContainsFunc(h.Ops, misfits) {
+		// Its client is the checker's own: what it hands on the system has said.
+		checkers = append(checkers, check.Fitting(fits))
+	}
 	if noLedger == nil {
 		checkers = append(checkers, check.CheckerFunc(
 			func(context.Context, *history.History) check.Result { return injected(summary, test) }))
@@ -139,6 +144,17 @@ func judge(ctx context.Context, dir string, test Test, limits CheckLimits) (
 	}
 	result := check.Compose(w.Name, checkers...).Check(ctx, h)
 	return trusted(withinClaim(result, sys, summary.Faults), test), h, summary, nil
+}
+
+// misfits reports whether an operation was answered with what cannot be the answer.
+func misfits(op history.Operation) bool { return op.Type == history.OK && fits(&op) != nil }
+
+// fits says why what a transaction was answered cannot be the answer.
+func fits(op *history.Operation) error {
+	if op.F != workload.Txn {
+		return nil
+	}
+	return operation.Steps(op.In, op.Out)
 }
 
 // injected says what became of the faults. Where the cluster could do none of those that

@@ -181,6 +181,12 @@ func Result(object string, op history.Event, out history.Value) (history.Event, 
 	return op, nil
 }
 
+// Steps says why out cannot be the answer to a transaction, as far as its shape tells: it has
+// to have the same steps, with values where they read.
+func Steps(in, out history.Value) error {
+	return steps(in, out, func(history.Value, history.Value) error { return nil })
+}
+
 // shown keeps a value short.
 func shown(v history.Value) string {
 	const most = 120
