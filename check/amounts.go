@@ -172,3 +172,36 @@ func (c *CounterRead) afterwards(
 		count(len(told), "operation", "operations"), seconds(by), sum)
 	return cx, true
 }
+
+// accuse notes what had failed for certain and would explain a read if it had not: the last such
+// before it.
+func (c *CounterRead) accuse(failed []amount) {
+	for _, a := range failed {
+		without := c.Value - a.n
+		if a.possible(c.source.Return) && without >= c.Low && without <= c.High &&
+			(c.accused == nil || a.op.Call > c.accused.Call) {
+			c.accused = a.op
+		}
+	}
+}
+
+// accusation tells of it, "" if there is nothing.
+func (c *CounterRead) accusation(what string) string {
+	if c.accused == nil {
+		return ""
+	}
+	return fmt.Sprintf(" It would be right if the %s of process %d, which had failed for certain at "+
+		"%s, had taken effect.", what, c.accused.Process, seconds(c.accused.Return))
+}
+
+// show adds it to a counterexample.
+func (c *CounterRead) show(cx *Counterexample) {
+	if c.accused == nil {
+		return
+	}
+	op := showOp(c.accused)
+	op.Missed, op.Note = true, "it had failed, but would explain ✕"
+	cx.Ops = append(cx.Ops, op)
+	slices.SortStableFunc(cx.Ops, func(a, b Op) int { return cmp.Compare(a.Index, b.Index) })
+	cx.Minimal = false
+}

@@ -97,13 +97,17 @@ func (b *bank) group(key history.Key, txns []txn) error {
 	keys := groupKeys(txns)
 	var opening *txn
 	var total int64
-	adds := make(map[history.Key][]amount)
+	adds, failed := make(map[history.Key][]amount), make(map[history.Key][]amount)
 	for i := range txns {
 		t := &txns[i]
 		if t.readOnly() {
 			continue
 		}
-		sum, err := t.collectAdds(adds)
+		to := adds
+		if t.op.Type == history.Fail {
+			to = failed
+		}
+		sum, err := t.collectAdds(to)
 		if err != nil {
 			return misfit(t.op, "a bank", err)
 		}
@@ -134,7 +138,7 @@ func (b *bank) group(key history.Key, txns []txn) error {
 		}
 	}
 	if !b.o.Stale {
-		b.explain(key, adds, reads)
+		b.explain(key, adds, failed, reads)
 	}
 	return nil
 }
@@ -151,9 +155,7 @@ func (t *txn) collectAdds(adds map[history.Key][]amount) (int64, error) {
 			return 0, fmt.Errorf("there are only reads and adds of integers")
 		}
 		sum += n
-		if t.op.Type != history.Fail {
-			adds[s.Key] = append(adds[s.Key], amount{t.op, n})
-		}
+		adds[s.Key] = append(adds[s.Key], amount{t.op, n})
 	}
 	return sum, nil
 }
@@ -280,7 +282,7 @@ func unseenBalances(keys []string) string {
 
 // explain compares each balance with the transfers.
 func (b *bank) explain(
-	key history.Key, adds map[history.Key][]amount, reads map[history.Key][]CounterRead,
+	key history.Key, adds, failed map[history.Key][]amount, reads map[history.Key][]CounterRead,
 ) {
 	for _, account := range slices.Sorted(maps.Keys(reads)) {
 		list := reads[account]
@@ -290,9 +292,14 @@ func (b *bank) explain(
 				continue
 			}
 			b.d.Unexplained++
-			why := fmt.Sprintf("Process %d read %d on %s at %s, %s.", read.source.Process, read.Value,
-				account, seconds(read.source.Return), read.wants("transfers"))
-			b.bad.show(func() Counterexample { return read.counterexample(key, why, adds[account]) })
+			read.accuse(failed[account])
+			why := fmt.Sprintf("Process %d read %d on %s at %s, %s.%s", read.source.Process, read.Value,
+				account, seconds(read.source.Return), read.wants("transfers"), read.accusation("transfer"))
+			b.bad.show(func() Counterexample {
+				cx := read.counterexample(key, why, adds[account])
+				read.show(&cx)
+				return cx
+			})
 		}
 	}
 }

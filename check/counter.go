@@ -21,13 +21,15 @@ type CounterDetails struct {
 
 // CounterRead is a read with the bounds that its value has to keep.
 type CounterRead struct {
-	Key    history.Key `json:"key,omitempty"`
-	Index  int64       `json:"index"`
-	Low    int64       `json:"low"`
-	Value  int64       `json:"value"`
-	High   int64       `json:"high"`
-	wrong  bool
-	source *history.Operation
+	Key   history.Key `json:"key,omitempty"`
+	Index int64       `json:"index"`
+	Low   int64       `json:"low"`
+	Value int64       `json:"value"`
+	High  int64       `json:"high"`
+	wrong bool
+	// accused had failed, and would explain it.
+	accused *history.Operation
+	source  *history.Operation
 }
 
 // Counter checks the reads of counters (add n, read -> n, 0 at first) against
@@ -45,7 +47,7 @@ func counter(ctx context.Context, h *history.History) Result {
 		if r, stop := interrupted(ctx, name); stop {
 			return r
 		}
-		adds, reads, err := counterOps(ops)
+		adds, failed, reads, err := counterOps(ops)
 		if err != nil {
 			return Result{Name: name, Verdict: Unknown, Reason: err.Error()}
 		}
@@ -60,9 +62,12 @@ func counter(ctx context.Context, h *history.History) Result {
 				continue
 			}
 			read.Key = key
+			read.accuse(failed)
 			d.Wrong = append(d.Wrong, read)
 			if len(r.Counterexamples) < 5 {
-				r.Counterexamples = append(r.Counterexamples, read.counterexample(key, read.why(), adds))
+				cx := read.counterexample(key, read.why(), adds)
+				read.show(&cx)
+				r.Counterexamples = append(r.Counterexamples, cx)
 			}
 		}
 	}
@@ -98,8 +103,8 @@ func counter(ctx context.Context, h *history.History) Result {
 }
 
 func (c CounterRead) why() string {
-	return fmt.Sprintf("Process %d read %d at %s%s, %s.", c.source.Process, c.Value,
-		seconds(c.source.Return), onKey(c.Key), c.wants("adds"))
+	return fmt.Sprintf("Process %d read %d at %s%s, %s.%s", c.source.Process, c.Value,
+		seconds(c.source.Return), onKey(c.Key), c.wants("adds"), c.accusation("add"))
 }
 
 // wants says which bound a read breaks, that of what was added before and beside it.
@@ -132,16 +137,20 @@ func (c CounterRead) bounds() string {
 	return fmt.Sprintf("%d to %d", c.Low, c.High)
 }
 
-func counterOps(ops []*history.Operation) (adds []amount, reads []CounterRead, err error) {
+func counterOps(
+	ops []*history.Operation,
+) (adds, failed []amount, reads []CounterRead, err error) {
 	for _, op := range ops {
 		switch op.F {
 		case "add":
 			n, ok := op.In.AsInt()
 			if !ok {
-				return nil, nil, misfit(op, "a counter",
+				return nil, nil, nil, misfit(op, "a counter",
 					fmt.Errorf("value: want an integer, got %s", op.In))
 			}
-			if op.Type != history.Fail {
+			if op.Type == history.Fail {
+				failed = append(failed, amount{op, n})
+			} else {
 				adds = append(adds, amount{op, n})
 			}
 		case "read":
@@ -150,13 +159,13 @@ func counterOps(ops []*history.Operation) (adds []amount, reads []CounterRead, e
 			}
 			n, ok := op.Out.AsInt()
 			if !ok {
-				return nil, nil, misfit(op, "a counter",
+				return nil, nil, nil, misfit(op, "a counter",
 					fmt.Errorf("result: want an integer, got %s", op.Out))
 			}
 			reads = append(reads, CounterRead{Index: op.Index, Value: n, source: op})
 		default:
-			return nil, nil, misfit(op, "a counter", fmt.Errorf("it has only add and read"))
+			return nil, nil, nil, misfit(op, "a counter", fmt.Errorf("it has only add and read"))
 		}
 	}
-	return adds, reads, nil
+	return adds, failed, reads, nil
 }

@@ -53,7 +53,7 @@ func eventualCounter(ctx context.Context, h *history.History, o EventualCounterO
 		if r, stop := interrupted(ctx, name); stop {
 			return r
 		}
-		adds, reads, err := counterOps(ops)
+		adds, _, reads, err := counterOps(ops)
 		if err != nil {
 			return Result{Name: name, Verdict: Unknown, Reason: err.Error()}
 		}

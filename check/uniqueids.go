@@ -62,6 +62,9 @@ func uniqueIDs(ctx context.Context, h *history.History) Result {
 			d.DuplicateIDs = sample(d.DuplicateIDs, id)
 		}
 		if len(r.Counterexamples) < most {
+			if other.Return > op.Return { // it was only called before
+				other, op = op, other
+			}
 			r.Counterexamples = append(r.Counterexamples, counterexample(op.Key, "the same id once more",
 				fmt.Sprintf("Process %d got the id %s at %s, which process %d had got at %s.",
 					op.Process, id, seconds(op.Return), other.Process, seconds(other.Return)),
