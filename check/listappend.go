@@ -95,9 +95,16 @@ func counterexamplesOf(
 			beyond = append(beyond, a.Why)
 		}
 	}
-	// What is wrong by itself is easier to see than a circle.
+	// What is wrong by itself is easier to see than a circle. But one transaction that contradicts
+	// itself says less of what became of a write than two do.
+	size := func(a engine.Anomaly) int {
+		if a.Type == engine.Internal {
+			return len(a.Ops) + 2
+		}
+		return len(a.Ops)
+	}
 	slices.SortStableFunc(mine, func(a, b engine.Anomaly) int {
-		return cmp.Or(cmp.Compare(len(a.Ops), len(b.Ops)), cmp.Compare(len(a.Cycle), len(b.Cycle)))
+		return cmp.Or(cmp.Compare(size(a), size(b)), cmp.Compare(len(a.Cycle), len(b.Cycle)))
 	})
 	fractured := slices.ContainsFunc(mine, func(a engine.Anomaly) bool {
 		return a.Type == engine.FracturedView || a.Type == engine.FracturedRead
