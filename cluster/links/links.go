@@ -20,6 +20,10 @@ const (
 	// probeTries is how often a probe is sent before the link counts as dead.
 	probeTries = 10
 	probeSize  = 24
+	// mostFlying is how many messages a link carries at a time. A real one has buffers that
+	// run over; without a bound, nodes that answer each copy of a message with more than one
+	// would fill the memory before they make any progress.
+	mostFlying = 1 << 16
 )
 
 // Clock is the time of a network. All functions that it calls, and all calls of the network,
@@ -55,6 +59,7 @@ type line struct {
 	rule    nemesis.Rule
 	clean   bool // it has no rule
 	count   nemesis.Counters
+	flying  int // datagrams that have not arrived
 	// held are messages that later ones are to overtake, the oldest first.
 	held []*parcel
 	// waiting is what goes on when a cut of a stream ends.
@@ -183,7 +188,12 @@ func (l *line) set(r nemesis.Rule) {
 // carry draws the fate of a datagram.
 func (l *line) carry(size int, deliver func()) {
 	took := l.latency.draw(l.rng)
+	if l.flying >= mostFlying {
+		l.count.Throttled++
+		return
+	}
 	if l.clean {
+		l.flying++
 		l.clock.After(took, func() { l.arriveClean(deliver) })
 		return
 	}
@@ -210,15 +220,24 @@ func (l *line) carry(size int, deliver func()) {
 	p.corrupted, p.overtakers = f.FlipBit >= 0, f.Overtakers
 	twin, again := p, p
 	p.delayed = f.Wait+f.Delay > 0 && f.Delay > 0
-	l.clock.After(took+f.Wait+f.Delay, func() { l.arrive(&p) })
+	l.fly(took+f.Wait+f.Delay, &p)
 	if f.Duplicate {
 		twin.duplicate, twin.overtakers, twin.delayed = true, 0, f.DuplicateDelay > 0
-		l.clock.After(took+f.Wait+f.DuplicateDelay, func() { l.arrive(&twin) })
+		l.fly(took+f.Wait+f.DuplicateDelay, &twin)
 	}
 	if f.Replay {
 		again.replay, again.overtakers = true, 0
-		l.clock.After(took+f.ReplayDelay, func() { l.arrive(&again) })
+		l.fly(took+f.ReplayDelay, &again)
 	}
+}
+
+// fly has a datagram arrive when it has been on its way for so long.
+func (l *line) fly(took time.Duration, p *parcel) {
+	l.flying++
+	l.clock.After(took, func() {
+		l.flying--
+		l.arrive(p)
+	})
 }
 
 // arrive is the end of the way: the datagram is delivered, or held back so that others
@@ -241,6 +260,7 @@ func (l *line) arrive(p *parcel) {
 
 // arriveClean is arrive for what met no rule when it left.
 func (l *line) arriveClean(deliver func()) {
+	l.flying--
 	if l.rule.Cut {
 		l.count.Dropped++
 		return

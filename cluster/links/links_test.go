@@ -164,3 +164,49 @@ func TestHeldBack(t *testing.T) {
 		t.Errorf("%d came, %+v: nothing has overtaken it", came, n.Counters()[ab])
 	}
 }
+
+// fifo is a clock for links on which everything takes equally long.
+type fifo struct{ queue []func() }
+
+func (c *fifo) Now() time.Duration { return 0 }
+
+func (c *fifo) After(_ time.Duration, f func()) { c.queue = append(c.queue, f) }
+
+// run does everything that is due.
+func (c *fifo) run() {
+	for _, f := range c.queue {
+		f()
+	}
+	c.queue = nil
+}
+
+// TestFull: a link that is full loses what comes on top, and is as good as before when it has
+// emptied itself.
+func TestFull(t *testing.T) {
+	for _, r := range []nemesis.Rule{{}, {Duplicate: 1}} {
+		c := &fifo{}
+		n := New(c, []nemesis.Node{"a", "b"}, 1, Latency{Least: time.Millisecond, Most: time.Millisecond})
+		rule(t, n, "h", ab, r)
+		copies := 1
+		if r.Duplicate > 0 {
+			copies = 2
+		}
+		came := 0
+		for range mostFlying + 10 {
+			n.Carry(ab, 100, func() { came++ })
+		}
+		c.run()
+		got := n.Counters()[ab]
+		lost := int64(mostFlying + 10 - mostFlying/copies)
+		if came != mostFlying || got.Throttled != lost {
+			t.Errorf("rule %+v: %d came, counted %+v; want %d to come and %d to be lost",
+				r, came, got, mostFlying, lost)
+		}
+		came = 0
+		n.Carry(ab, 100, func() { came++ })
+		c.run()
+		if came != copies {
+			t.Errorf("rule %+v: when the link was empty again, %d came, want %d", r, came, copies)
+		}
+	}
+}
