@@ -14,11 +14,11 @@ func decideWorkload() Workload {
 			"decision. Sees two decisions, one that nobody proposed, one that is taken back, and " +
 			"instances of which nobody hears any more.",
 		object: "decide", fs: []history.F{Propose, Ask},
-		read: Ask, mutates: []history.F{Propose}, prefix: "i", keys: 12, opsPerKey: 12,
+		read: Ask, mutates: []history.F{Propose}, prefix: "i", keys: 12, opsPerKey: instanceOps,
 		newKey:  func() Generator { return &decideKey{} },
 		lasting: 1,
 		judge: func(o Options) []check.Checker {
-			o = o.withDefaults(12, 12)
+			o = o.withDefaults(12, instanceOps)
 			return []check.Checker{check.Decide(), check.Liveness(check.LivenessOptions{
 				Claimed: o.Available, Grace: o.Settle * 5 / 6, Foreign: o.Foreign,
 			})}
@@ -31,6 +31,11 @@ func decideWorkload() Workload {
 		floors: map[history.F]int{Propose: 20, Ask: 20},
 	}.workload()
 }
+
+// instanceOps is how many operations an instance gets. What can go wrong does so while nothing is
+// decided, at the first few of them; the rest only ask what has become of it, which is also
+// asked of old instances. So they are few, and the instances many.
+const instanceOps = 5
 
 // decideKey is one instance. Some are left with a single proposal for a while, so that
 // half of a round is what a later proposer finds; in others everybody proposes.

@@ -289,3 +289,19 @@ func TestWeakPromises(t *testing.T) {
 		})
 	}
 }
+
+// TestInstancesAreMany: a fault meets instances that are not decided yet only if new ones begin
+// all the time.
+func TestInstancesAreMany(t *testing.T) {
+	o := Options{Concurrency: 15, Nodes: 5, TimeLimit: 10 * time.Second, Rate: 200}
+	out := simulate(t, Simulation{
+		Generator: decideWorkload().Generator(o), Concurrency: 15, Respond: slowly(3),
+	})
+	instances := map[history.Key]bool{}
+	for _, s := range out.Steps {
+		instances[s.Op.Key] = true
+	}
+	if len(instances) < 300 {
+		t.Errorf("%d instances in 10 s, want some 400", len(instances))
+	}
+}
