@@ -51,8 +51,10 @@ type node struct {
 	busy bool
 	// syncing ends what the disk is busy with.
 	syncing func() error
-	// stalled is what goes on when a paused process is resumed.
+	// stalled is what goes on when a paused process is resumed, piled how much of the inbox
+	// has been there since.
 	stalled func()
+	piled   int
 	waiting map[protocol.RequestID]*exchange
 	lastReq protocol.RequestID
 	counts  counts
@@ -104,6 +106,7 @@ func (n *node) start() error {
 	n.clock, n.started = server.NewClock(c.time), c.world.Now()
 	n.clock.Set(n.bent)
 	n.paused, n.inbox, n.ticked, n.toSelf, n.busy, n.stalled = false, nil, false, nil, false, nil
+	n.piled = 0
 	n.waiting, n.lastReq, n.counts = map[protocol.RequestID]*exchange{}, 0, counts{}
 	n.last, n.published = protocol.Status{}, 0
 	c.say(n, "starts, epoch %d, records %d, checkpoint of %d bytes, damaged %v", n.epoch,
@@ -169,16 +172,59 @@ func (n *node) take(in input) {
 func (n *node) work() {
 	defer n.catch()
 	for n.machine != nil && !n.paused && !n.busy && (len(n.inbox) > 0 || len(n.toSelf) > 0) {
-		batch := n.inbox
-		n.inbox, n.spare = n.spare, nil
+		all := n.inbox
+		batch := all[:n.turn()]
+		n.inbox, n.spare = append(n.spare[:0], all[len(batch):]...), nil
 		for i := range batch {
 			n.handle(&batch[i])
 		}
-		clear(batch)
-		n.spare = batch[:0]
+		clear(all)
+		n.spare = all[:0]
 		n.counts.batches++
 		n.digest(0)
 	}
+}
+
+// turn is how many inputs of the inbox are handled together: all, but of what piled up during a
+// pause only some. There, a process finds them in several buffers, and the loop of
+// target/server takes what others have read of these by then.
+func (n *node) turn() int {
+	if n.piled == 0 {
+		return len(n.inbox)
+	}
+	some := 1 + n.rng.IntN(min(n.piled, mostPiled))
+	n.piled -= some
+	return some
+}
+
+// mostPiled is the greatest number of inputs in a turn of a process that was paused.
+const mostPiled = 16
+
+// shuffle brings the inbox into an order in which a process may come to it when it is resumed:
+// messages, requests and the clock come by ways of their own, each in its order.
+func (n *node) shuffle() {
+	var ways [3][]input
+	for _, in := range n.inbox {
+		switch {
+		case in.arrived:
+			ways[0] = append(ways[0], in)
+		case in.request != nil:
+			ways[1] = append(ways[1], in)
+		default:
+			ways[2] = append(ways[2], in)
+		}
+	}
+	n.inbox = n.inbox[:0]
+	for left := ways[:]; len(left) > 0; {
+		i := n.rng.IntN(len(left))
+		if len(left[i]) == 0 {
+			left = append(left[:i], left[i+1:]...)
+			continue
+		}
+		n.inbox = append(n.inbox, left[i][0])
+		left[i] = left[i][1:]
+	}
+	n.piled = len(n.inbox)
 }
 
 // catch makes a panic of the machine the end of its process.
@@ -428,6 +474,7 @@ func (n *node) resume() {
 		return
 	}
 	n.paused = false
+	n.shuffle()
 	if f := n.stalled; f != nil {
 		n.stalled = nil
 		n.goOn(f)
