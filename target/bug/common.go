@@ -27,6 +27,8 @@ func common() []Info {
 	all := slices.Clip(slices.Concat([]string{"quorum", "cache", "2pc", "3pc"}, logs,
 		mvccModes(), dmvccModes()))
 	disks := []string{"quorum", "paxos"}
+	// Others find what a full disk has left, and rejoin, unless they die at the first refusal.
+	strict := slices.Concat(copies, []string{"lease-read", "lock"})
 	return []Info{
 		{
 			ID: NoDedup, Protocols: slices.Concat(logs, []string{"primary-async"}, mvccModes()),
@@ -66,7 +68,7 @@ func common() []Info {
 			Wrong:   "there are no checksums: a torn last record is read with what follows it",
 		},
 		{
-			ID: FullAck, Protocols: disks, Class: Medium,
+			ID: FullAck, Protocols: strict, Class: Medium,
 			Correct: "a write that a full disk refuses stops the node",
 			Wrong:   "the answer goes out, and what the disk took of the record stays in the log",
 		},
