@@ -70,6 +70,8 @@ type Config struct {
 	// Rate is the number of operations a second of all clients together; 0 is as
 	// fast as they go.
 	Rate float64 `json:"rate"`
+	// Rush has the clients as fast as they go whenever a fault begins or ends.
+	Rush bool `json:"rush,omitempty"`
 	// Keys is the number of keys in use at a time, OpsPerKey how many
 	// operations a key gets before a fresh one takes its place. 0 is the
 	// workload's default.
@@ -348,6 +350,9 @@ func (c Config) Args() []string {
 	add("--concurrency", c.Concurrency, d.Concurrency)
 	add("--time-limit", c.TimeLimit, d.TimeLimit)
 	add("--rate", c.Rate, d.Rate)
+	if c.Rush {
+		args = append(args, "--rush")
+	}
 	add("--keys", c.Keys, d.Keys)
 	add("--ops-per-key", c.OpsPerKey, d.OpsPerKey)
 	if !slices.Equal(c.Faults, d.Faults) {

@@ -141,6 +141,9 @@ func (c *conductor) runWorkload(ctx context.Context, heal func()) error {
 	opts := c.cfg.workloadOptions()
 	opts.Available = c.cfg.watchesAvailability(c.sys)
 	opts.Promise = c.sys.Promise(c.workload.Name)
+	if c.cfg.Rush {
+		opts.Rushes = rushes(c.steps)
+	}
 	generator, final, err := c.generators(opts)
 	if err != nil {
 		return err

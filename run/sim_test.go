@@ -285,7 +285,7 @@ func TestNobodyRestsInTheEnd(t *testing.T) {
 // that is told.
 func TestReplay(t *testing.T) {
 	cfg := simulation(t, "quorum", 8)
-	cfg.TimeLimit, cfg.Noise = 10*time.Second, true
+	cfg.TimeLimit, cfg.Noise, cfg.Rush = 10*time.Second, true, true
 	out, history := simulate(t, cfg)
 	r, err := Replay(t.Context(), out.Dir, t.TempDir(), testEnv(t))
 	if err != nil || !r.Exact || !r.Same || r.Bytes != len(history) || r.Dir == out.Dir {

@@ -13,7 +13,8 @@ import (
 // even size, or a small one in which each node counts; some need clients that get in each
 // other's way, others transactions that rest; some need faults so close to each other that
 // the second comes while the first is being mended, or a network that loses and delays a
-// little of everything, so that faults meet rounds that came through in part; some need nodes
+// little of everything, so that faults meet rounds that came through in part; many need operations
+// that are under way when a fault comes; some need nodes
 // and clients that wait until there is a new leader, some young keys, some two kinds of faults
 // that among all kinds rarely meet. The turns have lengths without a common
 // factor, so that in time everything meets everything.
@@ -32,6 +33,7 @@ func (c Config) Vary(i int) Config {
 	if i%3 != 0 {
 		c.Faults = c.fewFaults(i/3*2 + i%3 - 1)
 	}
+	c.Rush = i%11%3 != 1
 	rests, patient := i%5, i%11%3 == 2
 	if c.Workload == "liveness" {
 		rests, patient = 0, false // it tells how long others wait, and nothing while somebody rests

@@ -24,8 +24,9 @@ func TestVary(t *testing.T) {
 		met[fmt.Sprint(c.Interval, c.TxnPause)] = true
 		met[fmt.Sprint(c.Noise, c.Nodes, c.Interval)] = true
 		met[fmt.Sprint(c.Nodes, c.TxnPause, "nodes")] = true
+		met[fmt.Sprint(c.Rush, c.Nodes, c.Interval, "rush")] = true
 	}
-	if want := 3*3*2 + 3*3 + 2*3*3 + 3*3; len(met) != want {
+	if want := 3*3*2 + 3*3 + 2*3*3 + 3*3 + 2*3*3; len(met) != want {
 		t.Errorf("%d things met, want %d: %v", len(met), want, met)
 	}
 	if a, b := Default().Vary(7), Default().Vary(7); fmt.Sprint(a) != fmt.Sprint(b) {

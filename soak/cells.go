@@ -115,6 +115,7 @@ func (l *planLoader) config(e, d entry, system, protocol string) run.Config {
 	c.Hosts, c.Endpoints = list(e.Hosts, d.Hosts), list(e.Endpoints, d.Endpoints)
 	set(&c.Concurrency, e.Concurrency, d.Concurrency)
 	set(&c.Rate, e.Rate, d.Rate)
+	set(&c.Rush, e.Rush, d.Rush)
 	set(&c.Keys, e.Keys, d.Keys)
 	set(&c.OpsPerKey, e.OpsPerKey, d.OpsPerKey)
 	set(&c.Interval, e.Interval, d.Interval)

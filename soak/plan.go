@@ -134,6 +134,7 @@ type entry struct {
 	Project         text                   `yaml:"project"`
 	Concurrency     number                 `yaml:"concurrency"`
 	Rate            strictyaml.At[float64] `yaml:"rate"`
+	Rush            strictyaml.At[bool]    `yaml:"rush"`
 	Keys            number                 `yaml:"keys"`
 	OpsPerKey       number                 `yaml:"ops_per_key"`
 	Interval        duration               `yaml:"interval"`

@@ -190,6 +190,37 @@ func TestStaggerRate(t *testing.T) {
 	}
 }
 
+// TestRushing: in a rush all threads are at work, and beside it the rate is what it was.
+func TestRushing(t *testing.T) {
+	rushes := []Rush{
+		{From: -time.Second, To: -time.Millisecond}, // over before it begins
+		{From: time.Second, To: 1100 * time.Millisecond},
+		{From: 1050 * time.Millisecond, To: 1150 * time.Millisecond},
+		{From: 9 * time.Second, To: 10 * time.Second}, // not reached
+	}
+	g := TimeLimit(3*time.Second, Rushing(10*time.Millisecond, rushes, f("a")))
+	out := simulate(t, Simulation{Generator: g, Concurrency: 20, Respond: slowly(20)})
+	begin := out.Steps[0].Time
+	var before, within, after int
+	for _, s := range out.Steps {
+		switch at := time.Duration(s.Time - begin); {
+		case at < time.Second:
+			before++
+		case at < 1150*time.Millisecond:
+			within++
+		default:
+			after++
+		}
+	}
+	// Twenty threads that take 20 ms are done seven times in 150 ms.
+	if within < 7*20 || within > 8*20 {
+		t.Errorf("%d operations in the rushes, want 140 to 160", within)
+	}
+	if before < 70 || before > 130 || after < 150 || after > 220 {
+		t.Errorf("%d operations before and %d after the rushes, want about 100 and 185", before, after)
+	}
+}
+
 // TestStaggerDoesNotBurst: after a stall of all threads, the plan is not made up for.
 func TestStaggerDoesNotBurst(t *testing.T) {
 	n := 0

@@ -26,6 +26,9 @@ type Options struct {
 	// possible. At a high rate keys pass quickly: one lives for about
 	// Keys * OpsPerKey / Rate seconds, a slow one about LongLife.
 	Rate float64
+	// Rushes are times of the main part at which operations come as fast as possible, in the
+	// order of their beginnings. Without a rate they mean nothing.
+	Rushes []Rush
 	// Keys is the number of keys in use at a time. Default: the workload's, 10
 	// for registers.
 	Keys int

@@ -18,6 +18,28 @@ type pace struct {
 	gen    Generator
 	next   history.Time // the plan for the next operation
 	begun  bool
+	rushes []Rush       // those that are not over, counted from origin
+	origin history.Time // of the first operation
+}
+
+// Rush is a time, counted from the first operation, in which operations come as fast as
+// threads are free for them.
+type Rush struct{ From, To time.Duration }
+
+// Rushing is Stagger that does not wait during rushes, which are in the order of their
+// beginnings.
+func Rushing(mean time.Duration, rushes []Rush, g Generator) Generator {
+	return &pace{mean: history.Time(mean), random: true, rushes: rushes, gen: g}
+}
+
+// due is when the next operation may come: as planned, or in a rush before that.
+func (p *pace) due(now history.Time) history.Time {
+	for _, r := range p.rushes {
+		if now < p.origin+history.Time(r.To) {
+			return min(p.next, max(now, p.origin+history.Time(r.From)))
+		}
+	}
+	return p.next
 }
 
 // Stagger spreads g's operations at random: the time between two is uniform in
@@ -25,7 +47,7 @@ type pace struct {
 // operations do not slow it down; time lost because no thread was free is not
 // made up for, except for a few milliseconds.
 func Stagger(mean time.Duration, g Generator) Generator {
-	return &pace{mean: history.Time(mean), random: true, gen: g}
+	return Rushing(mean, nil, g)
 }
 
 // Delay makes g's operations exactly dt apart, for all threads together, and
@@ -40,8 +62,9 @@ func Delay(dt time.Duration, g Generator) Generator {
 const briefly = history.Time(100 * time.Millisecond)
 
 func (p *pace) Next(ctx Context) (Step, Generator) {
-	if p.begun && p.next > ctx.Time && p.mean < briefly {
-		return hold(p, p.next)
+	due := p.due(ctx.Time)
+	if p.begun && due > ctx.Time && p.mean < briefly {
+		return hold(p, due)
 	}
 	inner := ctx
 	inner.Rand = ctx.Rand.Split(1)
@@ -56,12 +79,17 @@ func (p *pace) Next(ctx Context) (Step, Generator) {
 	}
 	at := step.when(ctx.Time)
 	if p.begun {
-		at = max(step.Op.At, p.next)
+		at = max(step.Op.At, due)
+	} else {
+		n.origin = at
 	}
 	gap := p.mean
 	if p.random && p.mean > 0 {
 		gap = history.Time(ctx.Rand.Split(0).Float() * 2 * float64(p.mean))
 		at = max(at, ctx.Time-maxLag)
+	}
+	for len(n.rushes) > 0 && n.origin+history.Time(n.rushes[0].To) <= ctx.Time {
+		n.rushes = n.rushes[1:]
 	}
 	n.begun, n.next = true, at+gap
 	step.Op.At = at

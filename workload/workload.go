@@ -201,7 +201,7 @@ func (s spec) pace(o Options, g Generator) Generator {
 	if o.Rate <= 0 {
 		return g
 	}
-	return Stagger(time.Duration(float64(time.Second)/o.Rate), g)
+	return Rushing(time.Duration(float64(time.Second)/o.Rate), o.Rushes, g)
 }
 
 // The final phase begins with so many operations on fresh keys, or with what there is in this
@@ -216,6 +216,7 @@ const (
 
 func (s spec) final(o Options) Generator {
 	o = o.withDefaults(s.keys, s.opsPerKey)
+	o.Rushes = nil // no fault is left
 	after := s.independent(o, s.prefix+finalMark)
 	after = persistent(s.atLeast(o), recoveryOps, recoveryTime, s.pace(o, after))
 	after = TimeLimit(recoveryLimit, after)

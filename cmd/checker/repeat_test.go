@@ -53,7 +53,7 @@ func TestFlagsAreRepeated(t *testing.T) {
 	cmd := &cobra.Command{}
 	f.bind(cmd)
 	c := run.Config{Protocol: "p", Bug: "b", Target: "t", Schedule: "s", Keys: 1, OpsPerKey: 1,
-		BasePort: 1, CheckMemory: 1 << 20, TxnPause: 1, Noise: true, Hosts: []string{"n1"},
+		BasePort: 1, CheckMemory: 1 << 20, TxnPause: 1, Noise: true, Rush: true, Hosts: []string{"n1"},
 		Engine: "e", NodesFile: "f", SSHKeys: []string{"k"}, KnownHosts: []string{"h"},
 		Project: "x", Operations: "o", StopOnViolation: true, Watch: true, Bin: "b", SSHD: true,
 		Settings: map[string]string{"a": "b"}}

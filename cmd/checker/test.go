@@ -159,6 +159,8 @@ func (f *testFlags) bind(cmd *cobra.Command) {
 		"how long the workload runs beside the faults")
 	fs.Float64VarP(&c.Rate, "rate", "r", c.Rate,
 		"operations a second of all clients together; 0 is as fast as they go")
+	fs.BoolVar(&c.Rush, "rush", c.Rush, "as fast as they go for a moment whenever a fault begins or "+
+		"ends, so that it meets many operations under way")
 	fs.IntVar(&c.Keys, "keys", c.Keys, "keys in use at a time; 0 is the workload's default")
 	fs.IntVar(&c.OpsPerKey, "ops-per-key", c.OpsPerKey,
 		"operations on a key before a fresh one takes its place; 0 is the workload's default")
