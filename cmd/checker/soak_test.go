@@ -120,7 +120,7 @@ func runFor(t *testing.T, after time.Duration, args []string) int {
 func TestSoakMetrics(t *testing.T) {
 	dir := t.TempDir()
 	plan := filepath.Join(dir, "plan.yaml")
-	text := "name: scraped\nmatrix: {cluster: sim, rate: 50, time: 20s}\n"
+	text := "name: scraped\nseed: 1\nmatrix: {cluster: sim, rate: 50, time: 20s}\n"
 	if err := os.WriteFile(plan, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
