@@ -176,6 +176,11 @@ func (p *page) showCounterexamples(bands bands) {
 	}
 	p.Lead, p.Meaning = brief(all[0].Why, whyMost), meaning(p.Result.Verdict, &all[0])
 	p.Setting = newSetting(p.Run, &all[0], bands)
+	if len(p.Setting.Faults) > 0 {
+		p.Setting.After = paragraph(p.Setting.After, related(p.Run, all, bands))
+	} else {
+		p.Setting.Before = paragraph(p.Setting.Before, related(p.Run, all, bands))
+	}
 	for i := range p.Grounds {
 		g := &p.Grounds[i]
 		for i, f := range all { // it is told where it is drawn

@@ -3,8 +3,10 @@ package reports
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
@@ -34,6 +36,89 @@ func newSetting(r Run, f *found, b bands) setting {
 		s = setting{Before: paragraph(s.Before, s.After)}
 	}
 	return s
+}
+
+// related says how all counter-examples lie to the faults, which one alone does not show: that
+// there was none in force at some of them, or which kinds were at all. It is "" where there is
+// nothing to compare.
+func related(r Run, all []found, b bands) string {
+	all = slices.DeleteFunc(slices.Clone(all), func(f found) bool {
+		return f.stuck() || f.checker == "availability" || len(f.Ops) == 0
+	})
+	if len(all) < 2 || len(b.windows) == 0 {
+		return ""
+	}
+	first := slices.MinFunc(b.windows, func(a, b history.Window) int {
+		return cmp.Compare(a.Start, b.Start)
+	}).Start
+	free, later := 0, 0
+	kinds := map[string]int{}
+	for i := range all {
+		f := &all[i]
+		sc := newScene(r, f, b)
+		from, to := sc.from, sc.to
+		for _, op := range f.Ops {
+			from, to = min(from, op.Call), max(to, f.ended(op))
+		}
+		if len(during(b.windows, from, to)) == 0 {
+			free++
+		}
+		if sc.to >= int64(first) {
+			later++
+		}
+		at := map[string]bool{}
+		for _, w := range sc.weigh(b.windows) {
+			if len(w.under) > 0 && !at[w.Fault] {
+				at[w.Fault] = true
+				kinds[w.Fault]++
+			}
+		}
+	}
+	after := afterFirst(r.History, len(all), later, first)
+	text := atAll(len(all), free, kinds)
+	if text == "" {
+		after = strings.Replace(after, " came", " counter-examples on this page came", 1)
+	}
+	return paragraph(text, after)
+}
+
+// atAll says at how many of n counter-examples no fault was in force, or which kinds were at all.
+func atAll(n, free int, kinds map[string]int) string {
+	switch free {
+	case 0:
+	case n:
+		return fmt.Sprintf("At none of the %d counter-examples on this page was any fault in force, "+
+			"from its first operation to its last.", n)
+	default:
+		return fmt.Sprintf("At %d of the %d counter-examples on this page no fault was in force, "+
+			"from the first operation to the last.", free, n)
+	}
+	var common []string
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		if kinds[kind] == n {
+			common = append(common, kind)
+		}
+	}
+	if len(common) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("In force at all %d counter-examples on this page: %s.", n, andAlso(common))
+}
+
+// afterFirst says that all counter-examples are from after the first fault began, and how much
+// went well before.
+func afterFirst(h *history.History, n, later int, first history.Time) string {
+	fine := 0
+	for i := range h.Ops {
+		if op := &h.Ops[i]; op.Type == history.OK && op.Ended < first {
+			fine++
+		}
+	}
+	if later < n || fine == 0 {
+		return ""
+	}
+	return fmt.Sprintf("All %d came to light after the first fault began (%s); %s of %s operations "+
+		"had succeeded before.", n, at(first), group(int64(fine)), group(int64(len(h.Ops))))
 }
 
 // beforeFaults says that most operations had failed before there was any fault, "" if not: then
@@ -110,7 +195,7 @@ func (s *scene) asked() string {
 				acts = append(acts, a.name)
 			}
 		}
-		all = append(all, n+" was asked for "+andAlso(acts))
+		all = append(all, n+" was asked for "+theirs(acts))
 	}
 	if len(all) == 0 {
 		return ""
@@ -145,8 +230,12 @@ func (s *scene) meanwhile(windows []history.Window) (text string, list []string)
 			"these operations on, the nearest first:"
 		one = "No fault was in force at " + s.all() + ", but there was "
 	}
-	if len(all) == 1 {
+	before := s.before(windows)
+	if len(all) == 1 && len(before) == 0 {
 		return one + words[0] + ".", nil
+	}
+	for _, f := range before {
+		words = append(words, s.tell(f))
 	}
 	if more := len(all) - len(most); more > 0 {
 		words = append(words, fmt.Sprintf("and %d more", more))
@@ -170,7 +259,7 @@ func (s *scene) all() string {
 	for _, a := range s.acts {
 		names = append(names, a.name)
 	}
-	return andAlso(names)
+	return theirs(names)
 }
 
 // without says that there was no fault, and which ones were before or after.
@@ -179,8 +268,13 @@ func (s *scene) without(windows []history.Window) string {
 		return "No fault was injected in the whole run."
 	}
 	if i := lastBefore(windows, s.from); i >= 0 {
-		return fmt.Sprintf("There was no fault at that time; the last one before was %s, until %s.",
-			told(windows[i]), at(windows[i].End))
+		w := windows[i]
+		text := fmt.Sprintf("No fault was in force meanwhile; the last one before, %s, had ended %s "+
+			"earlier (at %s)", s.told(w), ago(s.from-int64(w.End)), at(w.End))
+		if parts := s.between(weighed{Window: w}); parts != "" {
+			text += "; " + parts
+		}
+		return text + "."
 	}
 	first := slices.MinFunc(windows, func(a, b history.Window) int {
 		return cmp.Compare(a.Start, b.Start)
@@ -225,6 +319,14 @@ func lastBefore(windows []history.Window, t int64) int {
 		}
 	}
 	return last
+}
+
+// ago is the length of a stretch of time, with three digits.
+func ago(ns int64) string {
+	if ns >= int64(time.Second) {
+		return number(float64(ns)/1e9, 3) + " s"
+	}
+	return short(time.Duration(ns))
 }
 
 func told(w history.Window) string {

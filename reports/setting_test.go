@@ -42,7 +42,12 @@ func TestSetting(t *testing.T) {
 		{[]history.Window{window(4, 130, 140)},
 			"No fault was needed: the first one began only at 130.000 s."},
 		{[]history.Window{window(3, 0, 3), window(4, 0, 5), window(5, 130, 140)},
-			"There was no fault at that time; the last one before was fault 4, pause: n1, until 5.000 s."},
+			"No fault was in force meanwhile; the last one before, fault 4, pause: n1, had ended 5 s " +
+				"earlier (at 5.000 s)."},
+		// What had just ended is told beside what was in force.
+		{[]history.Window{window(3, 0, 4), window(4, 0, 9), window(5, 100, 115)}, faults +
+			"fault 5, pause: n1, in force at process 2's read (100.000 s to 115.000 s); fault 4, " +
+			"pause: n1, had ended 1 s before (0.000 s to 9.000 s)."},
 		{[]history.Window{window(4, 100, 115)},
 			"There was fault 4, pause: n1, in force at process 2's read (100.000 s to 115.000 s)."},
 		{[]history.Window{forever},
@@ -82,6 +87,7 @@ func TestWeigh(t *testing.T) {
 	// Process 1 talks to n2, and process 2 to n3.
 	r := Run{Nodes: []string{"n1", "n2", "n3", "n4"}, Concurrency: 4, Faults: []nemesis.FaultRecord{
 		cut(1, link("n2", "n3"), link("n3", "n2")), cut(2, link("n4", "n3"), link("n3", "n4")),
+		cut(5, link("n2", "n3")),
 	}}
 	all := window(9, "messages", 5, 130)
 	for _, test := range []struct {
@@ -93,8 +99,11 @@ func TestWeigh(t *testing.T) {
 			"it cut n3 (process 2's read) off from n2 (process 1's write)"},
 		{[]history.Window{all, window(1, "flapping", 100, 130, "n3")}, []int64{1, 9},
 			"n3 was asked for process 2's read and led at process 2's read"},
+		{[]history.Window{all, window(5, "partition", 5, 130, "n2")}, []int64{5, 9},
+			"nothing got from n2 (process 1's write) to n3 (process 2's read) directly"},
 		{[]history.Window{all, window(3, "pause", 100, 130, "n4")}, []int64{9, 3},
-			"n4 answered none of these operations and did not lead then"},
+			"elsewhere: fault 3, pause, in force at process 2's read (100.000 s to 130.000 s); n4 " +
+				"answered none of these operations and did not lead then"},
 		{[]history.Window{all, window(3, "pause", 5, 25, "n1")}, []int64{3, 9},
 			"n1 led at process 1's write"},
 		{[]history.Window{all, window(3, "pause", 30, 40, "n2")}, []int64{9, 3}, ", in between"},
@@ -128,6 +137,76 @@ func TestWeigh(t *testing.T) {
 		if !slices.Equal(got, test.want) || !strings.Contains(text, test.says) {
 			t.Errorf("%v: got %v, want %v with %q in\n%s", test.windows, got, test.want, test.says, text)
 		}
+	}
+}
+
+// TestLately: what ended lately is told, and longer at the node of an act.
+func TestLately(t *testing.T) {
+	f := twoOps() // from 10 s on, at n2 and n3
+	sc := newScene(Run{Nodes: []string{"n1", "n2", "n3", "n4"}, Concurrency: 4}, &f, bands{})
+	window := func(id int64, end history.Time, node string) history.Window {
+		return faultOf(id, "pause", 0, end, node)
+	}
+	for _, test := range []struct {
+		windows []history.Window
+		want    []int64
+	}{
+		{[]history.Window{window(1, 7, "n4"), window(2, 6, "n3"), window(3, 4, "n3")}, []int64{2}},
+		{[]history.Window{window(1, 7, "n2"), window(2, 8, "n4"), window(3, 9, "n1")}, []int64{3, 2}},
+		{[]history.Window{window(1, 10, "n2"), window(2, 30, "n2")}, nil},
+	} {
+		var got []int64
+		for _, w := range sc.before(test.windows) {
+			got = append(got, w.ID)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%v: got %v, want %v", test.windows, got, test.want)
+		}
+	}
+}
+
+// TestTheirs: a process that did several things is named once.
+func TestTheirs(t *testing.T) {
+	got := theirs([]string{"process 1's write", "process 2's write", "process 2's read", "T1"})
+	if want := "process 1's write, process 2's write and read and T1"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestRelated: how counter-examples lie to the faults, with no more than is known.
+func TestRelated(t *testing.T) {
+	at := func(call, back int64) found {
+		return found{Counterexample: check.Counterexample{Ops: []check.Op{
+			{F: "read", Call: call * 1e9, Return: back * 1e9, Culprit: true},
+		}}}
+	}
+	h := newHistory(t, event(0, 0, history.Invoke, "write", history.Int(1)),
+		event(1e9, 0, history.OK, "write", history.Int(1)))
+	windows := []history.Window{faultOf(1, "pause", 5, 20), faultOf(2, "messages", 8, 20)}
+	const after = "came to light after the first fault began (5.000 s); 1 of 1 operations had " +
+		"succeeded before."
+	for _, test := range []struct {
+		all  []found
+		want string
+	}{
+		{[]found{at(10, 11)}, ""},
+		{[]found{at(10, 11), at(6, 7)}, "In force at all 2 counter-examples on this " +
+			"page: pause. All 2 " + after},
+		{[]found{at(10, 11), at(21, 22), at(10, 11)}, "At 1 of the 3 counter-examples on this page no " +
+			"fault was in force, from the first operation to the last. All 3 " + after},
+		{[]found{at(6, 7), at(20, 21), at(20, 21)}, "In force at all 3 counter-examples on this " +
+			"page: pause. All 3 " + after},
+		{[]found{at(10, 11), at(1, 3)}, "At 1 of the 2 counter-examples on this page no fault was " +
+			"in force, from the first operation to the last."},
+		{[]found{at(21, 22), at(23, 24)}, "At none of the 2 counter-examples on this page was any " +
+			"fault in force, from its first operation to its last. All 2 " + after},
+	} {
+		if got := related(Run{History: h}, test.all, bands{windows: windows}); got != test.want {
+			t.Errorf("%v:\n got %q\nwant %q", test.all, got, test.want)
+		}
+	}
+	if got := related(Run{History: h}, []found{at(1, 2), at(1, 2)}, bands{}); got != "" {
+		t.Errorf("without faults: %q", got)
 	}
 }
 
@@ -172,7 +251,8 @@ func TestFirst(t *testing.T) {
 		{Call: 20e9, Return: 22e9, Culprit: true},
 	}}}
 	early := history.Window{Fault: "pause", Start: 1e9, End: 5e9}
-	if got := settingOf(&f, []history.Window{early}); !strings.HasPrefix(got, "There was no fault") {
+	got := settingOf(&f, []history.Window{early})
+	if !strings.HasPrefix(got, "No fault was in force meanwhile") {
 		t.Errorf("got %q", got)
 	}
 	early.End = 15e9

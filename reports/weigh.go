@@ -266,14 +266,66 @@ func (s *scene) parted(w history.Window) (nodes [2]int, ok bool) {
 	return nodes, false
 }
 
+// oneWay returns two acts, the nearest to the end, where a cut let nothing through from the node
+// of the earlier one to that of the later one.
+func (s *scene) oneWay(w history.Window) (one, other act, ok bool) {
+	rec := s.faults[w.ID]
+	if !rec.Cut || w.Fault == "flapping" {
+		return one, other, false
+	}
+	for j := len(s.acts) - 1; j > 0; j-- {
+		for i := j - 1; i >= 0; i-- {
+			if cuts(rec, s.acts[i].node, s.acts[j].node) {
+				return s.acts[i], s.acts[j], true
+			}
+		}
+	}
+	return one, other, false
+}
+
+// told names a fault; that the links which it lists are those that are cut has to be said.
+func (s *scene) told(w history.Window) string {
+	text := told(w)
+	if s.faults[w.ID].Cut && strings.Contains(w.What, "->") {
+		text += " (the links that are cut)"
+	}
+	return text
+}
+
 // cuts reports whether a fault cut the link from one node to another.
 func cuts(rec nemesis.FaultRecord, from, to string) bool {
 	return slices.Contains(rec.Links, nemesis.Link{From: nemesis.Node(from), To: nemesis.Node(to)})
 }
 
+const (
+	// lately is how long ago a fault may have ended that is told nevertheless, latelyNear one at
+	// the node of an act: what it did may last.
+	lately, latelyNear = int64(2e9), int64(5e9)
+	// latelyMost is how many of them are told.
+	latelyMost = 2
+)
+
+// before returns the faults that had ended shortly before the first operation, the last first.
+func (s *scene) before(windows []history.Window) (all []weighed) {
+	for _, w := range windows {
+		ago := s.from - int64(w.End)
+		near := !s.everywhere(w) && slices.ContainsFunc(s.acts, func(a act) bool {
+			return s.touches(w, a)
+		})
+		if w.End != history.Never && ago > 0 && (ago <= lately || near && ago <= latelyNear) {
+			all = append(all, weighed{Window: w, near: near})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b weighed) int { return cmp.Compare(b.End, a.End) })
+	return all[:min(len(all), latelyMost)]
+}
+
 // tell says what fault it was, when, and what it has to do with the acts.
 func (s *scene) tell(f weighed) string {
-	text := told(f.Window) + s.when(f)
+	text := s.told(f.Window) + s.when(f)
+	if s.elsewhere(f.Window) {
+		text = "elsewhere: " + text
+	}
 	if parts := s.between(f); parts != "" {
 		return text + "; " + parts
 	}
@@ -295,11 +347,13 @@ func (s *scene) when(f weighed) string {
 		for _, i := range f.under {
 			names = append(names, s.acts[i].name)
 		}
-		text := ", in force at " + andAlso(names)
+		text := ", in force at " + theirs(names)
 		if next := f.under[n-1] + 1; next < len(s.acts) && int64(f.End) < s.acts[next].from {
 			text += ", over before " + s.acts[next].name
 		}
 		return text + span
+	case int64(f.End) < s.from:
+		return fmt.Sprintf(", had ended %s before%s", ago(s.from-int64(f.End)), span)
 	case int64(f.End) < first.from:
 		return ", before " + first.name + span
 	case int64(f.Start) > first.to && int64(f.End) < last.from:
@@ -316,6 +370,10 @@ func (s *scene) between(f weighed) string {
 		one, other := s.acts[pair[0]], s.acts[pair[1]]
 		return fmt.Sprintf("it cut %s (%s) off from %s (%s)", other.node, other.name, one.node, one.name)
 	}
+	if one, other, ok := s.oneWay(w); ok && len(f.under) > 0 {
+		return fmt.Sprintf("nothing got from %s (%s) to %s (%s) directly", one.node, one.name,
+			other.node, other.name)
+	}
 	if s.everywhere(w) || len(w.Nodes) > 2 {
 		return ""
 	}
@@ -328,8 +386,7 @@ func (s *scene) between(f weighed) string {
 	if len(all) > 0 {
 		return strings.Join(all, ", ")
 	}
-	known := !slices.ContainsFunc(s.acts, func(a act) bool { return a.node == "" })
-	if !known || len(w.Nodes) > 1 && s.faults[w.ID].Cut {
+	if !s.elsewhere(w) {
 		return ""
 	}
 	verb := "answered none of these operations"
@@ -337,6 +394,20 @@ func (s *scene) between(f weighed) string {
 		verb += " and did not lead then"
 	}
 	return andAlso(w.Nodes) + " " + verb
+}
+
+// elsewhere reports whether a fault was at nodes that have nothing to do with the acts, as far as
+// it is known which ones have.
+func (s *scene) elsewhere(w history.Window) bool {
+	const few = 2 // nodes of which each is named
+	switch {
+	case s.everywhere(w), len(w.Nodes) > few, len(w.Nodes) > 1 && s.faults[w.ID].Cut:
+		return false
+	}
+	return !slices.ContainsFunc(s.acts, func(a act) bool {
+		return a.node == "" || slices.Contains(w.Nodes, a.node) ||
+			slices.ContainsFunc(w.Nodes, func(n string) bool { return slices.Contains(a.leaders, n) })
+	})
 }
 
 // roles are what a node has to do with the acts.
@@ -351,14 +422,14 @@ func (s *scene) roles(node string) (all []string) {
 		}
 	}
 	if len(asked) > 0 {
-		all = append(all, "was asked for "+andAlso(asked))
+		all = append(all, "was asked for "+theirs(asked))
 	}
 	switch {
 	case len(led) == 0:
 	case len(led) == len(s.acts):
 		all = append(all, "led")
 	default:
-		all = append(all, "led at "+andAlso(led))
+		all = append(all, "led at "+theirs(led))
 	}
 	return all
 }
@@ -369,6 +440,21 @@ func andAlso(words []string) string {
 		return strings.Join(words, "")
 	}
 	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
+
+// theirs joins names of acts; those of the same process, one after another, share its name.
+func theirs(names []string) string {
+	var all []string
+	last := ""
+	for _, name := range names {
+		whose, what, of := strings.Cut(name, "'s ")
+		if of && whose == last {
+			all[len(all)-1] += " and " + what
+			continue
+		}
+		all, last = append(all, name), whose
+	}
+	return andAlso(all)
 }
 
 // lead says who believed to lead at the acts: two at once, one after another, or one.
