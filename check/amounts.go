@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ordeal-dev/ordeal/history"
 )
@@ -173,35 +174,129 @@ func (c *CounterRead) afterwards(
 	return cx, true
 }
 
-// accuse notes what had failed for certain and would explain a read if it had not: the last such
-// before it.
-func (c *CounterRead) accuse(failed []amount) {
+// suspicion is that what one operation adds was not added once: it would explain a wrong read.
+type suspicion struct {
+	op *history.Operation
+	n  int64
+	// times is how often it would have been added.
+	times int64
+}
+
+func (s suspicion) tell(what string) string {
+	who := fmt.Sprintf("the %s of process %d, which ", what, s.op.Process)
+	switch {
+	case s.op.Type == history.Fail:
+		return fmt.Sprintf("%shad failed for certain at %s, had taken effect", who, seconds(s.op.Return))
+	case s.op.Type == history.Info:
+		who += fmt.Sprintf("was called at %s (%+d, outcome unknown)", seconds(s.op.Call), s.n)
+	default:
+		who += fmt.Sprintf("was acknowledged at %s (%+d)", seconds(s.op.Return), s.n)
+	}
+	if s.times > 1 {
+		return who + ", had taken effect twice"
+	}
+	return who + ", had not taken effect by then"
+}
+
+func (s suspicion) note() string {
+	switch {
+	case s.op.Type == history.Fail:
+		return "it had failed, but would explain ✕"
+	case s.times > 1:
+		return "twice, it would explain ✕"
+	}
+	return "without it ✕ would be right"
+}
+
+// suspectsMost is up to how many operations are told that would explain a read. Of more than
+// that the last one is.
+const suspectsMost = 2
+
+// suspect notes what would explain a wrong read: the last of what had failed for certain, if it
+// had not; or else what may have been added twice, or not at all although it was acknowledged.
+// fits says whether n more (or fewer) of the operation suit everything else that was read.
+func (c *CounterRead) suspect(failed, adds []amount, fits func(suspicion) bool) {
+	c.suspects, c.others = nil, 0
 	for _, a := range failed {
-		without := c.Value - a.n
-		if a.possible(c.source.Return) && without >= c.Low && without <= c.High &&
-			(c.accused == nil || a.op.Call > c.accused.Call) {
-			c.accused = a.op
+		s := suspicion{op: a.op, n: a.n, times: 1}
+		if a.possible(c.source.Return) && c.without(a.n) && fits(s) &&
+			(len(c.suspects) == 0 || a.op.Call > c.suspects[0].op.Call) {
+			c.suspects = []suspicion{s}
 		}
 	}
-}
-
-// accusation tells of it, "" if there is nothing.
-func (c *CounterRead) accusation(what string) string {
-	if c.accused == nil {
-		return ""
-	}
-	return fmt.Sprintf(" It would be right if the %s of process %d, which had failed for certain at "+
-		"%s, had taken effect.", what, c.accused.Process, seconds(c.accused.Return))
-}
-
-// show adds it to a counterexample.
-func (c *CounterRead) show(cx *Counterexample) {
-	if c.accused == nil {
+	if len(c.suspects) > 0 {
 		return
 	}
-	op := showOp(c.accused)
-	op.Missed, op.Note = true, "it had failed, but would explain ✕"
-	cx.Ops = append(cx.Ops, op)
+	for _, a := range adds {
+		if twice := (suspicion{a.op, a.n, 2}); a.possible(c.source.Return) && c.twice(a) && fits(twice) {
+			c.suspects = append(c.suspects, twice)
+		}
+		if never := (suspicion{a.op, a.n, 0}); a.certain(c.source.Call) && c.without(-a.n) &&
+			fits(never) {
+			c.suspects = append(c.suspects, never)
+		}
+	}
+	if len(c.suspects) > suspectsMost {
+		last := slices.MaxFunc(c.suspects, func(a, b suspicion) int {
+			return cmp.Compare(a.op.Call, b.op.Call)
+		})
+		c.suspects, c.others = []suspicion{last}, len(c.suspects)-1
+	}
+}
+
+// without reports whether a read would be right if it had n less.
+func (c *CounterRead) without(n int64) bool { return c.Value-n >= c.Low && c.Value-n <= c.High }
+
+// twice reports whether a read would be right if an amount, which it certainly has then, had
+// been added once only.
+func (c *CounterRead) twice(a amount) bool {
+	low, high := c.Low, c.High
+	if !a.certain(c.source.Call) { // the bounds leave it open whether it is there at all
+		low, high = low+max(a.n, 0), high+min(a.n, 0)
+	}
+	return c.Value-a.n >= low && c.Value-a.n <= high
+}
+
+// accusation tells what would explain it, "" if there is nothing.
+func (c *CounterRead) accusation(what string) string {
+	if len(c.suspects) == 0 {
+		return ""
+	}
+	var all []string
+	for _, s := range c.suspects {
+		all = append(all, s.tell(what))
+	}
+	text := " It would be right if " + strings.Join(all, ", or if ")
+	if c.others > 0 {
+		text += fmt.Sprintf("; %d others would explain it, too", c.others)
+	}
+	return text + "."
+}
+
+// show adds what is suspected to a counterexample. What it tells as a sum stays a part of that.
+func (c *CounterRead) show(cx *Counterexample) {
+	for _, s := range c.suspects {
+		i := slices.IndexFunc(cx.Ops, func(op Op) bool { return op.Index == s.op.Index })
+		if i < 0 && s.op.Type != history.Fail && (cx.Before != "" || !cx.Minimal) {
+			continue
+		}
+		if i < 0 {
+			i = len(cx.Ops)
+			cx.Ops = append(cx.Ops, showOp(s.op))
+			cx.Minimal = false
+		}
+		cx.Ops[i].Missed, cx.Ops[i].Note = true, s.note()
+	}
 	slices.SortStableFunc(cx.Ops, func(a, b Op) int { return cmp.Compare(a.Index, b.Index) })
-	cx.Minimal = false
+}
+
+// explainedFirst puts first what has an explanation.
+func explainedFirst(cxs []Counterexample) {
+	rank := func(cx Counterexample) int {
+		if slices.ContainsFunc(cx.Ops, func(op Op) bool { return op.Note != "" }) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(cxs, func(a, b Counterexample) int { return cmp.Compare(rank(a), rank(b)) })
 }

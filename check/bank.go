@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -71,6 +72,7 @@ func bankCheck(ctx context.Context, h *history.History, o BankOptions) Result {
 	r.Details = *d
 	r.Power = []Measure{measure("banks", d.Banks), measure("transfers", d.Transfers),
 		measure("reads", d.Reads), measure("reads before the opening", d.Unopened)}
+	explainedFirst(b.bad.cxs)
 	b.bad.settle(&r, fmt.Sprintf("of %s, %s", count(d.Reads, "read", "reads"), tallies(
 		tally{d.WrongTotal, "with a wrong total"}, tally{d.Negative, "with a negative balance"},
 		tally{d.Missing, "with accounts missing"},
@@ -207,7 +209,7 @@ func (b *bank) read(
 	case sum != total || missing > 0:
 		b.d.WrongTotal++
 		why := fmt.Sprintf("Process %d read a total of %d at %s; it has to be %d always.%s",
-			t.op.Process, sum, seconds(t.op.Return), total, unseenBalances(lacking))
+			t.op.Process, sum, seconds(t.op.Return), total, unseenBalances(lacking)+halfOpened(opening, t))
 		part := partly(txns, t, sum-total)
 		if missing > 0 || part == nil {
 			b.bad.add(key, "another total", why, opening.op, t.op)
@@ -280,26 +282,89 @@ func unseenBalances(keys []string) string {
 	return fmt.Sprintf(" It found nothing in %s.", andList(keys))
 }
 
+// halfOpened says that a read saw of the opening only some accounts: they have what it put there.
+func halfOpened(opening *txn, read txn) string {
+	at := make(map[history.Key]history.Value)
+	for _, s := range opening.steps {
+		at[s.Key] = s.Value
+	}
+	var seen []string
+	missing := false
+	for _, s := range read.steps {
+		missing = missing || s.Value.IsNil()
+		switch put, ok := at[s.Key]; {
+		case !ok, !s.Value.IsNil() && !s.Value.Equal(put):
+			return ""
+		case !s.Value.IsNil():
+			seen = append(seen, string(s.Key))
+		}
+	}
+	if !missing || len(seen) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" Of the transaction of process %d, which puts something in all of them, it "+
+		"saw a part: %s.", opening.op.Process, andList(seen))
+}
+
 // explain compares each balance with the transfers.
 func (b *bank) explain(
 	key history.Key, adds, failed map[history.Key][]amount, reads map[history.Key][]CounterRead,
 ) {
-	for _, account := range slices.Sorted(maps.Keys(reads)) {
-		list := reads[account]
+	beside := make(map[*history.Operation][]*CounterRead) // what was read together
+	parts := make(map[*history.Operation]map[history.Key]int64)
+	for account, list := range reads {
 		bound(adds[account], list)
-		for _, read := range list {
-			if !read.wrong {
-				continue
-			}
-			b.d.Unexplained++
-			read.accuse(failed[account])
-			why := fmt.Sprintf("Process %d read %d on %s at %s, %s.%s", read.source.Process, read.Value,
-				account, seconds(read.source.Return), read.wants("transfers"), read.accusation("transfer"))
-			b.bad.show(func() Counterexample {
-				cx := read.counterexample(key, why, adds[account])
-				read.show(&cx)
-				return cx
-			})
+		for i := range list {
+			beside[list[i].source] = append(beside[list[i].source], &list[i])
 		}
 	}
+	for _, all := range []map[history.Key][]amount{adds, failed} {
+		for account, list := range all {
+			for _, a := range list {
+				if parts[a.op] == nil {
+					parts[a.op] = make(map[history.Key]int64)
+				}
+				parts[a.op][account] += a.n
+			}
+		}
+	}
+	var wrong []*CounterRead // the first comes first: fewer transfers may be why
+	for _, account := range slices.Sorted(maps.Keys(reads)) {
+		for i := range reads[account] {
+			if read := &reads[account][i]; read.wrong {
+				wrong = append(wrong, read)
+			}
+		}
+	}
+	slices.SortStableFunc(wrong, func(a, b *CounterRead) int {
+		return cmp.Compare(a.source.Return, b.source.Return)
+	})
+	for _, read := range wrong {
+		account := read.Key
+		b.d.Unexplained++
+		b.bad.show(func() Counterexample {
+			read.suspect(failed[account], adds[account], func(s suspicion) bool {
+				return !slices.ContainsFunc(beside[read.source], func(other *CounterRead) bool {
+					return !other.suits(s, parts[s.op][other.Key])
+				})
+			})
+			why := fmt.Sprintf("Process %d read %d on %s at %s, %s.%s", read.source.Process,
+				read.Value, account, seconds(read.source.Return), read.wants("transfers"),
+				read.accusation("transfer"))
+			cx := read.counterexample(key, why, adds[account])
+			read.show(&cx)
+			return cx
+		})
+	}
+}
+
+// suits reports whether a suspicion, which is about n here, would make a read right.
+func (c *CounterRead) suits(s suspicion, n int64) bool {
+	switch {
+	case s.times > 1:
+		return c.twice(amount{s.op, n})
+	case s.times == 0:
+		n = -n
+	}
+	return c.without(n)
 }

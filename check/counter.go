@@ -27,9 +27,10 @@ type CounterRead struct {
 	Value int64       `json:"value"`
 	High  int64       `json:"high"`
 	wrong bool
-	// accused had failed, and would explain it.
-	accused *history.Operation
-	source  *history.Operation
+	// suspects would explain it, and so would as many others.
+	suspects []suspicion
+	others   int
+	source   *history.Operation
 }
 
 // Counter checks the reads of counters (add n, read -> n, 0 at first) against
@@ -62,7 +63,7 @@ func counter(ctx context.Context, h *history.History) Result {
 				continue
 			}
 			read.Key = key
-			read.accuse(failed)
+			read.suspect(failed, adds, func(suspicion) bool { return true })
 			d.Wrong = append(d.Wrong, read)
 			if len(r.Counterexamples) < 5 {
 				cx := read.counterexample(key, read.why(), adds)
@@ -82,6 +83,7 @@ func counter(ctx context.Context, h *history.History) Result {
 	slices.SortStableFunc(r.Counterexamples, func(a, b Counterexample) int {
 		return cmp.Or(cmp.Compare(alone(a), alone(b)), cmp.Compare(len(a.Ops), len(b.Ops)))
 	})
+	explainedFirst(r.Counterexamples)
 	r.Power = []Measure{measure("reads", d.Reads), measure("adds", d.Adds),
 		measure("reads with one possible answer", d.Exact)}
 	wrong := len(d.Wrong)
