@@ -2,7 +2,9 @@ package check
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/ordeal-dev/ordeal/history"
 	"github.com/ordeal-dev/ordeal/models"
 )
 
@@ -43,6 +45,18 @@ type Edge struct {
 	// Kind and Why, a clause in words, are the reason.
 	Kind EdgeKind `json:"kind"`
 	Why  string   `json:"why"`
+}
+
+// mutualEdges are those between two operations of which each read what the other one replaced.
+func mutualEdges(items []item, a, b *history.Operation) []Edge {
+	at := func(op *history.Operation) int {
+		return slices.IndexFunc(items, func(it item) bool { return it.op == op })
+	}
+	edge := func(a, b *history.Operation) Edge {
+		return Edge{From: at(a), To: at(b), Kind: RW, Why: fmt.Sprintf("process %d replaced what "+
+			"process %d had read", b.Process, a.Process)}
+	}
+	return []Edge{edge(a, b), edge(b, a)}
 }
 
 // edgesMost is for how many operations edges are of use to anybody.

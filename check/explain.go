@@ -94,6 +94,9 @@ func (l *linearizable) explain(
 		cx.Ops = append(cx.Ops, op)
 	}
 	cx.Edges = l.edges(shown)
+	if told.mutual {
+		cx.Edges = append(cx.Edges, mutualEdges(shown, part[culprit].op, told.by.op)...)
+	}
 	if told.settled {
 		cx.Before = from.tell()
 		cx.leaveOut(from.from)
@@ -248,6 +251,9 @@ type telling struct {
 	missed bool
 	// settled is true when it is only about what came after a certain state.
 	settled bool
+	// mutual is true when the culprit and by have to come before each other, because each read
+	// what the other one replaced.
+	mutual bool
 }
 
 // tell finds words for the violation. The special sentences are tried first; each of them
@@ -273,7 +279,63 @@ func (w *witness) tell() telling {
 	if told, ok := w.contrary(c); ok {
 		return told
 	}
+	if told, ok := w.skew(c); ok {
+		return told
+	}
 	return w.noPlace(c)
+}
+
+// skew finds another transaction at the same time, after all others, when each of the two read
+// what the other one replaced.
+func (w *witness) skew(c *item) (telling, bool) {
+	var o *item
+	for i := range w.part {
+		it := &w.part[i]
+		switch {
+		case it == c, before(it, c):
+			continue
+		case o != nil, it.crashed(), it.op.F != "txn", before(c, it):
+			return telling{}, false
+		}
+		o = it
+	}
+	if o == nil || slices.ContainsFunc(w.part, func(it item) bool {
+		return it.op != c.op && it.op != o.op && !before(&it, o)
+	}) {
+		return telling{}, false
+	}
+	for _, t := range c.p.Facts.Sees {
+		for _, u := range o.p.Facts.Sees {
+			if t.Place == u.Place || !replaces(o, t) || !replaces(c, u) {
+				continue
+			}
+			return telling{
+				why: fmt.Sprintf("Process %d's transaction read %s = %s and wrote %s, and that of process "+
+					"%d read %s = %s and wrote %s, both at the same time (answered at %s and %s)%s: neither "+
+					"saw what the other wrote (write skew).", c.op.Process, named(t.Place), t.Value,
+					leftIn(c, u.Place), o.op.Process, named(u.Place), u.Value, leftIn(o, t.Place),
+					seconds(c.ret), seconds(o.ret), onKey(w.key)),
+				mark: fmt.Sprintf("read %s without the write of process %d", named(t.Place), o.op.Process),
+				by:   o, note: fmt.Sprintf("read %s without the write of ✕", named(u.Place)), missed: true,
+				settled: w.settled != nil, mutual: true,
+			}, true
+		}
+	}
+	return telling{}, false
+}
+
+// named is a place as people write it.
+func named(place models.Scalar) string { return strings.Trim(place.String(), `"`) }
+
+// leftIn says what an operation left in a place.
+func leftIn(it *item, place models.Scalar) string {
+	text := ""
+	for _, t := range it.p.Facts.Makes {
+		if t.Place == place {
+			text = fmt.Sprintf("%s = %s", named(place), t.Value)
+		}
+	}
+	return text
 }
 
 // early says that an operation had been answered before the culprit began.

@@ -60,7 +60,7 @@ func (f *found) fate(op *check.Op) string {
 
 // cyclic reports whether it is a circle of transactions.
 func (f *found) cyclic() bool {
-	if len(f.Edges) == 0 {
+	if len(f.Edges) == 0 || f.ordered() {
 		return false
 	}
 	for _, e := range f.Edges {
