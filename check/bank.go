@@ -197,8 +197,8 @@ func (b *bank) read(
 		b.d.Missing++
 		b.bad.add(key, "misses the accounts",
 			fmt.Sprintf("Process %d found no accounts at %s, although their opening "+
-				"had been acknowledged at %s.", t.op.Process, seconds(t.op.Return),
-				seconds(opening.op.Return)), opening.op, t.op)
+				"had been acknowledged at %s.%s", t.op.Process, seconds(t.op.Return),
+				seconds(opening.op.Return), foundLater(txns, t)), opening.op, t.op)
 		return false, nil
 	case !opened:
 		b.d.WrongTotal++
@@ -272,6 +272,31 @@ func partCounterexample(
 		}
 	}
 	return cx
+}
+
+// foundLater says whether anybody who read after a read found what it did not find.
+func foundLater(txns []txn, read txn) string {
+	var again *history.Operation
+	later := 0
+	for i := range txns {
+		t := &txns[i]
+		if !t.readOnly() || !t.ok() || t.op.Call <= read.op.Return {
+			continue
+		}
+		later++
+		if (again == nil || t.op.Return < again.Return) && len(t.steps) > 0 &&
+			!slices.ContainsFunc(t.steps, func(s history.Step) bool { return s.Value.IsNil() }) {
+			again = t.op
+		}
+	}
+	switch {
+	case again != nil:
+		return fmt.Sprintf(" It was stale: process %d found them at %s.", again.Process,
+			seconds(again.Return))
+	case later == 0:
+		return " They are late or lost: no later read shows which."
+	}
+	return ""
 }
 
 // unseenBalances says which accounts a read did not find.

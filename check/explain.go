@@ -467,7 +467,7 @@ func (w *witness) overwritten(c *item, t models.Token) (telling, bool) {
 // how often what it saw was seen again.
 func (w *witness) afterwards(c *item, t models.Token, by *item) string {
 	var again *item
-	more, seen := 0, false
+	more, seen, last := 0, false, history.Time(0)
 	for i := range w.all {
 		it := &w.all[i]
 		if it.crashed() || it.call <= c.ret {
@@ -481,6 +481,7 @@ func (w *witness) afterwards(c *item, t models.Token, by *item) string {
 		}
 		if sees(it, t) {
 			more++
+			last = max(last, it.call)
 		}
 		seen = seen || slices.ContainsFunc(by.p.Facts.Makes, func(u models.Token) bool {
 			return u.Place == t.Place && sees(it, u)
@@ -491,8 +492,12 @@ func (w *witness) afterwards(c *item, t models.Token, by *item) string {
 		return fmt.Sprintf(" It was stale: process %d's %s succeeded at %s.", again.op.Process,
 			w.describe(again), seconds(again.ret))
 	case more > 0 && !seen:
-		return fmt.Sprintf(" After that %s was seen %s more, and what %s put there never.", t.Value,
-			howOften(more), w.call(by))
+		state := "late or lost"
+		if last >= by.ret+soon {
+			state = "lost"
+		}
+		return fmt.Sprintf(" %s is %s: after that %s was seen %s more, and what it put there never.",
+			w.call(by), state, t.Value, howOften(more))
 	}
 	return ""
 }

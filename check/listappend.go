@@ -127,7 +127,7 @@ func levelVerdict(r *Result, found *engine.Report, claimed graph.Level, nothing 
 		if (engine.Anomaly{Type: t}).Breaks(claimed) {
 			list = &broken
 		}
-		*list = append(*list, tally{found.Counts[t], string(t)})
+		*list = append(*list, tally{found.Counts[t], anomalyName(t)})
 	}
 	strongest := "nothing holds"
 	if hold := found.Lattice.Strongest(); len(hold) > 0 {
@@ -197,6 +197,15 @@ func anomalyMark(t engine.Type) string {
 		return "lacks what was acknowledged"
 	}
 	return ""
+}
+
+// anomalyName is what a type of anomaly is called in a sentence. What is lost for all that is
+// known may only be late.
+func anomalyName(t engine.Type) string {
+	if t == engine.Lost {
+		return "never seen by the end"
+	}
+	return string(t)
 }
 
 // anomaly makes a counterexample of one.

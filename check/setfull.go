@@ -303,9 +303,10 @@ func (s *setCheck) judge(key history.Key, e *element, reads []*history.Operation
 		d.LostElements = sample(d.LostElements, e.value)
 		s.lost = append(s.lost, e.lostLatency(reads))
 		gone := e.gone(reads)
-		cx := s.show(key, misses(e.value), e.whyLost(reads, gone), e.add, e.presentRead(reads),
+		lost := e.acknowledged && reads[len(reads)-1].Call >= e.known+soon
+		cx := s.show(key, misses(e.value), e.whyLost(reads, gone, lost), e.add, e.presentRead(reads),
 			reads[gone])
-		cx.Lost = e.acknowledged && reads[len(reads)-1].Call >= e.known+soon
+		cx.Lost = lost
 	case e.present < 0 || absent > e.present:
 		// All reads were called before it had to be there, if it ever had to.
 		d.NeverRead++
@@ -382,9 +383,9 @@ func (e *element) seenBy(reads []*history.Operation) *history.Operation {
 // soon is for how long a read may have been stale only.
 const soon = history.Time(1e9)
 
-// whyLost says which reads miss it, and who had it: where there is only one such read, nobody
-// knows whether it is lost or that read stale.
-func (e *element) whyLost(reads []*history.Operation, gone int) string {
+// whyLost says which reads miss it, and who had it: where there is only one such read, or none
+// comes long after it, nobody knows whether it is lost or these are stale.
+func (e *element) whyLost(reads []*history.Operation, gone int, lost bool) string {
 	read := reads[gone]
 	why := fmt.Sprintf("The read of process %d at %s misses %s, although %s.", read.Process,
 		seconds(read.Return), e.value, e.whyKnown(reads))
@@ -392,15 +393,18 @@ func (e *element) whyLost(reads []*history.Operation, gone int) string {
 		why += fmt.Sprintf(" Process %d still read it at %s.", reads[e.present].Process,
 			seconds(reads[e.present].Return))
 	}
+	state := " It is late or lost: "
+	if lost {
+		state = " It is lost: "
+	}
 	switch later := len(reads) - 1 - gone; later {
 	case 0:
-		why += " No later read shows whether it is lost, or whether that read was stale."
+		return why + " It is late or lost: no later read shows which."
 	case 1:
-		why += " The only later read misses it, too."
+		return why + state + "the only later read misses it, too."
 	default:
-		why += fmt.Sprintf(" All %d later reads miss it, too.", later)
+		return why + state + fmt.Sprintf("all %d later reads miss it, too.", later)
 	}
-	return why
 }
 
 // gone is the first read that misses what was known, after the last that has it: nearer to
@@ -483,7 +487,7 @@ func (s *setCheck) result() Result {
 		n    int
 		what string
 	}{
-		{d.Lost, "lost"}, {d.Unexpected, "unexpected"}, {d.Duplicated, "duplicated"},
+		{d.Lost, "not seen again by the end"}, {d.Unexpected, "unexpected"}, {d.Duplicated, "duplicated"},
 	} {
 		if w.n > 0 {
 			wrong = append(wrong, fmt.Sprintf("%d %s", w.n, w.what))

@@ -186,12 +186,14 @@ func (p phrases) lost(a *appended, reader uint32) Anomaly {
 	if later < 2 {
 		after = fmt.Sprintf("One was called after that, by process %d at %s.", r.Process, clock(r.Call))
 	}
-	found := p.anomaly(a.key, fmt.Sprintf("Process %d was told at %s that it had appended %s to %s, "+
-		"but no read has it. %s", by.Process, clock(by.Return), p.c.text(a.elem),
-		p.c.names[a.key].key, after), a.txn, reader)
-	if found.Gone = r.Call-by.Return >= soon; !found.Gone {
-		found.Why += " Whether it is lost or only late, nobody knows so soon."
+	gone, state := r.Call-by.Return >= soon, "it is lost"
+	if !gone {
+		state = "it is late or lost, which nobody knows so soon"
 	}
+	found := p.anomaly(a.key, fmt.Sprintf("Process %d was told at %s that it had appended %s to %s, "+
+		"but no read has it: %s. %s", by.Process, clock(by.Return), p.c.text(a.elem),
+		p.c.names[a.key].key, state, after), a.txn, reader)
+	found.Gone = gone
 	return found
 }
 
