@@ -32,6 +32,9 @@ type Run struct {
 	// Visited are the nodes that roaming clients asked, by the index of the operation, as far as
 	// that is known.
 	Visited map[int64]string
+	// RequestTimeout is how long a node has for a request, OpTimeout how long a client waits for
+	// the answer; 0 if that is not known.
+	RequestTimeout, OpTimeout time.Duration
 	// Facts describe the test: system, workload, nodes, faults, versions.
 	Facts   []Fact
 	Result  check.Result

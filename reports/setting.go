@@ -26,7 +26,9 @@ func newSetting(r Run, f *found, b bands) setting {
 	}
 	sc := newScene(r, f, b)
 	text, faults := sc.meanwhile(b.windows)
-	s := setting{Before: paragraph(sc.where(), text), Faults: faults, After: sc.lead(b)}
+	s := setting{
+		Before: paragraph(sc.where(), sc.outOfTime(), text), Faults: faults, After: sc.lead(b),
+	}
 	if f.stuck() || f.checker == "availability" {
 		if before := beforeFaults(r.History, b.windows); before != "" {
 			return setting{Before: before}
@@ -102,7 +104,16 @@ func atAll(n, free int, kinds map[string]int) string {
 	if len(common) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("In force at all %d counter-examples on this page: %s.", n, andAlso(common))
+	return fmt.Sprintf("In force at %s counter-examples on this page: %s.", allOf(n),
+		andAlso(common))
+}
+
+// allOf names n things, of which there are two or more.
+func allOf(n int) string {
+	if n == 2 {
+		return "both"
+	}
+	return fmt.Sprintf("all %d", n)
 }
 
 // afterFirst says that all counter-examples are from after the first fault began, and how much
@@ -117,8 +128,10 @@ func afterFirst(h *history.History, n, later int, first history.Time) string {
 	if later < n || fine == 0 {
 		return ""
 	}
-	return fmt.Sprintf("All %d came to light after the first fault began (%s); %s of %s operations "+
-		"had succeeded before.", n, at(first), group(int64(fine)), group(int64(len(h.Ops))))
+	all := allOf(n)
+	return fmt.Sprintf("%s came to light after the first fault began (%s); %s of %s operations "+
+		"had succeeded before.", strings.ToUpper(all[:1])+all[1:], at(first), group(int64(fine)),
+		group(int64(len(h.Ops))))
 }
 
 // beforeFaults says that most operations had failed before there was any fault, "" if not: then

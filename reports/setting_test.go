@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
@@ -165,6 +166,47 @@ func TestLately(t *testing.T) {
 	}
 }
 
+// TestAlone: that a node answered which was cut off from all others all the time is told, and
+// that an answer came just when a time limit had ended.
+func TestAlone(t *testing.T) {
+	f := twoOps()
+	for i := range f.Ops {
+		f.Ops[i].Type = "ok"
+	}
+	link := func(from, to nemesis.Node) nemesis.Link { return nemesis.Link{From: from, To: to} }
+	rec := nemesis.FaultRecord{Step: nemesis.Step{ID: 1}, Cut: true, Injected: true,
+		Links: []nemesis.Link{link("n2", "n1"), link("n2", "n3"), link("n1", "n2"), link("n3", "n2")}}
+	const want = "n2 answered process 1's write while all its links to others were cut"
+	for _, test := range []struct {
+		fault  string
+		links  int
+		from   history.Time
+		heal   string
+		wanted bool
+	}{
+		{"partition", 4, 5, "", true}, {"flapping", 4, 5, "", false}, {"partition", 3, 5, "", false},
+		{"partition", 4, 10, "", false}, {"partition", 4, 5, "again", false},
+	} {
+		r := Run{Nodes: []string{"n1", "n2", "n3"}, Concurrency: 3, Faults: []nemesis.FaultRecord{rec}}
+		r.Faults[0].Links, r.Faults[0].HealError = rec.Links[:test.links], test.heal
+		windows := []history.Window{faultOf(1, test.fault, test.from, 50, "n2")}
+		got := newSetting(r, &f, bands{windows: windows}).String()
+		if strings.Contains(got, want) != test.wanted {
+			t.Errorf("%v: got %s", test, got)
+		}
+	}
+	for limit, wanted := range map[time.Duration]bool{
+		10 * time.Second: true, 9800 * time.Millisecond: true, 9 * time.Second: false,
+		10100 * time.Millisecond: false, 0: false,
+	} {
+		got := newSetting(Run{RequestTimeout: limit}, &f, bands{}).String()
+		if strings.Contains(got, "Process 1's write was answered after 10000 ms, just when the "+
+			"time limit of ") != wanted {
+			t.Errorf("%v: got %s", limit, got)
+		}
+	}
+}
+
 // TestTheirs: a process that did several things is named once.
 func TestTheirs(t *testing.T) {
 	got := theirs([]string{"process 1's write", "process 2's write", "process 2's read", "T1"})
@@ -190,8 +232,8 @@ func TestRelated(t *testing.T) {
 		want string
 	}{
 		{[]found{at(10, 11)}, ""},
-		{[]found{at(10, 11), at(6, 7)}, "In force at all 2 counter-examples on this " +
-			"page: pause. All 2 " + after},
+		{[]found{at(10, 11), at(6, 7)}, "In force at both counter-examples on this " +
+			"page: pause. Both " + after},
 		{[]found{at(10, 11), at(21, 22), at(10, 11)}, "At 1 of the 3 counter-examples on this page no " +
 			"fault was in force, from the first operation to the last. All 3 " + after},
 		{[]found{at(6, 7), at(20, 21), at(20, 21)}, "In force at all 3 counter-examples on this " +
@@ -199,7 +241,7 @@ func TestRelated(t *testing.T) {
 		{[]found{at(10, 11), at(1, 3)}, "At 1 of the 2 counter-examples on this page no fault was " +
 			"in force, from the first operation to the last."},
 		{[]found{at(21, 22), at(23, 24)}, "At none of the 2 counter-examples on this page was any " +
-			"fault in force, from its first operation to its last. All 2 " + after},
+			"fault in force, from its first operation to its last. Both " + after},
 	} {
 		if got := related(Run{History: h}, test.all, bands{windows: windows}); got != test.want {
 			t.Errorf("%v:\n got %q\nwant %q", test.all, got, test.want)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ordeal-dev/ordeal/check"
 	"github.com/ordeal-dev/ordeal/history"
@@ -22,6 +23,8 @@ type scene struct {
 	// nodes is how many there are; clients go from one to another if roaming.
 	nodes   int
 	roaming bool
+	// limits are after which times nodes or clients give up.
+	limits []time.Duration
 	// faults are the records of the windows, by id, as far as there are any.
 	faults map[int64]nemesis.FaultRecord
 }
@@ -44,6 +47,7 @@ func newScene(r Run, f *found, b bands) scene {
 	s := scene{
 		from: f.first().Call, led: len(b.leads) > 0, nodes: len(r.Nodes), roaming: r.Roaming,
 		faults: map[int64]nemesis.FaultRecord{},
+		limits: []time.Duration{r.RequestTimeout, r.OpTimeout},
 	}
 	for _, rec := range r.Faults {
 		s.faults[rec.Step.ID] = rec
@@ -365,6 +369,62 @@ func (s *scene) when(f weighed) string {
 // between says which acts a fault stood between, or what the nodes that it hit have to do with
 // them, "" where there is nothing to say.
 func (s *scene) between(f weighed) string {
+	return strings.Join(slices.DeleteFunc([]string{s.stood(f), s.alone(f.Window)},
+		func(text string) bool { return text == "" }), "; ")
+}
+
+// outOfTime says which acts were answered just when a time limit had ended, which is when one
+// gives up: rather than being done they may have been given up.
+func (s *scene) outOfTime() string {
+	var all []string
+	for _, a := range s.acts {
+		took := time.Duration(a.op.Return - a.op.Call)
+		for _, limit := range s.limits {
+			if a.op.Type == "ok" && limit > 0 && took >= limit && took <= limit+limit/20 {
+				all = append(all, fmt.Sprintf("%s was answered after %s, just when the time limit of "+
+					"%s had ended.", a.name, short(took), short(limit)))
+			}
+		}
+	}
+	if len(all) > 0 {
+		all[0] = strings.ToUpper(all[0][:1]) + all[0][1:]
+	}
+	return strings.Join(all, " ")
+}
+
+// cutting is how long it may take until a cut is in force, or is over, at most.
+const cutting = int64(200e6)
+
+// alone says which acts were answered by a node that a fault cut off from all others, both ways,
+// from the call to the answer, "" if none was.
+func (s *scene) alone(w history.Window) string {
+	rec := s.faults[w.ID]
+	if !rec.Cut || !rec.Injected || rec.HealError != "" || w.Fault != "partition" || s.nodes < 2 {
+		return ""
+	}
+	var all []string
+	for _, a := range s.acts {
+		out, in := map[nemesis.Node]bool{}, map[nemesis.Node]bool{}
+		for _, l := range rec.Links {
+			if string(l.From) == a.node {
+				out[l.To] = true
+			}
+			if string(l.To) == a.node {
+				in[l.From] = true
+			}
+		}
+		if a.op.Type == "ok" && a.op.Return >= 0 && int64(w.Start)+cutting <= a.from &&
+			int64(w.End)-cutting >= a.to && min(len(out), len(in)) >= s.nodes-1 {
+			all = append(all, fmt.Sprintf("%s answered %s while all its links to others were cut", a.node,
+				a.name))
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// stood says which acts a fault stood between, or what the nodes that it hit have to do with
+// them.
+func (s *scene) stood(f weighed) string {
 	w := f.Window
 	if pair, ok := s.parted(w); ok && len(f.under) > 0 {
 		one, other := s.acts[pair[0]], s.acts[pair[1]]

@@ -338,6 +338,7 @@ func writeReports(
 		Name: test.Name, Claim: test.Claim, Started: test.Started, Seed: test.Config.Seed,
 		Repeat: test.Repeat, Nodes: test.Nodes, Concurrency: test.Config.Concurrency,
 		Roaming: roaming(test), Visited: visited(test, h),
+		RequestTimeout: test.Config.RequestTimeout, OpTimeout: test.Config.OpTimeout,
 		Facts: facts(test), Result: result, History: h, Faults: ledger.Faults,
 		Links:  ledger.Matrices,
 		Phases: test.Phases, Notes: test.Notes,
