@@ -255,6 +255,10 @@ func introduce(name string, op *history.Operation) string {
 	if op.Ended == history.Never {
 		return fmt.Sprintf("%s (of process %d)", name, op.Process)
 	}
+	if op.Type == history.Info {
+		return fmt.Sprintf("%s (of process %d, called at %s, outcome unknown)", name, op.Process,
+			clock(op.Call))
+	}
 	return fmt.Sprintf("%s (of process %d, by %s)", name, op.Process, clock(op.Ended))
 }
 
