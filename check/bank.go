@@ -208,8 +208,13 @@ func (b *bank) read(
 		return false, nil
 	case sum != total || missing > 0:
 		b.d.WrongTotal++
+		half := halfOpened(opening, t)
 		why := fmt.Sprintf("Process %d read a total of %d at %s; it has to be %d always.%s",
-			t.op.Process, sum, seconds(t.op.Return), total, unseenBalances(lacking)+halfOpened(opening, t))
+			t.op.Process, sum, seconds(t.op.Return), total, unseenBalances(lacking)+half)
+		if half != "" {
+			b.bad.show(func() Counterexample { return halfCounterexample(key, why, opening.op, t.op) })
+			return false, nil
+		}
 		part := partly(txns, t, sum-total)
 		if missing > 0 || part == nil {
 			b.bad.add(key, "another total", why, opening.op, t.op)
@@ -329,6 +334,19 @@ func halfOpened(opening *txn, read txn) string {
 	}
 	return fmt.Sprintf(" Of the transaction of process %d, which puts something in all of them, it "+
 		"saw a part: %s.", opening.op.Process, andList(seen))
+}
+
+// halfCounterexample shows a read that saw a part of the opening.
+func halfCounterexample(
+	key history.Key, why string, opening, read *history.Operation,
+) Counterexample {
+	cx := counterexample(key, "another total", why, opening, read)
+	for i := range cx.Ops {
+		if op := &cx.Ops[i]; op.Index == opening.Index {
+			op.Missed, op.Note = true, "only a part of it was seen"
+		}
+	}
+	return cx
 }
 
 // explain compares each balance with the transfers.
