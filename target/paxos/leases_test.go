@@ -121,7 +121,8 @@ func TestLeaseSimulationFindsPlantedBugs(t *testing.T) {
 		within uint64
 		faults *sim.Faults
 	}{
-		{id: bug.LeaseFromReplyTime, within: 40, faults: leaseRough(sim.Isolate, sim.Stop)},
+		// One run in forty has the reply late enough.
+		{id: bug.LeaseFromReplyTime, within: 120, faults: leaseRough(sim.Isolate, sim.Stop)},
 		{id: bug.LeaseResendExtends, within: 40, faults: leaseRough(sim.Isolate)},
 		{id: bug.LeaseLastMessageWins, within: 40, faults: leaseRough(sim.Isolate)},
 		{id: bug.LeaseAssumeOnSend, within: 40, faults: leaseRough(sim.Isolate)},
