@@ -207,6 +207,21 @@ func TestAlone(t *testing.T) {
 	}
 }
 
+// TestOutOfTime: each act that was answered just in time has a sentence of its own.
+func TestOutOfTime(t *testing.T) {
+	op := func(back int64) check.Op { return check.Op{Type: "ok", Call: 1e9, Return: back} }
+	s := &scene{limits: []time.Duration{300 * time.Millisecond}, acts: []act{
+		{name: "process 1's write", op: op(1.301e9)}, {name: "process 2's read", op: op(1.01e9)},
+		{name: "process 3's cas", op: op(1.308e9)},
+	}}
+	const want = "Process 1's write was answered after 301 ms, just when the time limit of 300 ms " +
+		"had ended. Process 3's cas was answered after 308 ms, just when the time limit of 300 ms " +
+		"had ended."
+	if got := s.outOfTime(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestTheirs: a process that did several things is named once.
 func TestTheirs(t *testing.T) {
 	got := theirs([]string{"process 1's write", "process 2's write", "process 2's read", "T1"})

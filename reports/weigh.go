@@ -382,12 +382,9 @@ func (s *scene) outOfTime() string {
 		for _, limit := range s.limits {
 			if a.op.Type == "ok" && limit > 0 && took >= limit && took <= limit+limit/20 {
 				all = append(all, fmt.Sprintf("%s was answered after %s, just when the time limit of "+
-					"%s had ended.", a.name, short(took), short(limit)))
+					"%s had ended.", strings.ToUpper(a.name[:1])+a.name[1:], short(took), short(limit)))
 			}
 		}
-	}
-	if len(all) > 0 {
-		all[0] = strings.ToUpper(all[0][:1]) + all[0][1:]
 	}
 	return strings.Join(all, " ")
 }
