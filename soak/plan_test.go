@@ -24,7 +24,8 @@ matrix:
     time: [30s, 2m]
     weight: 3
     limit: 5m
-  - {name: canary, canary: true, protocol: paxos, bug: cli-timeout-as-fail, rate: 7, nodes: 3}
+  - {name: canary, canary: true, protocol: paxos, bug: cli-timeout-as-fail, rate: 7, nodes: 3,
+     rush: true, noise: true}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -48,11 +49,12 @@ matrix:
 	last := p.Cells[len(p.Cells)-1]
 	c := last.Config
 	if !last.Canary || last.Weight != 1 || c.Rate != 7 || c.Nodes != 3 || c.TimeLimit != time.Minute ||
-		c.CheckMemory != 1<<30 || last.Limit != c.Longest() {
+		c.CheckMemory != 1<<30 || !c.Rush || !c.Noise || last.Limit != c.Longest() {
 		t.Errorf("%+v", last)
 	}
 	first := p.Cells[0]
-	if first.Weight != 3 || first.Limit != 5*time.Minute || first.Config.Rate != 20 {
+	if first.Weight != 3 || first.Limit != 5*time.Minute || first.Config.Rate != 20 ||
+		first.Config.Rush {
 		t.Errorf("%+v", first)
 	}
 }

@@ -81,6 +81,48 @@ func TestFinalCoverage(t *testing.T) {
 	}
 }
 
+// TestFinalDoesNotRush: rushes are of the main part; when all is healed the rate counts.
+func TestFinalDoesNotRush(t *testing.T) {
+	o := Options{
+		Concurrency: 10, Nodes: 2, TimeLimit: time.Second, Rate: 100,
+		Rushes: []Rush{{From: 0, To: time.Hour}},
+	}
+	w, s := registerWorkload(), newStore()
+	out, err := Simulate(Simulation{
+		Generator: w.Generator(o), Final: w.Final(o), Concurrency: o.Concurrency,
+		Respond: func(_ int, op history.Event) Answer {
+			v, err := s.apply(op)
+			if err != nil {
+				t.Error(err)
+			}
+			return Answer{Type: history.OK, Value: v, Latency: 5 * time.Millisecond}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rushed, after int
+	var first, last history.Time
+	for _, step := range out.Steps {
+		switch {
+		case !strings.HasPrefix(string(step.Op.Key), "rafter"):
+			rushed++
+			continue
+		case after == 0:
+			first = step.Time
+		}
+		after++
+		last = step.Time
+	}
+	if rushed < 1000 {
+		t.Errorf("%d operations in a second of rush, want about 2000", rushed)
+	}
+	rate := float64(after) / time.Duration(last-first).Seconds()
+	if after < 100 || rate > 130 {
+		t.Errorf("%d operations after it, %.0f a second, want about 100 a second", after, rate)
+	}
+}
+
 // finalHistory simulates the register workload with a correct register.
 func finalHistory(
 	t *testing.T, o Options, answers func(int, history.Key) history.Type, cut int,
